@@ -1,0 +1,397 @@
+"""Images in: MNIST, Fashion-MNIST and CIFAR-10 (tensorflow-datasets), digits (scikit-learn), or the user's own.
+
+On disk and in memory images are uint8 in [0, 255]; networks see float32 in [-1, 1]. `to_float` and `to_uint8` are the
+only places where one becomes the other. Labels are kept beside the images for evaluation and never enter `batches`.
+
+The heavy packages are imported inside the functions that need them, so that `--help` and flag errors answer at once.
+"""
+
+import contextlib
+import os
+import re
+import socket
+import threading
+import zipfile
+import zlib
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from data.errors import InputError, nearest
+
+# Data sets prepared by tensorflow-datasets, and the server it fetches each from.
+DOWNLOAD_SERVERS = {
+    "mnist": ("storage.googleapis.com", 443),
+    "fashion_mnist": ("fashion-mnist.s3-website.eu-central-1.amazonaws.com", 80),
+    "cifar10": ("www.cs.toronto.edu", 443),
+}
+DATASETS = (*DOWNLOAD_SERVERS, "digits")
+CONNECT_SECONDS = 2.0  # tensorflow-datasets itself retries for minutes before it reports a missing network
+
+SPLIT_SEED = 0  # of the permutation that cuts splits; part of the splits' definition, so not a flag
+TFDS_VALIDATION = 10_000  # images cut from the official training set
+MIN_IMAGES = 10  # fewest of the user's own: 7 to train, 1 to validate, 2 to test
+
+IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp"}
+GRAY_MODES = {"1", "L", "LA"}  # Pillow's names of pixel formats
+COLOUR_MODES = {"P", "PA", "RGB", "RGBA", "CMYK", "YCbCr"}
+
+
+class Split(NamedTuple):
+    images: np.ndarray  # uint8 [N, H, W, C] in [0, 255]
+    labels: np.ndarray | None  # int64 [N]; None: the images came without labels
+
+
+class ImageDataset(NamedTuple):
+    name: str  # one of DATASETS, or the path the images were read from
+    train: Split
+    validation: Split
+    test: Split
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(H, W, C)."""
+        return self.train.images.shape[1:]
+
+
+def choose_dataset(dataset: str | None, data_dir: str | None) -> str:
+    """Resolves which data set a run will use, in seconds and without importing TensorFlow.
+
+    Args:
+        dataset: one of DATASETS, the path of an .npz file or of a folder of images, or None: MNIST where it is
+            prepared or can be downloaded, else digits. A name wins over a file of the same name (`./mnist` is a path).
+        data_dir: folder that holds prepared tensorflow-datasets. None: $TFDS_DATA_DIR or ~/tensorflow_datasets, and
+            after it $INFOBIGBIGAN_DATA/tfds.
+
+    Returns:
+        The name or path to give to `load`.
+
+    Raises:
+        InputError: unknown name, missing path, or a data set that is neither prepared nor downloadable.
+    """
+    if dataset is None:
+        return "mnist" if _prepared("mnist", data_dir) or _downloadable("mnist") else "digits"
+    if dataset in DOWNLOAD_SERVERS:
+        if not (_prepared(dataset, data_dir) or _downloadable(dataset)):
+            raise InputError(
+                f"{dataset} is not prepared under {_dataset_dirs(data_dir)[0] / dataset} and cannot be downloaded "
+                f"({DOWNLOAD_SERVERS[dataset][0]} does not answer): prepare it there with tensorflow-datasets, "
+                "name the folder that has it with --data-dir, or use --dataset digits"
+            )
+    elif dataset not in DATASETS:
+        path = Path(dataset)
+        if not path.exists():
+            raise InputError(
+                f"{dataset!r} is neither a data set ({', '.join(DATASETS)}) nor an existing path: "
+                f"give one of these{nearest(dataset.lower(), DATASETS)}"
+            )
+        if not path.is_dir() and path.suffix != ".npz":
+            raise InputError(f"{path} is not an .npz file or a folder of images: give one of these")
+    return dataset
+
+
+def load(dataset: str, data_dir: str | None = None, image_size: int | None = None) -> ImageDataset:
+    """Reads a whole data set into memory.
+
+    Splits are random but fixed, and depend on nothing but the number of images. Prepared data sets keep their
+    official test set, and 10,000 training images become `validation` (MNIST: 50,000 / 10,000 / 10,000). Digits and
+    the user's own images are cut 70 / 10 / 20 % into train / validation / test.
+
+    Args:
+        dataset: one of DATASETS; the path of an .npz file with `images` [N, H, W] or [N, H, W, C], C 1 or 3, uint8 or
+            float (in [-1, 1] where any value is negative, else in [0, 1]), and perhaps integer `labels` [N]; or the
+            path of a folder of png, jpg, jpeg or bmp files, or of one sub-folder of them for each class (labels count
+            the sub-folders that hold images, in sorted order).
+        data_dir: as for `choose_dataset`; a missing data set is downloaded to its first folder.
+        image_size: height and width to resize to (antialiased bilinear, the aspect ratio is not kept); None keeps
+            the images as they are.
+
+    Raises:
+        InputError: the data is missing, damaged, or not as described above.
+    """
+    if image_size is not None and image_size < 1:
+        raise InputError(f"image size {image_size} is not a size: give at least 1 pixel")
+    dataset = choose_dataset(dataset, data_dir)
+    if dataset in DOWNLOAD_SERVERS:
+        train, test = _read_tfds(dataset, data_dir)
+        validation, train = _cut(train, TFDS_VALIDATION)
+    else:
+        examples = _read_digits() if dataset == "digits" else _read_own(Path(dataset), image_size)
+        count = len(examples.images)
+        test, validation, train = _cut(examples, count // 5, count // 10)
+    if image_size is not None:
+        train, validation, test = (s._replace(images=_resize(s.images, image_size)) for s in (train, validation, test))
+    return ImageDataset(dataset, train, validation, test)
+
+
+def to_float(images: np.ndarray) -> np.ndarray:
+    """uint8 in [0, 255] -> float32 in [-1, 1], any shape."""
+    return images.astype(np.float32) / 127.5 - 1.0
+
+
+def to_uint8(x: np.ndarray) -> np.ndarray:
+    """float in [-1, 1] -> uint8 in [0, 255], any shape: the inverse of `to_float`; values beyond are clipped."""
+    return np.round((np.clip(np.asarray(x, np.float32), -1.0, 1.0) + 1.0) * 127.5).astype(np.uint8)
+
+
+def batches(images: np.ndarray, batch_size: int, seed: int, first_epoch: int = 0):
+    """An endless stream of shuffled batches, images alone.
+
+    The order is a pure function of (seed, epoch, step), so a run that resumes at `first_epoch` meets the batches that
+    an uninterrupted run would have met. Each epoch has len(images) // batch_size steps; the remainder is dropped.
+
+    Args:
+        images: uint8 [N, H, W, C].
+        first_epoch: the epoch to start with, counted from 0.
+
+    Returns:
+        tf.data.Dataset of float32 [batch_size, H, W, C] in [-1, 1].
+
+    Raises:
+        InputError: there is not one full batch.
+    """
+    import tensorflow as tf
+
+    count = len(images)
+    if not 1 <= batch_size <= count:
+        raise InputError(f"batch size {batch_size} does not fit {count} training images: choose 1 to {count}")
+    steps = count // batch_size
+    with tf.device("CPU"):  # tf.data runs there; a GPU would hold a useless copy
+        pixels = tf.constant(images)
+
+    def epoch_indices(epoch):
+        order = tf.random.experimental.stateless_shuffle(tf.range(count), seed=[seed, epoch])
+        return tf.data.Dataset.from_tensor_slices(tf.reshape(order[: steps * batch_size], [steps, batch_size]))
+
+    def gather(indices):
+        return tf.cast(tf.gather(pixels, indices), tf.float32) / 127.5 - 1.0  # to_float
+
+    return tf.data.Dataset.counter(first_epoch).flat_map(epoch_indices).map(gather).prefetch(tf.data.AUTOTUNE)
+
+
+def _dataset_dirs(data_dir: str | None) -> list[Path]:
+    """Folders that may hold prepared data sets, in the order they are looked at."""
+    if data_dir is not None:
+        return [Path(data_dir)]
+    dirs = [Path(os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets").expanduser()]
+    if "INFOBIGBIGAN_DATA" in os.environ:
+        dirs.append(Path(os.environ["INFOBIGBIGAN_DATA"], "tfds"))
+    return dirs
+
+
+def _prepared(name: str, data_dir: str | None) -> Path | None:
+    """The newest prepared version of a data set, <dir>/<name>/<version>, or None."""
+    for parent in _dataset_dirs(data_dir):
+        versions = [info.parent for info in (parent / name).glob("*/dataset_info.json")]
+        versions = [v for v in versions if re.fullmatch(r"\d+\.\d+\.\d+", v.name)]  # not an "incomplete" download
+        if versions:
+            return max(versions, key=lambda v: tuple(map(int, v.name.split("."))))
+    return None
+
+
+def _downloadable(name: str) -> bool:
+    """Whether the data set's server answers within CONNECT_SECONDS.
+
+    In a thread because the timeout of a socket covers neither the name look-up nor a server with many addresses.
+    """
+    answered = threading.Event()
+
+    def connect():
+        with contextlib.suppress(OSError), socket.create_connection(DOWNLOAD_SERVERS[name], CONNECT_SECONDS):
+            answered.set()
+
+    thread = threading.Thread(target=connect, daemon=True)
+    thread.start()
+    thread.join(CONNECT_SECONDS)
+    return answered.is_set()
+
+
+def _read_tfds(name: str, data_dir: str | None) -> tuple[Split, Split]:
+    """The official train and test sets, downloaded first where they are not prepared."""
+    import tensorflow as tf
+    import tensorflow_datasets as tfds
+    from google.protobuf import json_format
+
+    tfds.disable_progress_bar()
+    version_dir = _prepared(name, data_dir) or _download(name, _dataset_dirs(data_dir)[0])
+    try:
+        # From the files alone: tfds.load would look for newer versions on the network.
+        builder = tfds.builder_from_directory(version_dir)
+        train, test = tfds.as_numpy(builder.as_dataset(split=["train", "test"], batch_size=-1, as_supervised=True))
+    except (tf.errors.OpError, json_format.ParseError, OSError, ValueError, KeyError) as error:
+        raise InputError(
+            f"the prepared {name} in {version_dir} is damaged ({type(error).__name__}): delete that folder and "
+            "prepare it again, or use --dataset digits"
+        ) from error
+    return Split(*train), Split(*test)
+
+
+def _download(name: str, data_dir: Path) -> Path:
+    """Downloads and prepares a data set under `data_dir`; returns <data_dir>/<name>/<version>."""
+    import tensorflow_datasets as tfds
+
+    try:
+        builder = tfds.builder(name, data_dir=data_dir)
+        builder.download_and_prepare()
+    except Exception as error:  # of tfds, requests or the disk: the way out is the same
+        raise InputError(
+            f"{name} could not be downloaded to {data_dir} ({type(error).__name__}: {error}): try again, "
+            "name a folder that has it with --data-dir, or use --dataset digits"
+        ) from error
+    return Path(builder.data_dir)
+
+
+def _read_digits() -> Split:
+    """1,797 handwritten digits, uint8 [N, 8, 8, 1], that scikit-learn carries (Alpaydin and Kaynak, 1998, UCI)."""
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    pixels = np.round(digits.images * (255 / 16)).astype(np.uint8)  # stored as 0 .. 16
+    return Split(pixels[..., np.newaxis], digits.target.astype(np.int64))
+
+
+def _read_own(path: Path, image_size: int | None) -> Split:
+    """The user's .npz file or folder, checked; images of a folder come back resized, those of a file as they are."""
+    examples = _read_folder(path, image_size) if path.is_dir() else _read_npz(path)
+    count, height, width, _ = examples.images.shape
+    if count < MIN_IMAGES:
+        raise InputError(f"{path} holds {count} images, too few to split: give at least {MIN_IMAGES}")
+    if height != width and image_size is None:
+        raise InputError(f"{path} holds images of {height}x{width}: make them square with --image-size")
+    return examples
+
+
+def _read_npz(path: Path) -> Split:
+    try:
+        if not zipfile.is_zipfile(path):
+            raise zipfile.BadZipFile("not an .npz archive, or cut short")
+        with np.load(path, allow_pickle=False) as archive:
+            keys = archive.files
+            arrays = {key: archive[key] for key in ("images", "labels") if key in keys}
+    except (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error) as error:
+        raise InputError(f"{path} cannot be read ({error}): write it again with numpy.savez_compressed") from error
+    if "images" not in arrays:
+        raise InputError(f"{path} has no array 'images', only {keys}: save it with images=...")
+    images = _checked_images(arrays["images"], path)
+    labels = arrays.get("labels")
+    if labels is not None:
+        if not np.issubdtype(labels.dtype, np.integer):
+            raise InputError(f"'labels' in {path} are {labels.dtype}: save integers")
+        if labels.shape != images.shape[:1]:
+            raise InputError(
+                f"'labels' in {path} have shape {list(labels.shape)} for {len(images)} images: save one label per image"
+            )
+        labels = labels.astype(np.int64)
+    return Split(images, labels)
+
+
+def _checked_images(images: np.ndarray, path: Path) -> np.ndarray:
+    """An array of the user's -> uint8 [N, H, W, C]."""
+    shape = list(images.shape)
+    if images.ndim == 3:
+        images = images[..., np.newaxis]
+    if images.ndim != 4 or images.shape[-1] not in (1, 3):
+        raise InputError(f"'images' in {path} have shape {shape}: save [N, H, W] or [N, H, W, C] with C 1 or 3")
+    if images.size == 0:
+        raise InputError(f"'images' in {path} are empty (shape {shape}): save at least {MIN_IMAGES} images")
+    if images.dtype == np.uint8:
+        return images
+    if not np.issubdtype(images.dtype, np.floating):
+        raise InputError(f"'images' in {path} are {images.dtype}: save uint8, or floats in [0, 1] or [-1, 1]")
+    low, high = images.min(), images.max()
+    if not np.isfinite([low, high]).all():
+        raise InputError(f"'images' in {path} hold values that are not finite (NaN or infinity): replace them")
+    if low < -1 or high > 1:
+        raise InputError(
+            f"'images' in {path} are floats from {low:g} to {high:g}: scale them to [0, 1] or [-1, 1], or save uint8"
+        )
+    x = images.astype(np.float32)
+    return to_uint8(x if low < 0 else 2.0 * x - 1.0)
+
+
+def _read_folder(folder: Path, image_size: int | None) -> Split:
+    files, labels = _find_images(folder)
+    modes = _check_headers(files, same_size=image_size is None)
+    mode = "L" if modes <= GRAY_MODES else "RGB"
+    images = np.stack([_read_pixels(file, mode, image_size) for file in files])
+    return Split(images.reshape(*images.shape[:3], -1), labels)
+
+
+def _find_images(folder: Path) -> tuple[list[Path], np.ndarray | None]:
+    """Image files in sorted order, and int64 labels [N] where they lie in sub-folders. Hidden entries are skipped."""
+
+    def images_in(directory):
+        return [p for p in visible(directory) if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file()]
+
+    def visible(directory):
+        return sorted(p for p in directory.iterdir() if not p.name.startswith("."))
+
+    loose = images_in(folder)
+    classes = [files for sub in visible(folder) if sub.is_dir() and (files := images_in(sub))]
+    if loose and classes:
+        raise InputError(f"{folder} has images both beside and inside its sub-folders: move {loose[0].name} into one")
+    if classes:
+        return sum(classes, []), np.repeat(np.arange(len(classes)), [len(files) for files in classes])
+    if not loose:
+        raise InputError(f"{folder} has no png, jpg, jpeg or bmp images in it or one folder down: give another path")
+    return loose, None
+
+
+def _check_headers(files: list[Path], same_size: bool) -> set[str]:
+    """The Pillow modes of all files, from their headers, before anything is decoded."""
+    modes, first_size = set(), None
+    for file in files:
+        with _opened(file) as image:
+            mode, size = image.mode, image.size
+        if mode not in GRAY_MODES | COLOUR_MODES:
+            raise InputError(f"{file} has pixels of mode {mode!r}: convert it to 8-bit gray or RGB")
+        first_size = first_size or size
+        if same_size and size != first_size:
+            raise InputError(
+                f"{file} is {size[0]}x{size[1]} but {files[0].name} is {first_size[0]}x{first_size[1]} "
+                "(width x height): resize all with --image-size"
+            )
+        modes.add(mode)
+    return modes
+
+
+def _read_pixels(file: Path, mode: str, image_size: int | None) -> np.ndarray:
+    """uint8 [H, W] in mode "L", [H, W, 3] in mode "RGB"; transparency is dropped."""
+    with _opened(file) as image:
+        pixels = np.asarray(image.convert(mode))
+    return pixels if image_size is None else _resize(pixels.reshape(1, *pixels.shape[:2], -1), image_size)[0]
+
+
+@contextlib.contextmanager
+def _opened(file: Path):
+    """PIL.Image.open whose every failure, then or while the pixels are read, is an InputError that names the file."""
+    from PIL import Image
+
+    try:
+        with Image.open(file) as image:
+            yield image
+    except (OSError, EOFError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise InputError(f"{file} cannot be read as an image ({error}): replace or remove it") from error
+
+
+def _resize(images: np.ndarray, size: int) -> np.ndarray:
+    """uint8 [N, H, W, C] -> uint8 [N, size, size, C], antialiased bilinear."""
+    from PIL import Image
+
+    count, height, width, channels = images.shape
+    if (height, width) == (size, size):
+        return images
+    resized = np.empty((count, size, size, channels), np.uint8)
+    for source, target in zip(images, resized, strict=True):
+        picture = Image.fromarray(source if channels == 3 else source[..., 0])  # Pillow wants gray as [H, W]
+        target[...] = np.asarray(picture.resize((size, size), Image.Resampling.BILINEAR)).reshape(target.shape)
+    return resized
+
+
+def _cut(examples: Split, *sizes: int) -> list[Split]:
+    """Splits of these sizes and one of all the rest, in a random order that depends only on the number of images."""
+    images, labels = examples
+    order = np.random.default_rng(SPLIT_SEED).permutation(len(images))
+    parts = np.split(order, np.cumsum(sizes))
+    return [Split(images[part], None if labels is None else labels[part]) for part in parts]

@@ -1,0 +1,73 @@
+"""The three discriminators of BigBiGAN (Donahue & Simonyan 2019, section 2): F sees images, H latents, J both.
+
+None of them has batch statistics, so examples do not see each other and real and fake may share a pass. A call with
+`training=True` takes the power iteration of the spectral norms: it is made once per discriminator update.
+"""
+
+import keras
+import tensorflow as tf
+
+from models.layers import Dense, DiscriminatorBlock, ResidualDense, SelfAttention
+
+
+class ImageDiscriminator(keras.Model):
+    """F(x) -> (features [B, widths[-1]], s_x [B]), both float32: BigGAN's residual down-blocks and one plain block.
+
+    Without `scored` there is no score (None in its place), and F gives features for J alone; the same holds for H.
+
+    Args:
+        image_shape: (H, W, C); H and W are multiples of 2 ** len(widths).
+        widths: channels of the down-blocks, highest resolution first; a plain block of widths[-1] follows.
+        scored: whether the unary score s_x exists.
+        attention: the resolution before whose block self-attention stands; 0 for none.
+        compute_dtype: "float32" or "bfloat16", the dtype of convolutions and of what lies between them.
+    """
+
+    def __init__(
+        self,
+        image_shape: tuple[int, int, int],
+        widths: tuple[int, ...],
+        *,
+        scored: bool = True,
+        attention: int = 0,
+        compute_dtype: str = "float32",
+    ):
+        super().__init__()
+        self.blocks = [
+            DiscriminatorBlock(channels, compute_dtype, down=True, first=i == 0) for i, channels in enumerate(widths)
+        ]
+        self.blocks.append(DiscriminatorBlock(widths[-1], compute_dtype, down=False))
+        self.attend = [
+            SelfAttention(compute_dtype) if i > 0 and image_shape[0] >> i == attention else None
+            for i in range(len(self.blocks))
+        ]
+        self.score = Dense(1) if scored else None
+        self(tf.zeros([1, *image_shape]))
+
+    def call(self, x, training=False):
+        for block, attend in zip(self.blocks, self.attend, strict=True):
+            x = attend(x, training=training) if attend else x
+            x = block(x, training=training)
+        features = tf.reduce_sum(tf.cast(tf.nn.relu(x), tf.float32), [1, 2])
+        return features, self.score(features, training=training)[:, 0] if self.score else None
+
+
+class VectorDiscriminator(keras.Model):
+    """H and J: a residual MLP in float32, v [B, inputs] -> (features [B, width], score [B]).
+
+    H is given the latent (with the code, where H sees it) and scores s_z; J is given F's and H's features and scores s_xz.
+    """
+
+    def __init__(self, inputs: int, width: int, blocks: int, *, scored: bool = True):
+        super().__init__()
+        self.first = Dense(width)
+        self.blocks = [ResidualDense(width) for _ in range(blocks)]
+        self.score = Dense(1) if scored else None
+        self(tf.zeros([1, inputs]))
+
+    def call(self, v, training=False):
+        h = self.first(v, training=training)
+        for block in self.blocks:
+            h = block(h, training=training)
+        features = tf.nn.relu(h)
+        return features, self.score(features, training=training)[:, 0] if self.score else None

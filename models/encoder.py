@@ -1,0 +1,68 @@
+"""E: the stochastic encoder of BigBiGAN (Donahue & Simonyan 2019, section 2)."""
+
+from typing import NamedTuple
+
+import keras
+import tensorflow as tf
+
+from models.layers import Conv2D, Dense, EncoderBlock, GroupNorm
+
+
+class Encoding(NamedTuple):
+    """What E says of a batch of images; float32."""
+
+    mu: tf.Tensor  # [B, latent_dim], mean of q(z | x)
+    sigma: tf.Tensor  # [B, latent_dim], standard deviation of q(z | x), positive
+    features: tf.Tensor  # [B, feature_dim], E's last hidden layer, non-negative
+    code: tf.Tensor | None  # [B, code_parameters], parameters of q(c | x), where E estimates the code
+
+
+class Encoder(keras.Model):
+    """E(x) -> Encoding: a residual network, then one hidden layer, then mu and sigma = softplus(.).
+
+    Args:
+        image_shape: (H, W, C) of the images given.
+        widths: channels of the stem and of the blocks; the stem and every block halve the resolution.
+        latent_dim: size of z.
+        code_parameters: how many numbers describe q(c | x); 0 where E does not estimate c.
+        feature_dim: width of the last hidden layer.
+        input_size: height and width to which images are resized first (BigBiGAN's E sees them larger than F); 0: as given.
+        compute_dtype: "float32" or "bfloat16", the dtype of convolutions and of what lies between them.
+    """
+
+    def __init__(
+        self,
+        image_shape: tuple[int, int, int],
+        widths: tuple[int, ...],
+        latent_dim: int,
+        code_parameters: int = 0,
+        feature_dim: int = 256,
+        input_size: int = 0,
+        compute_dtype: str = "float32",
+    ):
+        super().__init__()
+        self.input_size = input_size
+        self.stem = Conv2D(widths[0], resample="down", spectral_norm=False, compute_dtype=compute_dtype)
+        self.blocks = [EncoderBlock(channels, compute_dtype) for channels in widths[1:]]
+        self.norm = GroupNorm()
+        self.hidden = Dense(feature_dim, spectral_norm=False, compute_dtype=compute_dtype)
+        self.mu, self.sigma = (Dense(latent_dim, spectral_norm=False) for _ in range(2))
+        self.code = Dense(code_parameters, spectral_norm=False) if code_parameters else None
+        self(tf.zeros([1, *image_shape]))
+
+    def call(self, x):
+        if self.input_size:
+            x = tf.image.resize(x, [self.input_size, self.input_size])
+        h = self.stem(x)
+        for block in self.blocks:
+            h = block(h)
+        h = tf.nn.relu(self.norm(h))
+        features = tf.nn.relu(
+            tf.cast(self.hidden(tf.reshape(h, [-1, h.shape[1] * h.shape[2] * h.shape[3]])), tf.float32)
+        )
+        return Encoding(
+            self.mu(features),
+            tf.nn.softplus(self.sigma(features)),
+            features,
+            self.code(features) if self.code else None,
+        )

@@ -1,0 +1,220 @@
+"""The adversarial step, written once, and its smallest user: BigGAN without labels (G and F alone, mode `biggan`)."""
+
+from typing import NamedTuple
+
+import keras
+import numpy as np
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+from losses.adversarial import Scores, hinge_discriminator, signed_generator
+
+tfd = tfp.distributions
+
+STATISTICS_BATCH = 1024  # latents whose batch statistics the moving average of G is evaluated with
+DECODE_BATCH = 500  # images computed at a time outside training
+
+
+class Pair(NamedTuple):
+    """What the discriminators are asked about: real (x, E(x)) or fake (G(z), z), with the code where there is one."""
+
+    x: tf.Tensor  # [B, H, W, C] in [-1, 1]
+    z: tf.Tensor | None = None  # [B, latent_dim]
+    c: tf.Tensor | None = None  # [B, code_dim]
+
+
+class Judgement(NamedTuple):
+    """What the discriminators say of a batch of pairs."""
+
+    scores: Scores
+    image_features: tf.Tensor  # [B, D_F], the last layer of F
+    joint_features: tf.Tensor | None = None  # [B, D_J], the last layer of J
+
+
+class GAN(keras.Model):
+    """G against F with the hinge loss; BigGAN's training (Brock et al. 2019) without labels.
+
+    A subclass adds networks through `__init__` and says in hooks what its paper adds: `generate_pair`, `encode_pair`,
+    `judge`, `discriminator_losses`, `generator_losses`. The step itself is never overridden. Randomness is a function of
+    (seed, step), so a run that is resumed meets the same numbers.
+
+    Args:
+        generator, image_discriminator: G and F.
+        ema_generator: a network like G, which becomes its moving average.
+        d_updates: discriminator updates per step.
+        ema_decay: decay of the moving average of the weights of G (and E), per step.
+        seed: of all sampling in training.
+    """
+
+    adversarial = (hinge_discriminator, signed_generator)
+
+    def __init__(
+        self,
+        *,
+        generator: keras.Model,
+        ema_generator: keras.Model,
+        image_discriminator: keras.Model,
+        d_updates: int = 1,
+        ema_decay: float = 0.999,
+        seed: int = 0,
+    ):
+        super().__init__()
+        self.generator, self.ema_generator, self.image_discriminator = generator, ema_generator, image_discriminator
+        self.d_updates, self.ema_decay, self.seed = d_updates, ema_decay, seed
+        self.latent_dim = sum(generator.chunks)
+        self.step = self.add_weight(shape=(), dtype="int32", initializer="zeros", trainable=False, name="step")
+        self.built = True
+
+    # What a subclass extends
+
+    @property
+    def score_names(self) -> list[str]:
+        """The scores that are on, of "x", "z" and "xz"."""
+        return ["x"]
+
+    @property
+    def tracked_names(self) -> list[str]:
+        """Everything that training reports, grouped as TensorBoard shows it."""
+        names = [f"loss/{player}_{score}" for player in ("d", "ge") for score in self.score_names]
+        return [
+            "loss/d",
+            "loss/ge",
+            *names,
+            *(f"score/{s}_{side}" for s in self.score_names for side in ("real", "fake")),
+        ]
+
+    @property
+    def discriminators(self) -> list[keras.layers.Layer]:
+        """The networks that `d_optimizer` updates."""
+        return [self.image_discriminator]
+
+    @property
+    def averaged(self) -> list[tuple[keras.Model, keras.Model]]:
+        """(network, its moving average) for every network that `ge_optimizer` updates."""
+        return [(self.generator, self.ema_generator)]
+
+    def sample_latents(self, n: int, seed: tf.Tensor, truncation: float | None = None) -> tuple[tf.Tensor, ...]:
+        """The arguments of G, drawn from their prior: here (z,), z ~ N(0, I), [n, latent_dim].
+
+        With `truncation` t, z is drawn from the normal cut off at +-t (BigGAN's truncation trick). `seed`: int32 [2].
+        """
+        prior = tfd.Normal(0.0, 1.0) if truncation is None else tfd.TruncatedNormal(0.0, 1.0, -truncation, truncation)
+        return (prior.sample([n, self.latent_dim], seed=seed),)
+
+    def generate_pair(self, n: int, seed: tf.Tensor) -> Pair:
+        """The fake pair (G(z), z) of n examples."""
+        latents = self.sample_latents(n, seed)
+        return Pair(self.generator(*latents, training=True), *latents)
+
+    def encode_pair(self, x: tf.Tensor, seed: tf.Tensor) -> Pair:
+        """The real pair (x, E(x)); here there is no E."""
+        return Pair(x)
+
+    def judge(self, pair: Pair, training: bool = False) -> Judgement:
+        """Scores and features of a batch of pairs; `training=True` once per discriminator update."""
+        features, score = self.image_discriminator(pair.x, training=training)
+        return Judgement(Scores(x=score), features)
+
+    def discriminator_losses(self, real: Judgement, fake: Judgement, fake_pair: Pair) -> dict[str, tf.Tensor]:
+        """Parts [B] whose sum the discriminators minimise."""
+        return self.adversarial[0](real.scores, fake.scores)
+
+    def generator_losses(self, real: Judgement, fake: Judgement, fake_pair: Pair) -> dict[str, tf.Tensor]:
+        """Parts [B] whose sum G (and E) minimise; here nothing of the real pair depends on G."""
+        return self.adversarial[1](Scores(), fake.scores)
+
+    # The step
+
+    def compile(self, d_optimizer: keras.Optimizer, ge_optimizer: keras.Optimizer):
+        """Takes the optimizers of the discriminators (F, H, J and the head) and of G and E."""
+        super().compile(jit_compile=False)  # XLA's own convolutions are slower than oneDNN's on a CPU
+        self.d_optimizer, self.ge_optimizer = d_optimizer, ge_optimizer
+        self.d_variables = [v for network in self.discriminators for v in network.trainable_variables]
+        self.ge_variables = [v for network, _ in self.averaged for v in network.trainable_variables]
+        self.d_optimizer.build(self.d_variables)
+        self.ge_optimizer.build(self.ge_variables)
+        self.trackers = {name: keras.metrics.Mean(name=name) for name in self.tracked_names}
+
+    @property
+    def metrics(self):
+        return list(self.trackers.values())
+
+    def train_step(self, x):
+        """Sample z; x_hat = G(z); z_hat = E(x); update the discriminators `d_updates` times; update G and E once."""
+        self.step.assign_add(1)
+        fake_seed, real_seed = tf.unstack(tf.random.split(tf.random.fold_in([self.seed, 0], self.step), 2))
+
+        with tf.GradientTape() as tape:  # G and E stay as they are while the discriminators learn: one pass serves all
+            fake = self.generate_pair(x.shape[0], fake_seed)
+            real = self.encode_pair(x, real_seed)
+            with tape.stop_recording():
+                for _ in range(self.d_updates):
+                    logs = self.update_discriminators(real, fake)
+            parts = self.generator_losses(self.judge(real), self.judge(fake), fake)
+            losses = {name: tf.reduce_mean(part) for name, part in parts.items()}
+            ge_loss = tf.add_n(list(losses.values()))
+
+        self.ge_optimizer.apply(tape.gradient(ge_loss, self.ge_variables), self.ge_variables)
+        self.update_average()
+
+        logs |= {"loss/ge": ge_loss} | {f"loss/ge_{name}": part for name, part in losses.items()}
+        for name, tracker in self.trackers.items():
+            tracker.update_state(logs[name])
+        return {name: tracker.result() for name, tracker in self.trackers.items()}
+
+    def update_discriminators(self, real: Pair, fake: Pair) -> dict[str, tf.Tensor]:
+        """One update of the discriminators; real and fake share a pass. Returns losses and mean scores."""
+        both = Pair(*(None if r is None else tf.concat([r, f], 0) for r, f in zip(real, fake, strict=True)))
+        with tf.GradientTape() as tape:
+            judged = self.judge(both, training=True)
+            real_judged, fake_judged = (
+                tf.nest.map_structure(lambda t, side=side: tf.split(t, 2)[side], judged) for side in (0, 1)
+            )
+            parts = self.discriminator_losses(real_judged, fake_judged, fake)
+            losses = {name: tf.reduce_mean(part) for name, part in parts.items()}
+            d_loss = tf.add_n(list(losses.values()))
+        self.d_optimizer.apply(tape.gradient(d_loss, self.d_variables), self.d_variables)
+        logs = {"loss/d": d_loss} | {f"loss/d_{name}": part for name, part in losses.items()}
+        for side, judgement in (("real", real_judged), ("fake", fake_judged)):
+            logs |= {f"score/{name}_{side}": tf.reduce_mean(s) for name, s in judgement.scores.parts().items()}
+        return logs
+
+    # The moving average
+
+    def update_average(self):
+        """Moves the averages towards the weights; early on the window is short, so that the start is forgotten."""
+        step = tf.cast(self.step, tf.float32)
+        rate = 1.0 - tf.minimum(self.ema_decay, (1.0 + step) / (10.0 + step))
+        for network, average in self.averaged:
+            for weight, mean in zip(network.trainable_variables, average.trainable_variables, strict=True):
+                mean.assign_add(rate * (weight - mean))
+
+    def refresh_statistics(self):
+        """Gives the averages what belongs to their weights: batch statistics of G, u and v of its spectral norms."""
+        for network, average in self.averaged:
+            for value, own in zip(network.non_trainable_variables, average.non_trainable_variables, strict=True):
+                own.assign(value)
+        self.ema_generator(*self.sample_latents(STATISTICS_BATCH, tf.constant([self.seed, 1])), training=True)
+
+    # Use
+
+    def generate(self, n: int, *, truncation: float | None = None, seed: int = 0) -> np.ndarray:
+        """n images [n, H, W, C] float32 in [-1, 1] by the moving average of G, z from the (truncated) prior."""
+        return self.decode(*self.sample_latents(n, tf.constant([seed, 2]), truncation))
+
+    def decode(self, *latents) -> np.ndarray:
+        """G of given latents (z [N, latent_dim] and, in info modes, c [N, code_dim]) by the moving average of G."""
+        return in_batches(self._decode, *latents)
+
+    @tf.function(reduce_retracing=True)
+    def _decode(self, *latents):
+        return self.ema_generator(*latents)
+
+
+def in_batches(function, *arrays):
+    """`function` applied to arrays [N, ...] by batches; its tensors (or tuples of them) joined as numpy arrays."""
+    batches = [
+        function(*(tf.convert_to_tensor(a[i : i + DECODE_BATCH]) for a in arrays))
+        for i in range(0, len(arrays[0]), DECODE_BATCH)
+    ]
+    return tf.nest.map_structure(lambda *parts: np.concatenate([part.numpy() for part in parts]), *batches)

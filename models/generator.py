@@ -1,0 +1,61 @@
+"""G: BigGAN's generator (Brock et al. 2019) without class labels, fed by z and, in the info modes, by the code c."""
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from models.layers import BatchNorm, Conv2D, Dense, GeneratorBlock, SelfAttention
+
+
+class Generator(keras.Model):
+    """G(z, c) -> x_hat [B, *image_shape], float32 in [-1, 1].
+
+    z [B, latent_dim] is cut into one chunk for the first layer and one for each block's conditional normalisation
+    (hierarchical latent). c [B, code_dim] joins the first chunk only (`code_to="first"`) or every chunk ("all").
+
+    Args:
+        image_shape: (H, W, C); H and W are multiples of 2 ** len(widths).
+        widths: channels of the up-blocks, lowest resolution first.
+        latent_dim, code_dim: sizes of z and of c (0: no code).
+        attention: the resolution after whose block self-attention stands; 0 for none.
+        compute_dtype: "float32" or "bfloat16", the dtype of convolutions and of what lies between them.
+    """
+
+    def __init__(
+        self,
+        image_shape: tuple[int, int, int],
+        widths: tuple[int, ...],
+        latent_dim: int,
+        code_dim: int = 0,
+        code_to: str = "first",
+        attention: int = 0,
+        compute_dtype: str = "float32",
+    ):
+        super().__init__()
+        height, width, channels = image_shape
+        self.base_shape = (height >> len(widths), width >> len(widths), widths[0])
+        self.chunks = [len(chunk) for chunk in np.array_split(np.arange(latent_dim), len(widths) + 1)]
+        self.code_to_all, self.compute = code_to == "all", compute_dtype
+        self.first = Dense(int(np.prod(self.base_shape)))
+        self.blocks = [GeneratorBlock(channels, compute_dtype) for channels in widths]
+        self.attend = [
+            SelfAttention(compute_dtype) if self.base_shape[0] << (i + 1) == attention else None
+            for i in range(len(widths))
+        ]
+        self.norm = BatchNorm(conditional=False)
+        self.to_image = Conv2D(channels, compute_dtype=compute_dtype)
+        self(tf.zeros([1, latent_dim]), tf.zeros([1, code_dim]))
+
+    def call(self, z, c=None, training=False):
+        chunks = tf.split(z, self.chunks, axis=1)
+        if c is not None:
+            chunks = [
+                tf.concat([chunk, c], 1) if i == 0 or self.code_to_all else chunk for i, chunk in enumerate(chunks)
+            ]
+        x = tf.cast(self.first(chunks[0], training=training), self.compute)
+        x = tf.reshape(x, [-1, *self.base_shape])
+        for block, attend, chunk in zip(self.blocks, self.attend, chunks[1:], strict=True):
+            x = block(x, chunk, training=training)
+            x = attend(x, training=training) if attend else x
+        x = self.to_image(tf.nn.relu(self.norm(x, training=training)), training=training)
+        return tf.tanh(tf.cast(x, tf.float32))

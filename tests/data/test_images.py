@@ -1,0 +1,418 @@
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from data import images as reader
+from data.errors import InputError
+
+downloadable = reader._downloadable  # the real one; the fixture below replaces it
+EVERY_VALUE = np.arange(256, dtype=np.uint8)
+
+
+@pytest.fixture(autouse=True)
+def offline(monkeypatch, tmp_path):
+    """No test reaches the network or finds a data set that happens to be prepared in the home folder."""
+    monkeypatch.setattr(reader, "_downloadable", lambda name: False)
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "no_tfds"))
+
+
+def raises(match):
+    """InputError whose message is one line that matches."""
+    return pytest.raises(InputError, match=rf"^.*(?:{match}).*\Z")
+
+
+def random_images(*shape, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, shape, np.uint8)
+
+
+def save_npz(path, **arrays):
+    np.savez_compressed(path, **arrays)
+    return str(path)
+
+
+def save_pictures(folder, pictures, suffix=".png"):
+    folder.mkdir(parents=True, exist_ok=True)
+    for i, pixels in enumerate(pictures):
+        Image.fromarray(pixels).save(folder / f"{i:03d}{suffix}")
+    return str(folder)
+
+
+def rows(images):
+    return sorted(image.tobytes() for image in images)
+
+
+def all_images(dataset):
+    return np.concatenate([dataset.train.images, dataset.validation.images, dataset.test.images])
+
+
+# Value range
+
+
+def test_uint8_round_trip_is_exact():
+    x = reader.to_float(EVERY_VALUE)
+    assert x.dtype == np.float32 and x[0] == -1.0 and x[255] == 1.0
+    u = reader.to_uint8(x)
+    assert u.dtype == np.uint8
+    np.testing.assert_array_equal(u, EVERY_VALUE)
+
+
+def test_to_uint8_clips_and_does_not_wrap():
+    x = np.array([-np.inf, -7.0, -1.0, 0.0, 1.0, 1.001, 300.0])
+    np.testing.assert_array_equal(reader.to_uint8(x), [0, 0, 0, 128, 255, 255, 255])
+
+
+# Splits
+
+
+def test_digits():
+    digits = reader.load("digits")
+    assert digits.name == "digits" and digits.image_shape == (8, 8, 1)
+    assert [len(s.images) for s in digits[1:]] == [1259, 179, 359]
+    assert digits.train.images.dtype == np.uint8 and digits.train.labels.dtype == np.int64
+    assert digits.train.images.min() == 0 and digits.train.images.max() == 255
+    assert set(digits.test.labels) == set(range(10))
+
+
+def test_splits_are_disjoint_and_keep_image_with_label(tmp_path):
+    images = np.broadcast_to(np.arange(100, dtype=np.uint8)[:, None, None], (100, 4, 4))
+    dataset = reader.load(save_npz(tmp_path / "x.npz", images=images, labels=np.arange(100)))
+    assert [len(s.images) for s in dataset[1:]] == [70, 10, 20]
+    np.testing.assert_array_equal(np.sort(all_images(dataset)[:, 0, 0, 0]), np.arange(100))
+    for split in dataset[1:]:
+        np.testing.assert_array_equal(split.images[:, 0, 0, 0], split.labels)
+
+
+def test_shuffled_labels_leave_every_image_and_batch_in_place(tmp_path):
+    images, labels = random_images(60, 4, 4), np.arange(60) % 10
+    shuffled = np.random.default_rng(1).permutation(labels)
+    a = reader.load(save_npz(tmp_path / "a.npz", images=images, labels=labels))
+    b = reader.load(save_npz(tmp_path / "b.npz", images=images, labels=shuffled))
+    assert not np.array_equal(a.train.labels, b.train.labels)
+    for split_a, split_b in zip(a[1:], b[1:], strict=True):
+        np.testing.assert_array_equal(split_a.images, split_b.images)
+    np.testing.assert_array_equal(take(a.train.images, 12), take(b.train.images, 12))
+
+
+@pytest.fixture(scope="module")
+def tfds_dir():
+    if "INFOBIGBIGAN_DATA" not in os.environ:
+        pytest.skip("INFOBIGBIGAN_DATA does not name a folder that holds tfds/mnist")
+    return Path(os.environ["INFOBIGBIGAN_DATA"], "tfds")
+
+
+def test_mnist(tfds_dir):
+    mnist = reader.load("mnist", str(tfds_dir))
+    assert mnist.image_shape == (28, 28, 1)
+    assert [s.images.shape[0] for s in mnist[1:]] == [50_000, 10_000, 10_000]
+    assert mnist.train.images.dtype == np.uint8 and mnist.train.labels.dtype == np.int64
+    digits = np.bincount(np.concatenate([mnist.train.labels, mnist.validation.labels]))
+    np.testing.assert_array_equal(digits, [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949])  # as published
+    assert np.bincount(mnist.validation.labels, minlength=10).min() > 800  # random, not by label
+
+
+def copy_of_mnist(tfds_dir, target):
+    version = target / "mnist" / "3.0.1"
+    version.mkdir(parents=True)
+    for file in (tfds_dir / "mnist" / "3.0.1").iterdir():
+        (version / file.name).write_bytes(file.read_bytes())
+    return version
+
+
+@pytest.mark.parametrize("name", ["mnist-test.tfrecord-00000-of-00001", "dataset_info.json", "features.json"])
+def test_damaged_mnist(tfds_dir, tmp_path, name):
+    os.truncate(copy_of_mnist(tfds_dir, tmp_path) / name, 100)
+    with raises("prepared mnist in .*3.0.1 is damaged .*delete that folder"):
+        reader.load("mnist", str(tmp_path))
+
+
+# Choosing
+
+
+def prepare(parent, version="3.0.1"):
+    (parent / "mnist" / version).mkdir(parents=True)
+    (parent / "mnist" / version / "dataset_info.json").write_text(json.dumps({}))
+
+
+def test_default_is_mnist_where_it_is_prepared(tmp_path, monkeypatch):
+    monkeypatch.delenv("INFOBIGBIGAN_DATA", raising=False)
+    assert reader.choose_dataset(None, None) == "digits"
+    prepare(tmp_path / "given")
+    assert reader.choose_dataset(None, str(tmp_path / "given")) == "mnist"
+    assert reader.choose_dataset(None, None) == "digits"
+    monkeypatch.setenv("INFOBIGBIGAN_DATA", str(tmp_path / "shared"))
+    prepare(tmp_path / "shared" / "tfds")
+    assert reader.choose_dataset(None, None) == "mnist"
+    assert reader.choose_dataset(None, str(tmp_path / "elsewhere")) == "digits"
+
+
+def test_default_is_mnist_where_it_can_be_downloaded(tmp_path, monkeypatch):
+    monkeypatch.setattr(reader, "_downloadable", lambda name: name == "mnist")
+    assert reader.choose_dataset(None, str(tmp_path)) == "mnist"
+
+
+def test_newest_complete_version_is_read(tmp_path):
+    for version in ("3.0.1", "3.0.10", "3.0.11.incompleteABC"):
+        prepare(tmp_path, version)
+    assert reader._prepared("mnist", str(tmp_path)).name == "3.0.10"
+
+
+def test_explicit_names_and_paths(tmp_path):
+    assert reader.choose_dataset("digits", None) == "digits"
+    assert reader.choose_dataset(str(tmp_path), None) == str(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "wrong, right", [("mnits", "mnist"), ("fashion-mnist", "fashion_mnist"), ("CIFAR", "cifar10"), ("digit", "digits")]
+)
+def test_unknown_name(wrong, right):
+    with raises(f"use '{right}'"):
+        reader.choose_dataset(wrong, None)
+
+
+@pytest.mark.parametrize("name", ["mnist", "fashion_mnist", "cifar10"])
+def test_neither_prepared_nor_downloadable(name, tmp_path):
+    with raises(f"{tmp_path}/{name} and cannot be downloaded .*--data-dir, or use --dataset digits"):
+        reader.choose_dataset(name, str(tmp_path))
+
+
+def test_a_server_that_hangs_is_given_up_in_seconds(monkeypatch):
+    monkeypatch.setattr(reader, "CONNECT_SECONDS", 0.1)
+    monkeypatch.setattr(reader.socket, "create_connection", lambda *_: time.sleep(5))
+    start = time.monotonic()
+    assert not downloadable("mnist")
+    assert time.monotonic() - start < 2
+
+
+def test_downloadable_where_the_server_answers(monkeypatch):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        monkeypatch.setitem(reader.DOWNLOAD_SERVERS, "mnist", server.getsockname())
+        assert downloadable("mnist")
+    assert not downloadable("mnist")
+
+
+def test_failed_download(tmp_path, monkeypatch):
+    import tensorflow_datasets as tfds
+
+    def refuse(*_, **__):
+        raise ConnectionError("two\nlines")
+
+    monkeypatch.setattr(reader, "_downloadable", lambda name: True)
+    monkeypatch.setattr(tfds, "builder", refuse)
+    with raises("cifar10 could not be downloaded to .*ConnectionError: two lines"):
+        reader.load("cifar10", str(tmp_path))
+
+
+def test_import_is_light():
+    heavy = ["tensorflow", "tensorflow_datasets", "sklearn", "PIL"]
+    code = f"import sys, data.images; sys.exit(str([m for m in {heavy} if m in sys.modules] or ''))"
+    result = subprocess.run([sys.executable, "-c", code], cwd=Path(reader.__file__).parents[1], capture_output=True)
+    assert result.stderr.strip() == b""
+
+
+# The user's own .npz
+
+
+@pytest.mark.parametrize("shape", [(20, 8, 8), (20, 8, 8, 1), (20, 8, 8, 3)])
+def test_npz_uint8(tmp_path, shape):
+    images = random_images(*shape)
+    dataset = reader.load(save_npz(tmp_path / "x.npz", images=images))
+    assert dataset.image_shape == (8, 8, shape[3] if len(shape) == 4 else 1)
+    assert dataset.train.labels is None
+    assert rows(all_images(dataset)) == rows(images)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("scale", [lambda u: u / 255, lambda u: u / 127.5 - 1])
+def test_npz_float_ranges(tmp_path, dtype, scale):
+    images = np.resize(EVERY_VALUE, (12, 16, 16))
+    dataset = reader.load(save_npz(tmp_path / "x.npz", images=scale(images.astype(np.float64)).astype(dtype)))
+    assert rows(all_images(dataset)) == rows(images)
+
+
+def test_npz_resized_to_a_square(tmp_path):
+    images = np.repeat(EVERY_VALUE[:20], 12 * 8 * 3).reshape(20, 12, 8, 3)
+    dataset = reader.load(save_npz(tmp_path / "x.npz", images=images), image_size=6)
+    assert dataset.image_shape == (6, 6, 3)
+    np.testing.assert_array_equal(np.sort(all_images(dataset)[:, 2, 3, 1]), EVERY_VALUE[:20])  # flat stays flat
+
+
+@pytest.mark.parametrize(
+    "arrays, match",
+    [
+        ({"pictures": random_images(20, 8, 8)}, r"no array 'images', only \['pictures'\]"),
+        ({"images": random_images(20, 8)}, r"shape \[20, 8\]"),
+        ({"images": random_images(20, 3, 8, 8)}, r"shape \[20, 3, 8, 8\].*C 1 or 3"),
+        ({"images": random_images(20, 8, 8, 4)}, r"shape \[20, 8, 8, 4\]"),
+        ({"images": random_images(0, 8, 8)}, "are empty"),
+        ({"images": random_images(9, 8, 8)}, "holds 9 images, too few"),
+        ({"images": random_images(20, 8, 8).astype(np.int64)}, "are int64: save uint8"),
+        ({"images": np.full((20, 8, 8), "a")}, "are <U1: save uint8"),
+        ({"images": np.array([object()] * 20)}, "cannot be read .*Object arrays"),
+        ({"images": np.linspace(0, 255, 1280).reshape(20, 8, 8)}, "floats from 0 to 255: scale"),
+        ({"images": np.linspace(-1.5, 1, 1280).reshape(20, 8, 8)}, "floats from -1.5 to 1"),
+        ({"images": np.full((20, 8, 8), np.nan)}, "not finite"),
+        ({"images": np.full((20, 8, 8), -np.inf)}, "not finite"),
+        ({"images": random_images(20, 8, 6)}, "images of 8x6: .*--image-size"),
+        ({"images": random_images(20, 8, 8), "labels": np.arange(19)}, r"shape \[19\] for 20 images"),
+        ({"images": random_images(20, 8, 8), "labels": np.zeros((20, 1), int)}, r"shape \[20, 1\] for 20 images"),
+        ({"images": random_images(20, 8, 8), "labels": np.arange(20.0)}, "are float64: save integers"),
+    ],
+)
+def test_bad_npz(tmp_path, arrays, match):
+    path = save_npz(tmp_path / "x.npz", **arrays)
+    with raises(f"x.npz.*{match}|{match}.*x.npz"):
+        reader.load(path)
+
+
+def test_damaged_npz(tmp_path):
+    good = Path(save_npz(tmp_path / "good.npz", images=random_images(20, 8, 8))).read_bytes()
+    flipped = bytearray(good)
+    flipped[len(good) // 2] ^= 0xFF
+    np.save(tmp_path / "array.npy", random_images(20, 8, 8))
+    npy = (tmp_path / "array.npy").read_bytes()
+    for i, damaged in enumerate([b"", good[:10], good[: len(good) // 2], bytes(flipped), npy]):
+        path = tmp_path / f"bad{i}.npz"
+        path.write_bytes(damaged)
+        with raises(f"bad{i}.npz cannot be read"):
+            reader.load(str(path))
+
+
+def test_missing_path_and_wrong_file(tmp_path):
+    with raises("gone.npz.* nor an existing path"):
+        reader.load(str(tmp_path / "gone.npz"))
+    (tmp_path / "x.txt").write_text("images")
+    with raises("x.txt is not an .npz file or a folder"):
+        reader.load(str(tmp_path / "x.txt"))
+
+
+@pytest.mark.parametrize("size", [0, -4])
+def test_bad_image_size(size):
+    with raises(f"image size {size}"):
+        reader.load("digits", image_size=size)
+
+
+# The user's own folder
+
+
+def test_folder_of_gray_images(tmp_path):
+    images = random_images(20, 8, 8)
+    dataset = reader.load(save_pictures(tmp_path, images))
+    assert dataset.image_shape == (8, 8, 1) and dataset.train.labels is None
+    assert rows(all_images(dataset)) == rows(images)
+
+
+def test_folder_of_classes(tmp_path):
+    for name, value in [("dog", 200), ("cat", 100), ("emu", 50)]:
+        save_pictures(tmp_path / name, np.full((10, 8, 8, 3), value, np.uint8), ".bmp")
+    (tmp_path / "cat" / "notes.txt").write_text("ignored")
+    (tmp_path / ".cache").mkdir()
+    dataset = reader.load(str(tmp_path))
+    assert dataset.image_shape == (8, 8, 3)
+    for split in dataset[1:]:
+        assert split.labels.dtype == np.int64
+        np.testing.assert_array_equal(split.images[:, 0, 0, 0], np.array([100, 200, 50])[split.labels])
+
+
+def test_one_colour_image_makes_all_rgb(tmp_path):
+    save_pictures(tmp_path, random_images(20, 8, 8))
+    Image.fromarray(random_images(8, 8, 3)).save(tmp_path / "colour.jpeg")
+    assert reader.load(str(tmp_path)).image_shape == (8, 8, 3)
+
+
+def test_folder_of_mixed_sizes(tmp_path):
+    save_pictures(tmp_path, random_images(19, 8, 8))
+    Image.fromarray(random_images(10, 12)).save(tmp_path / "odd.png")
+    with raises("odd.png is 12x10 but 000.png is 8x8 .*--image-size"):
+        reader.load(str(tmp_path))
+    assert reader.load(str(tmp_path), image_size=8).image_shape == (8, 8, 1)
+
+
+def test_folder_of_oblong_images(tmp_path):
+    path = save_pictures(tmp_path, random_images(20, 8, 6))
+    with raises("images of 8x6: .*--image-size"):
+        reader.load(path)
+    assert reader.load(path, image_size=5).image_shape == (5, 5, 1)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".bmp"])
+@pytest.mark.parametrize("kept", [0.0, 0.1, 0.6])
+def test_damaged_image_is_named(tmp_path, suffix, kept):
+    path = save_pictures(tmp_path, random_images(20, 32, 32), suffix)
+    bad = tmp_path / f"007{suffix}"
+    os.truncate(bad, int(kept * bad.stat().st_size))
+    with raises(f"007{suffix} cannot be read as an image"):
+        reader.load(path)
+
+
+def test_sixteen_bit_image(tmp_path):
+    path = save_pictures(tmp_path, random_images(20, 8, 8).astype(np.uint16) * 256)
+    with raises("000.png has pixels of mode 'I;16': convert"):
+        reader.load(path)
+
+
+def test_empty_small_and_ambiguous_folders(tmp_path):
+    with raises("has no png, jpg, jpeg or bmp images"):
+        reader.load(str(tmp_path))
+    save_pictures(tmp_path, random_images(9, 8, 8))
+    with raises("holds 9 images, too few"):
+        reader.load(str(tmp_path))
+    save_pictures(tmp_path / "class", random_images(9, 8, 8))
+    with raises("beside and inside its sub-folders"):
+        reader.load(str(tmp_path))
+
+
+# Batches
+
+
+def numbered(count):
+    """Images that carry their own number in every pixel."""
+    return np.broadcast_to(np.arange(count, dtype=np.uint8)[:, None, None, None], (count, 2, 2, 1)).copy()
+
+
+def take(images, steps, batch_size=4, seed=0, **kwargs):
+    return np.stack([x.numpy() for x in islice(reader.batches(images, batch_size, seed, **kwargs), steps)])
+
+
+def test_batches_hold_the_images_as_to_float_gives_them():
+    images = np.resize(EVERY_VALUE, (1, 16, 16, 1))
+    (x,) = islice(reader.batches(images, 1, seed=0), 1)
+    assert x.dtype == np.float32 and x.shape == (1, 16, 16, 1)
+    np.testing.assert_array_equal(x, reader.to_float(images))
+
+
+def test_each_epoch_is_another_permutation():
+    epochs = reader.to_uint8(take(numbered(20), 15))[..., 0, 0, 0].reshape(3, 20)
+    for epoch in epochs:
+        np.testing.assert_array_equal(np.sort(epoch), np.arange(20))
+    assert not np.array_equal(epochs[0], epochs[1]) and not np.array_equal(epochs[1], epochs[2])
+
+
+def test_remainder_is_dropped():
+    epochs = reader.to_uint8(take(numbered(11), 4))[..., 0, 0, 0].reshape(2, 8)
+    assert all(len(set(epoch)) == 8 for epoch in epochs)
+
+
+def test_order_is_a_function_of_the_seed():
+    images = numbered(20)
+    np.testing.assert_array_equal(take(images, 12), take(images, 12))
+    assert not np.array_equal(take(images, 12), take(images, 12, seed=1))
+
+
+def test_first_epoch_equals_skipping_epochs():
+    images = numbered(22)
+    np.testing.assert_array_equal(take(images, 25)[15:], take(images, 10, first_epoch=3))
+
+
+@pytest.mark.parametrize("batch_size", [0, 11])
+def test_batch_size_must_fit(batch_size):
+    with raises(f"batch size {batch_size} does not fit 10 training images"):
+        reader.batches(numbered(10), batch_size, seed=0)

@@ -1,0 +1,174 @@
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+from sklearn.datasets import load_digits
+
+from metrics import frechet
+from metrics.frechet import feature_network, frechet_distance, kernel_distance
+
+
+@pytest.fixture
+def activations():
+    """Two lopsided sets: other counts, means, scales and correlations."""
+    random = np.random.default_rng(1)
+    real = random.normal(size=(300, 8)) @ random.normal(size=(8, 8)) + 0.5
+    generated = 0.7 * random.normal(size=(200, 8)) @ random.normal(size=(8, 8)) - random.normal(size=8)
+    return real, generated
+
+
+@pytest.fixture(scope="module")
+def digits():
+    """scikit-learn's 8x8 digits in [-1, 1]: 1,258 training images and labels, 539 test images and labels."""
+    images, labels = load_digits(return_X_y=True)
+    order = np.random.default_rng(0).permutation(len(labels))
+    images, labels = (images.reshape(-1, 8, 8, 1) / 8 - 1).astype(np.float32)[order], labels[order]
+    return images[:1258], labels[:1258], images[1258:], labels[1258:]
+
+
+def numpy_kernel_distance(x, y):
+    def kernel(a, b):
+        return (a @ b.T / a.shape[1] + 1) ** 3
+
+    def mean_of_pairs(a):
+        return (kernel(a, a).sum() - np.trace(kernel(a, a))) / (len(a) * (len(a) - 1))
+
+    return mean_of_pairs(x) + mean_of_pairs(y) - 2 * kernel(x, y).mean()
+
+
+def test_the_tfgan_loader_is_still_needed():
+    plain = subprocess.run([sys.executable, "-c", "import tensorflow_gan"], capture_output=True)
+    assert plain.returncode != 0, "import tensorflow_gan works again: drop _import_classifier_metrics"
+
+
+def test_frechet_distance_by_hand():
+    # means 1 and 8, deviations sqrt(2) and 4 sqrt(2): 7^2 + (3 sqrt(2))^2
+    assert frechet_distance([[0.0], [2.0]], [[4.0], [12.0]]) == pytest.approx(67.0)
+
+
+def test_frechet_distance_against_numpy(activations):
+    real, generated = activations
+    c, c_w = np.cov(real, rowvar=False), np.cov(generated, rowvar=False)
+    root_trace = np.sqrt(np.linalg.eigvals(c @ c_w).real).sum()
+    means = np.square(real.mean(axis=0) - generated.mean(axis=0)).sum()
+    expected = means + np.trace(c) + np.trace(c_w) - 2 * root_trace
+    assert frechet_distance(real, generated) == pytest.approx(expected, rel=1e-6)
+    assert frechet_distance(generated, real) == pytest.approx(expected, rel=1e-6)
+
+
+def test_frechet_distance_of_a_set_with_itself(activations):
+    assert frechet_distance(activations[0], activations[0]) == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize("distance", [frechet_distance, kernel_distance])
+def test_activations_that_give_no_number_are_refused(distance):
+    fine = np.ones((3, 2))
+    for bad in (np.full((3, 2), np.nan), np.full((3, 2), np.inf), np.ones((1, 2)), np.ones(3), np.ones((3, 5))):
+        with pytest.raises(ValueError):
+            distance(fine, bad)
+
+
+def test_kernel_distance_against_numpy(activations):
+    expected = numpy_kernel_distance(*activations)
+    assert kernel_distance(*activations) == pytest.approx(expected, rel=1e-9)
+    assert kernel_distance(*activations[::-1]) == pytest.approx(expected, rel=1e-9)
+
+
+def test_kernel_distance_in_blocks_does_not_mind_sorted_sets(monkeypatch):
+    random = np.random.default_rng(2)
+    centres = np.repeat(random.normal(size=(4, 8)), 100, axis=0)  # sorted by class
+    real, generated = centres + 0.1 * random.normal(size=(2, 400, 8))
+    whole = numpy_kernel_distance(real, generated[::-1] + 1.0)
+    monkeypatch.setattr(frechet, "KERNEL_BLOCK", 100)
+    blocks = kernel_distance(real, generated[::-1] + 1.0)
+    assert blocks == pytest.approx(whole, rel=0.1)
+    assert blocks == kernel_distance(real, generated[::-1] + 1.0)
+
+
+def test_kernel_distance_needs_two_rows_a_block(monkeypatch):
+    monkeypatch.setattr(frechet, "KERNEL_BLOCK", 10)
+    with pytest.raises(ValueError, match="blocks"):
+        kernel_distance(np.ones((100, 2)), np.ones((19, 2)))
+
+
+def test_feature_network_learns_digits_and_sees_damage(digits, tmp_path, monkeypatch):
+    monkeypatch.setattr(frechet, "UPDATES", 500)
+    network = feature_network(*digits, tmp_path)
+    features = network.features(digits[2])
+    assert features.shape == (539, 64) and features.dtype == np.float32
+    assert network.test_accuracy > 0.95
+    assert "on labels" in network.description
+    noise = np.random.default_rng(0).uniform(-1, 1, digits[2].shape).astype(np.float32)
+    train_features = network.features(digits[0])
+    assert frechet_distance(train_features, network.features(noise)) > 10 * frechet_distance(train_features, features)
+
+
+def test_feature_network_minds_no_global_state_and_changes_none(digits, tmp_path, monkeypatch):
+    monkeypatch.setattr(frechet, "UPDATES", 20)
+    first = feature_network(*digits, tmp_path / "first")
+    keras.utils.set_random_seed(7)
+    expected = np.random.rand(), float(keras.random.normal(()))
+    keras.utils.set_random_seed(7)
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        second = feature_network(*digits, tmp_path / "second")
+    finally:
+        keras.config.set_dtype_policy("float32")
+    assert (np.random.rand(), float(keras.random.normal(()))) == expected
+    for a, b in zip(first.extractor.get_weights(), second.extractor.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_cache_is_read_keyed_by_content_and_rebuilt_when_corrupt(digits, tmp_path, monkeypatch):
+    images, labels, test_images, test_labels = digits
+    monkeypatch.setattr(frechet, "UPDATES", 5)
+    trained = feature_network(*digits, tmp_path)
+    (file,) = tmp_path.iterdir()
+    whole = file.read_bytes()
+
+    with monkeypatch.context() as untrainable:
+        untrainable.setattr(frechet, "_train", None)
+        read = feature_network(*digits, tmp_path)
+        assert read.test_accuracy == trained.test_accuracy
+        np.testing.assert_array_equal(read.features(test_images[:9]), trained.features(test_images[:9]))
+        for other in ((images, labels[::-1]), (-images, labels)):
+            with pytest.raises(TypeError):  # another key: tries to train
+                feature_network(*other, test_images, test_labels, tmp_path)
+
+    flipped = bytearray(whole)
+    flipped[len(whole) // 2] ^= 1
+    for damaged in (b"", whole[: len(whole) // 2], bytes(flipped)):
+        file.write_bytes(damaged)
+        rebuilt = feature_network(*digits, tmp_path)
+        for a, b in zip(rebuilt.extractor.get_weights(), trained.extractor.get_weights(), strict=True):
+            np.testing.assert_array_equal(a, b)
+        with np.load(file) as stored:
+            assert stored["test_accuracy"] == trained.test_accuracy
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_without_labels_the_network_learns_rotations(digits, tmp_path, monkeypatch):
+    monkeypatch.setattr(frechet, "UPDATES", 200)
+    images, _, test_images, test_labels = digits
+    network = feature_network(images, None, test_images, test_labels, tmp_path)
+    assert 0.7 < network.test_accuracy < 1
+    assert "without labels" in network.description
+    monkeypatch.setattr(frechet, "_train", None)  # a hit: test labels are not part of the key
+    feature_network(images, None, test_images, None, tmp_path)
+
+
+def test_rotations_need_square_images(tmp_path):
+    images = np.zeros((4, 8, 6, 1), np.float32)
+    with pytest.raises(ValueError, match="square"):
+        feature_network(images, None, images, None, tmp_path)
+
+
+@pytest.mark.parametrize("shape", [(28, 28, 1), (20, 32, 3)])
+def test_feature_network_takes_other_shapes(shape, tmp_path, monkeypatch):
+    monkeypatch.setattr(frechet, "UPDATES", 1)
+    images = np.random.default_rng(0).uniform(-1, 1, (6, *shape)).astype(np.float32)
+    labels = np.arange(6) % 3
+    network = feature_network(images, labels, images, labels, tmp_path)
+    assert network.features(images).shape == (6, 64)

@@ -1,0 +1,96 @@
+"""Trains a model: python train.py --mode infobigbigan. See --help, and --mode MODE --help for the options of a mode."""
+
+import os
+import sys
+
+from data.errors import InputError
+from training.cli import Parser, add_config_options, run_program
+from training.config import make_config
+from training.modes import MODES, find_mode
+
+
+def parse(argv: list[str]):
+    """The mode's name, its options that were given, and the run's options, without importing TensorFlow."""
+    first = Parser(add_help=False)
+    first.add_argument("--mode")
+    first.add_argument("--resume")
+    first.add_argument("--runs-dir", default="runs")
+    known, _ = first.parse_known_args(argv)
+    mode, run = known.mode, None
+    if known.resume is not None:
+        from training.runs import open_run
+
+        run = open_run(known.resume, known.runs_dir)
+        if mode not in (None, run.mode):
+            raise InputError(f"--mode {mode}: {run.path} is a run of mode {run.mode}; leave --mode out")
+        mode = run.mode
+
+    modes = "; ".join(f"{name}: {row.summary}" for name, row in MODES.items())
+    parser = Parser(prog="train.py", description=f"Trains a model. {modes}.")
+    parser.add_argument("--mode", metavar="{" + ",".join(MODES) + "}", help="what to train")
+    parser.add_argument("--runs-dir", default="runs", help="where runs are kept")
+    parser.add_argument("--name", help="of the run's directory; default: mode, data set and time")
+    parser.add_argument("--resume", metavar="RUN", help="go on with this run")
+    parser.add_argument("--dry-run", action="store_true", help="print the resolved options and stop")
+    if mode is None:
+        if not {"-h", "--help"} & set(argv):
+            raise InputError(f"--mode is missing: one of {', '.join(MODES)}")
+    else:
+        add_config_options(parser.add_argument_group(f"options of {mode}"), find_mode(mode).config)
+    options = vars(parser.parse_args(argv))
+    own = {name: options.pop(name) for name in ("mode", "runs_dir", "name", "resume", "dry_run")}
+    given = {name: tuple(value) if isinstance(value, list) else value for name, value in options.items()}
+    return mode, run, given, own
+
+
+def train(argv: list[str]):
+    mode, run, given, own = parse(argv)
+    if run is None:
+        config = make_config(find_mode(mode).config, given)
+    else:
+        from training.runs import check_unchanged
+
+        check_unchanged(run, given)
+        config = run.config
+
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    program = MODES[mode].program()
+    config, data = program.prepare(config)
+    if own["dry_run"]:
+        print(*(f"{name} = {value}" for name, value in vars(config).items()), sep="\n")
+        return
+    model = program.build(mode, config, data)
+
+    from training import callbacks
+    from training.runs import create_run
+
+    if run is None:
+        run, done = create_run(own["runs_dir"], own["name"], mode, config), 0
+    else:
+        done = run.restore(model)
+        run.write_history(run.history[:done])
+    print(f"{mode} on {config.dataset} in {run.path}: epochs {done + 1} to {config.epochs}, {config.precision}")
+    steps = program.steps_per_epoch(config, data)
+    model.fit(
+        program.batches(config, data, first_epoch=done),
+        initial_epoch=done,
+        epochs=config.epochs,
+        steps_per_epoch=steps,
+        verbose=0,
+        shuffle=False,
+        callbacks=[
+            callbacks.ProgressBar(run, steps, done),
+            callbacks.NonFiniteGuard(run),
+            *program.callbacks(run, data),
+            callbacks.Keeper(run),
+        ],
+    )
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Trains; returns the exit code."""
+    return run_program(train, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

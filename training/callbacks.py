@@ -1,0 +1,89 @@
+"""Everything periodic in a training: progress, statistics, history, checkpoints, and the guard against NaN."""
+
+import math
+import time
+
+import keras
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from data.errors import InputError
+from training.runs import Run
+
+
+def is_due(epoch: int, epochs: int, times: int = 20) -> bool:
+    """Whether something done about `times` times in a training of `epochs` is due after this one (counted from 1)."""
+    return epoch == epochs or epoch % max(1, epochs // times) == 0
+
+
+class ProgressBar(keras.callbacks.Callback):
+    """One line on the terminal: epoch, losses, examples per second of this epoch, time left of the whole training."""
+
+    def __init__(self, run: Run, steps_per_epoch: int, first_epoch: int):
+        super().__init__()
+        self.run, self.steps_per_epoch, self.first_epoch = run, steps_per_epoch, first_epoch
+
+    def on_train_begin(self, logs=None):
+        columns = "{task.description}", BarColumn(), TextColumn("{task.fields[state]}"), "left", TimeRemainingColumn()
+        self.bar = Progress(*columns, speed_estimate_period=120)
+        total = self.run.config.epochs * self.steps_per_epoch
+        self.task = self.bar.add_task(
+            self.run.mode, total=total, completed=self.first_epoch * self.steps_per_epoch, state=""
+        )
+        self.bar.start()
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.epoch, self.start = epoch + 1, time.perf_counter()
+
+    def on_train_batch_end(self, batch, logs=None):
+        rate = (batch + 1) * self.run.config.batch_size / (time.perf_counter() - self.start)
+        losses = " ".join(
+            f"{name} {logs[name]:.3f}" for name in sorted(logs) if name.count("_") == 0 and "loss/" in name
+        )
+        state = f"epoch {self.epoch}/{self.run.config.epochs}  {losses}  {rate:.0f} examples/s"
+        self.bar.update(self.task, advance=1, state=state)
+
+    def on_epoch_end(self, epoch, logs=None):
+        if not self.bar.console.is_terminal:  # a log file gets a line for each epoch
+            print(self.bar.tasks[self.task].fields["state"], flush=True)
+
+    def on_train_end(self, logs=None):
+        self.bar.stop()
+
+
+class NonFiniteGuard(keras.callbacks.Callback):
+    """Stops the training at the first loss that is not a number. Raises InputError: step, term, last good checkpoint."""
+
+    def __init__(self, run: Run):
+        super().__init__()
+        self.run = run
+
+    def on_train_batch_end(self, batch, logs=None):
+        for name in sorted(logs, key=lambda name: -name.count("_")):  # a part before the sum that it spoils
+            if not math.isfinite(logs[name]):
+                good = self.run.checkpoints()
+                where = f"the last good checkpoint is {good[0][1]}" if good else "there is no checkpoint yet"
+                raise InputError(
+                    f"{name} is {float(logs[name])} at step {int(self.model.step)}: {where}; "
+                    f"try smaller --d-rate and --ge-rate, or --precision float32"
+                )
+
+
+class Keeper(keras.callbacks.Callback):
+    """After an epoch: refreshes what belongs to the averages, writes the history, and saves a checkpoint when due."""
+
+    def __init__(self, run: Run):
+        super().__init__()
+        self.run, self.entries = run, run.history
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.start = time.perf_counter()
+
+    def on_epoch_end(self, epoch, logs=None):
+        done = epoch + 1
+        seconds = round(time.perf_counter() - self.start, 2)
+        self.entries.append({"epoch": done, "step": int(self.model.step), "seconds": seconds}
+                            | {name: float(value) for name, value in logs.items()})  # fmt: skip
+        if is_due(done, self.run.config.epochs):
+            self.model.refresh_statistics()
+            self.run.write_history(self.entries)
+            self.run.save(self.model, done)

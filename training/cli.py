@@ -1,0 +1,69 @@
+"""What the command lines share: parsers built from configs, and errors as one line. Nothing here imports TensorFlow."""
+
+import argparse
+import dataclasses
+import errno
+import sys
+from collections.abc import Callable
+from typing import get_type_hints
+
+from data.errors import InputError, nearest
+from training.config import Config, element_type, flag
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser that answers a wrong flag with the nearest right one, in one line, with exit code 2."""
+
+    def __init__(self, **options):
+        super().__init__(allow_abbrev=False, formatter_class=argparse.ArgumentDefaultsHelpFormatter, **options)
+
+    def parse_args(self, args=None, namespace=None):
+        parsed, unknown = self.parse_known_args(args, namespace)
+        if unknown:
+            flags = [text for action in self._actions for text in action.option_strings]
+            self.error(f"unknown option {unknown[0]}{nearest(unknown[0].split('=')[0], flags)}")
+        return parsed
+
+    def error(self, message):
+        raise InputError(message)
+
+
+def add_config_options(parser: argparse.ArgumentParser, config_class: type[Config]):
+    """One flag per field; a flag that is not given is absent from the result, so that presets can tell."""
+    hints = get_type_hints(config_class)
+    for field in dataclasses.fields(config_class):
+        kind, help_text = element_type(hints[field.name]), field.metadata["help"]
+        shown = " ".join(map(str, field.default)) if isinstance(field.default, tuple) else field.default
+        if field.default is not None:
+            help_text += f" (default: {shown})"
+        options = {"dest": field.name, "default": argparse.SUPPRESS, "help": help_text}
+        if kind is bool:
+            parser.add_argument(flag(field.name), action=argparse.BooleanOptionalAction, **options)
+        elif isinstance(field.default, tuple):
+            parser.add_argument(flag(field.name), type=kind, nargs="+", metavar="N", **options)
+        else:
+            choices = field.metadata["choices"]
+            metavar = "{" + ",".join(choices) + "}" if choices else kind.__name__.upper()
+            parser.add_argument(flag(field.name), type=kind, metavar=metavar, **options)
+
+
+def run_program(main: Callable[[list[str]], None], argv: list[str] | None = None) -> int:
+    """Calls `main` with the arguments of the command line; returns the exit code.
+
+    Bad input and a full disk are one line on standard error and 2; an interruption by the user is 130.
+    """
+    program = main.__module__ if main.__module__ != "__main__" else sys.argv[0]
+    try:
+        main(sys.argv[1:] if argv is None else argv)
+    except InputError as error:
+        print(f"{program}: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
+            raise
+        print(f"{program}: {error.filename or 'the run'}: {error.strerror}: make room, then --resume", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"{program}: interrupted; go on with --resume", file=sys.stderr)
+        return 130
+    return 0

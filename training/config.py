@@ -1,0 +1,163 @@
+"""What a run is: one frozen dataclass per mode, from whose fields the command line is built.
+
+Nothing here imports TensorFlow, so `--help` and errors in flags answer at once.
+"""
+
+import dataclasses
+import types
+from typing import Any, get_args, get_type_hints
+
+from data.errors import InputError, nearest
+
+
+def option(default: Any, help: str, *, choices: tuple = (), low: float | None = None, high: float | None = None):
+    """A field with its default, its help text and what it may be: one of `choices`, or a number in [low, high]."""
+    return dataclasses.field(default=default, metadata={"help": help, "choices": choices, "low": low, "high": high})
+
+
+def flag(name: str) -> str:
+    """The command line's spelling of a field: batch_size -> --batch-size."""
+    return "--" + name.replace("_", "-")
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """What every mode has. Raises InputError for a value that a field may not have."""
+
+    dataset: str | None = option(None, "mnist, fashion_mnist, cifar10, digits, an .npz or a folder of images")
+    data_dir: str | None = option(None, "where tensorflow-datasets keeps its data")
+    preset: str = option("default", "sizes and length of the run", choices=("quick", "default", "reference"))
+    epochs: int | None = option(None, "passes over the training images; default: enough for --updates", low=1)
+    updates: int = option(6000, "training steps to reach, where --epochs is not given", low=1)
+    batch_size: int = option(128, "examples per update", low=2)
+    seed: int = option(0, "of initial weights, data order and sampling", low=0, high=2**31 - 1)
+    precision: str = option(
+        "auto", "of convolutions; auto: bfloat16 where the processor has it", choices=("auto", "float32", "bfloat16")
+    )
+
+    def __post_init__(self):
+        hints = get_type_hints(type(self))
+        for field in dataclasses.fields(self):
+            value, rule = getattr(self, field.name), field.metadata
+            if value is None:
+                if type(None) not in get_args(hints[field.name]):
+                    raise InputError(f"{flag(field.name)} has no value: give one")
+                continue
+            if rule["choices"] and value not in rule["choices"]:
+                known = ", ".join(rule["choices"])
+                raise InputError(
+                    f"{flag(field.name)}: {value!r} is not one of {known}{nearest(value, rule['choices'])}"
+                )
+            for number in value if isinstance(value, tuple) else (value,):
+                if isinstance(number, (int, float)) and not isinstance(number, bool):
+                    low, high = rule["low"], rule["high"]
+                    if number != number or (low is not None and number < low) or (high is not None and number > high):
+                        bound = f"at least {low}" if high is None else f"from {low} to {high}"
+                        raise InputError(f"{flag(field.name)}: {number} is out of range: it takes numbers {bound}")
+
+
+@dataclasses.dataclass(frozen=True)
+class BigGANConfig(Config):
+    """G and F alone."""
+
+    image_size: int | None = option(None, "resize images to this height and width; default: as they are", low=8)
+    latent_dim: int = option(16, "size of z", low=2)
+    generator_widths: tuple[int, ...] = option((64, 32), "channels of G's up-blocks, lowest resolution first", low=4)
+    discriminator_widths: tuple[int, ...] = option((32, 64), "channels of F's down-blocks", low=4)
+    attention: int = option(0, "resolution at which G and F attend to themselves; 0: nowhere", low=0)
+    d_updates: int = option(1, "discriminator updates per step", low=1, high=8)
+    d_rate: float = option(6e-4, "learning rate of the discriminators (Adam)", low=0)
+    ge_rate: float = option(3e-4, "learning rate of G and E (Adam)", low=0)
+    beta_1: float = option(0.5, "Adam's beta1, of both optimizers", low=0, high=0.999)
+    ema_decay: float = option(0.999, "decay of the moving average of the weights of G and E", low=0, high=0.99999)
+
+
+@dataclasses.dataclass(frozen=True)
+class BiGANConfig(BigGANConfig):
+    """E and the joint discriminator beside them."""
+
+    encoder_widths: tuple[int, ...] = option((32, 64), "channels of E's stem and blocks, each halves", low=4)
+    encoder_size: int = option(0, "height and width to which E resizes its input; 0: as given", low=0)
+    feature_dim: int = option(256, "width of E's last hidden layer", low=1)
+    deterministic_encoder: bool = option(False, "z_hat = mu in place of a sample")
+    latent_width: int = option(128, "width of H and J", low=4)
+    latent_blocks: int = option(2, "residual blocks of H and J", low=0)
+
+
+@dataclasses.dataclass(frozen=True)
+class BigBiGANConfig(BiGANConfig):
+    """The unary scores, each of which may be switched off."""
+
+    s_x: bool = option(True, "the image score of F")
+    s_z: bool = option(True, "the latent score of H")
+
+
+@dataclasses.dataclass(frozen=True)
+class CodeConfig(Config):
+    """InfoGAN's code c."""
+
+    num_categories: int = option(10, "size of the one-hot code c", low=2)
+    num_continuous: int = option(0, "continuous codes, uniform on [-1, 1]", low=0)
+    info_weight: float = option(1.0, "lambda, the weight of InfoGAN's bound", low=0)
+    code_to: str = option("first", "where c enters G: the first layer, or every block", choices=("first", "all"))
+
+
+@dataclasses.dataclass(frozen=True)
+class InfoGANConfig(CodeConfig, BigGANConfig):
+    """G and F and the code."""
+
+
+@dataclasses.dataclass(frozen=True)
+class InfoBigBiGANConfig(CodeConfig, BigBiGANConfig):
+    """Everything: E, H, J, the unary scores and the code."""
+
+    head_on: str = option("image", "whose features the head reads: F's, or J's", choices=("image", "joint"))
+    joint_code: str = option(
+        "encoder", "what H and J see of the code of a real image", choices=("none", "head", "encoder")
+    )
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.joint_code == "head" and self.head_on == "joint":
+            raise InputError("--joint-code head: a head on J cannot tell J the code; use --head-on image")
+
+
+# The field values of a preset; a mode takes those that it has. "reference" has the sizes of the public TensorFlow 2 code.
+PRESETS = {
+    "quick": {"updates": 800, "ema_decay": 0.99},
+    "default": {},
+    "reference": {
+        "image_size": 32,
+        "batch_size": 256,
+        "latent_dim": 100,
+        "generator_widths": (256, 128, 64),
+        "discriminator_widths": (64, 128, 256),
+        "attention": 16,
+        "encoder_size": 64,
+        "encoder_widths": (16, 32, 64, 64),
+        "latent_width": 64,
+        "latent_blocks": 3,
+        "d_updates": 2,
+    },
+}
+
+
+def element_type(hint) -> type:
+    """The type of one value: int for int, int | None and tuple[int, ...]."""
+    if isinstance(hint, types.UnionType) or get_args(hint):
+        return get_args(hint)[0]
+    return hint
+
+
+def make_config(config_class: type[Config], given: dict[str, Any]) -> Config:
+    """A config of the class from what was given, the preset's values, and the defaults, in this order.
+
+    Raises InputError for a name that the class does not have, or a value that its field may not have.
+    """
+    names = [field.name for field in dataclasses.fields(config_class)]
+    for name in given:
+        if name not in names:
+            raise InputError(f"{flag(name)} is no option of this mode{nearest(flag(name), map(flag, names))}")
+    preset = given.get("preset", "default")
+    preset_values = {k: v for k, v in PRESETS.get(preset, {}).items() if k in names}
+    return config_class(**(preset_values | given))

@@ -1,0 +1,152 @@
+"""The image modes: their data, their models and their scores, from a config."""
+
+import dataclasses
+import sys
+from pathlib import Path
+
+import keras
+import tensorflow as tf
+
+from data import images
+from data.errors import InputError
+from data.images import ImageDataset
+from models.bigan import BiGAN
+from models.bigbigan import BigBiGAN
+from models.code import Code, CodeHead
+from models.discriminators import ImageDiscriminator, VectorDiscriminator
+from models.encoder import Encoder
+from models.gan import GAN
+from models.generator import Generator
+from models.infobigbigan import InfoBigBiGAN
+from models.infogan import InfoGAN
+
+MODELS = {"biggan": GAN, "bigan": BiGAN, "bigbigan": BigBiGAN, "infogan": InfoGAN, "infobigbigan": InfoBigBiGAN}
+
+
+def prepare(config) -> tuple[object, ImageDataset]:
+    """Loads the data; returns the config with everything decided that was left open (data set, epochs, precision).
+
+    Raises InputError for a data set that cannot be had or is too small for one batch.
+    """
+    name = images.choose_dataset(config.dataset, config.data_dir)
+    if config.dataset is None and name != "mnist":
+        print(f"{'!' * 100}\nMNIST is neither on disk nor can it be downloaded: THIS RUN USES {name}, a much smaller set.\n"
+              f"Give --data-dir DIR or --dataset to choose another.\n{'!' * 100}", file=sys.stderr)  # fmt: skip
+    data = images.load(name, config.data_dir, config.image_size)
+    steps = steps_per_epoch(config, data)
+    if not steps:
+        count = len(data.train.images)
+        raise InputError(
+            f"{name} has {count} training images, fewer than one batch: use --batch-size {max(2, count // 2)}"
+        )
+    epochs = config.epochs or -(-config.updates // steps)
+    precision = ("bfloat16" if has_bfloat16() else "float32") if config.precision == "auto" else config.precision
+    return dataclasses.replace(config, dataset=name, epochs=epochs, precision=precision), data
+
+
+def has_bfloat16() -> bool:
+    """Whether the processor has bfloat16 instructions (Linux tells; elsewhere: no)."""
+    cpuinfo = Path("/proc/cpuinfo")
+    return cpuinfo.exists() and any(word in cpuinfo.read_text() for word in ("avx512_bf16", "amx_bf16", " bf16"))
+
+
+def steps_per_epoch(config, data: ImageDataset) -> int:
+    """Training steps of one pass over the training images; the remainder of a pass is dropped."""
+    return len(data.train.images) // config.batch_size
+
+
+def batches(config, data: ImageDataset, first_epoch: int) -> tf.data.Dataset:
+    """The training images alone, [batch_size, H, W, C] float32 in [-1, 1], from the start of an epoch on."""
+    return images.batches(data.train.images, config.batch_size, config.seed, first_epoch)
+
+
+def callbacks(run, data):
+    return []
+
+
+def build(mode: str, config, data: ImageDataset) -> GAN:
+    """The compiled model of an image mode with seeded initial weights; networks are given numbers, never the config.
+
+    Raises InputError where the images cannot be halved as often as the networks halve them.
+    """
+    image_shape = data.image_shape
+    check_halvings(config, image_shape)
+    keras.utils.set_random_seed(config.seed)
+    model_class = MODELS[mode]
+    code = Code(config.num_categories, config.num_continuous) if hasattr(config, "num_categories") else None
+    parts = adversaries(config, image_shape, code, scored=getattr(config, "s_x", mode != "bigan"))
+    if issubclass(model_class, BiGAN):
+        parts |= encoder_and_its_discriminators(config, image_shape, code)
+    if code:
+        on_joint = getattr(config, "head_on", "image") == "joint"
+        features = config.latent_width if on_joint else config.discriminator_widths[-1]
+        parts |= {"code": code, "head": CodeHead(features, code.parameters), "info_weight": config.info_weight}
+        parts["head_on"] = "joint" if on_joint else "image"
+    if mode == "infobigbigan":
+        parts["joint_code"] = config.joint_code
+    model = model_class(**parts, d_updates=config.d_updates, ema_decay=config.ema_decay, seed=config.seed)
+    model.compile(
+        d_optimizer=keras.optimizers.Adam(config.d_rate, beta_1=config.beta_1),
+        ge_optimizer=keras.optimizers.Adam(config.ge_rate, beta_1=config.beta_1),
+    )
+    return model
+
+
+def adversaries(config, image_shape, code: Code | None, scored: bool) -> dict:
+    """G, the network of its moving average, and F."""
+    generator, ema_generator = (
+        Generator(
+            image_shape,
+            config.generator_widths,
+            config.latent_dim,
+            code.dim if code else 0,
+            code_to=getattr(config, "code_to", "first"),
+            attention=config.attention,
+            compute_dtype=config.precision,
+        )
+        for _ in range(2)
+    )
+    image_discriminator = ImageDiscriminator(
+        image_shape,
+        config.discriminator_widths,
+        scored=scored,
+        attention=config.attention,
+        compute_dtype=config.precision,
+    )
+    return {"generator": generator, "ema_generator": ema_generator, "image_discriminator": image_discriminator}
+
+
+def encoder_and_its_discriminators(config, image_shape, code: Code | None) -> dict:
+    """E, the network of its moving average, H and J."""
+    encoder, ema_encoder = (
+        Encoder(
+            image_shape,
+            config.encoder_widths,
+            config.latent_dim,
+            code.parameters if code and config.joint_code == "encoder" else 0,
+            feature_dim=config.feature_dim,
+            input_size=config.encoder_size,
+            compute_dtype=config.precision,
+        )
+        for _ in range(2)
+    )
+    width, blocks = config.latent_width, config.latent_blocks
+    seen = config.latent_dim + (code.dim if code and config.joint_code != "none" else 0)
+    return {
+        "encoder": encoder,
+        "ema_encoder": ema_encoder,
+        "latent_discriminator": VectorDiscriminator(seen, width, blocks, scored=getattr(config, "s_z", False)),
+        "joint_discriminator": VectorDiscriminator(config.discriminator_widths[-1] + width, width, blocks),
+        "deterministic_encoder": config.deterministic_encoder,
+    }
+
+
+def check_halvings(config, image_shape):
+    """Raises InputError where an image's sides are no multiples of what G and F need."""
+    halvings = max(len(config.generator_widths), len(config.discriminator_widths))
+    if any(side % 2**halvings for side in image_shape[:2]):
+        near = max(1, round(image_shape[0] / 2**halvings)) * 2**halvings
+        raise InputError(
+            f"images of {image_shape[0]}x{image_shape[1]} cannot be halved {halvings} times: "
+            f"use --image-size {near}, or fewer --generator-widths and --discriminator-widths"
+        )

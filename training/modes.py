@@ -1,0 +1,45 @@
+"""The one table of modes. It imports none of them: `program` does when it is asked."""
+
+import importlib
+from types import ModuleType
+from typing import NamedTuple
+
+from data.errors import InputError, nearest
+from training import config as configs
+
+
+class Mode(NamedTuple):
+    """A mode of training: a paper.
+
+    summary: one line for `--help`. config: its dataclass. metrics: what `evaluate.py` computes for it. module: the name
+    of the module that loads its data, builds its model and computes its metrics.
+    """
+
+    summary: str
+    config: type[configs.Config]
+    metrics: tuple[str, ...]
+    module: str
+
+    def program(self) -> ModuleType:
+        """The module, imported; it imports TensorFlow."""
+        return importlib.import_module(self.module)
+
+
+IMAGES = "training.images"
+SAMPLES = ("fid", "kid")
+CODES = (*SAMPLES, "linear", "reconstruction")
+
+MODES = {
+    "biggan": Mode("BigGAN without labels: G and F alone", configs.BigGANConfig, SAMPLES, IMAGES),
+    "bigan": Mode("BiGAN: E and a joint discriminator", configs.BiGANConfig, (*CODES, "kmeans"), IMAGES),
+    "bigbigan": Mode("BigBiGAN: and the unary scores", configs.BigBiGANConfig, (*CODES, "kmeans"), IMAGES),
+    "infogan": Mode("InfoGAN: G and F with a code c", configs.InfoGANConfig, (*SAMPLES, "hungarian"), IMAGES),
+    "infobigbigan": Mode("BigBiGAN with a code c", configs.InfoBigBiGANConfig, (*CODES, "hungarian"), IMAGES),
+}
+
+
+def find_mode(name: str) -> Mode:
+    """The row of a mode; InputError with the nearest right name for an unknown one."""
+    if name not in MODES:
+        raise InputError(f"--mode: {name!r} is not one of {', '.join(MODES)}{nearest(name, MODES)}")
+    return MODES[name]

@@ -1,0 +1,157 @@
+"""A run directory: `config.json`, `checkpoints/`, `tensorboard/`, `history.jsonl`, `metrics.json`, `figures/`.
+
+Every file is written beside its place and renamed, so that a run that is killed at any moment leaves only whole files.
+"""
+
+import dataclasses
+import hashlib
+import importlib.metadata
+import json
+import os
+import platform
+import time
+from pathlib import Path
+
+from data.errors import InputError
+from training.config import Config, flag
+from training.modes import MODES, Mode
+
+FORMAT = 1  # of the run directory; raised when older runs can no longer be read
+KEPT = 2  # checkpoints that are kept, newest first
+RECORDED = ("tensorflow", "keras", "tensorflow-probability", "tensorflow-gan", "numpy", "scikit-learn")
+
+
+def write_text(path: Path, text: str):
+    """Writes a whole file or none: beside it first, then renamed. Raises OSError (a full disk) and leaves no remains."""
+    beside = path.with_name(path.name + ".partial")
+    try:
+        beside.write_text(text, encoding="utf-8")
+        os.replace(beside, path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """A run on disk: where it lies, its mode and its resolved config."""
+
+    path: Path
+    mode: str
+    config: Config
+
+    @property
+    def kind(self) -> Mode:
+        return MODES[self.mode]
+
+    @property
+    def history(self) -> list[dict]:
+        """One dict per finished epoch: epoch, seconds, and the mean of everything that training reports."""
+        path = self.path / "history.jsonl"
+        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+    def write_history(self, entries: list[dict]):
+        write_text(self.path / "history.jsonl", "".join(json.dumps(entry) + "\n" for entry in entries))
+
+    def checkpoints(self) -> list[tuple[int, Path]]:
+        """(epoch, file) of all checkpoints, newest first, whole or not."""
+        files = (self.path / "checkpoints").glob("epoch-*.weights.h5")
+        return sorted(((int(file.name.split("-")[1]), file) for file in files), reverse=True)
+
+    def save(self, model, epoch: int) -> Path:
+        """Saves weights, averages, optimizers and step after `epoch` epochs; the file's name carries its SHA-256."""
+        folder = self.path / "checkpoints"
+        beside = folder / "partial.weights.h5"
+        try:
+            model.save_weights(beside, overwrite=True)
+            file = folder / f"epoch-{epoch:06d}-{digest(beside)}.weights.h5"
+            os.replace(beside, file)
+        finally:
+            beside.unlink(missing_ok=True)
+        for _, old in self.checkpoints()[KEPT:]:
+            old.unlink()
+        return file
+
+    def restore(self, model) -> int:
+        """Loads the newest whole checkpoint into a built model; returns its epoch.
+
+        A checkpoint whose bytes do not have the SHA-256 in its name is passed over. Raises InputError where none is left.
+        """
+        found = self.checkpoints()
+        for epoch, file in found:
+            if digest(file) == file.name.removesuffix(".weights.h5").split("-")[2]:
+                try:
+                    model.load_weights(file)
+                except (ValueError, KeyError) as error:
+                    line = " ".join(str(error).split())[:200]
+                    raise InputError(f"{file} does not fit the model of its config.json ({line}): retrain") from error
+                return epoch
+        if found:
+            raise InputError(f"no checkpoint in {self.path / 'checkpoints'} is whole: start the run anew")
+        raise InputError(f"{self.path / 'checkpoints'} has no checkpoint: start the run anew")
+
+
+def digest(file: Path) -> str:
+    """The first 16 hexadecimal digits of the SHA-256 of a file."""
+    return hashlib.sha256(file.read_bytes()).hexdigest()[:16]
+
+
+def versions() -> dict[str, str]:
+    """What the run depends on: Python, the processor's name, and the packages that compute."""
+    packages = {name: importlib.metadata.version(name) for name in RECORDED}
+    return {"python": platform.python_version(), "machine": platform.machine()} | packages
+
+
+def create_run(runs_dir: str, name: str | None, mode: str, config: Config) -> Run:
+    """Makes the directory of a new run, and its config.json last. Raises InputError where the name is taken."""
+    path = Path(runs_dir) / (name or f"{mode}-{Path(config.dataset).stem}-{time.strftime('%Y%m%d-%H%M%S')}")
+    if path.exists():
+        raise InputError(f"{path} exists: choose another --name, or go on with --resume {path}")
+    for folder in ("checkpoints", "tensorboard", "figures"):
+        (path / folder).mkdir(parents=True)
+    described = {"format": FORMAT, "mode": mode, "config": dataclasses.asdict(config), "versions": versions()}
+    write_text(path / "config.json", json.dumps(described, indent=2) + "\n")
+    return Run(path, mode, config)
+
+
+def open_run(path: str | Path, runs_dir: str = "runs") -> Run:
+    """The run in a directory, or of a name in `runs_dir`. Raises InputError where that is no run of this version."""
+    folder = Path(path) if Path(path).exists() else Path(runs_dir) / path
+    file = folder / "config.json"
+    if not folder.is_dir() or not file.exists():
+        raise InputError(f"{path} is no run: it has no config.json (runs of {runs_dir}: {known_runs(runs_dir)})")
+    try:
+        described = json.loads(file.read_text())
+        version, mode, values = described["format"], described["mode"], described["config"]
+    except (ValueError, KeyError, TypeError, UnicodeDecodeError) as error:
+        raise InputError(f"{file} is damaged ({type(error).__name__}): restore it, or start the run anew") from error
+    if version != FORMAT or mode not in MODES:
+        raise InputError(f"{file} is of another version (format {version}, mode {mode}): use the version that wrote it")
+    try:
+        return Run(
+            folder, mode, MODES[mode].config(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+        )
+    except (TypeError, InputError) as error:
+        raise InputError(f"{file} does not describe a run of this version: {error}") from error
+
+
+def known_runs(runs_dir: str) -> str:
+    """The names of the runs in a directory, for messages."""
+    return ", ".join(sorted(file.parent.name for file in Path(runs_dir).glob("*/config.json"))) or "none"
+
+
+def latest_run(runs_dir: str) -> Run:
+    """The run that was started last. Raises InputError where there is none."""
+    files = sorted(Path(runs_dir).glob("*/config.json"), key=lambda file: file.stat().st_mtime)
+    if not files:
+        raise InputError(f"{runs_dir} holds no run: train one, for example python train.py --mode infobigbigan")
+    return open_run(files[-1].parent)
+
+
+def check_unchanged(run: Run, given: dict):
+    """Raises InputError where an option given with --resume differs from the run's own."""
+    for name, value in given.items():
+        if not hasattr(run.config, name):
+            raise InputError(f"{flag(name)} is no option of {run.path}, a run of mode {run.mode}")
+        if getattr(run.config, name) != value:
+            own = getattr(run.config, name)
+            raise InputError(f"{flag(name)} {value}: {run.path} was started with {own}; start a new run to change it")
