@@ -59,13 +59,13 @@ def train(argv: list[str]):
     if own["dry_run"]:
         print(*(f"{name} = {value}" for name, value in vars(config).items()), sep="\n")
         return
-    model = program.build(mode, config, data)
+    model = program.build(mode, config, program.facts(data))
 
     from training import callbacks
     from training.runs import create_run
 
     if run is None:
-        run, done = create_run(own["runs_dir"], own["name"], mode, config), 0
+        run, done = create_run(own["runs_dir"], own["name"], mode, config, program.facts(data)), 0
     else:
         done = run.restore(model)
         run.write_history(run.history[:done])

@@ -5,8 +5,9 @@
 - "none": H and J see z alone; a real image needs no code.
 - "head": they see (z, c), and for a real image the head's estimate, softmax of Q on F, which is not trained by that.
 - "encoder": they see (z, c), and E estimates the code of a real image beside z, as in Bidirectional-InfoGAN (Hinz &
-  Wermter 2018). E's estimate is trained twice: on generated images by InfoGAN's bound, and on real ones by H and J, which
-  tell c_hat from the prior of c. The second is what makes the codes of real images decided and evenly used.
+  Wermter 2018). E's estimate is trained twice: on generated images by InfoGAN's bound, which G and E maximise together,
+  and on real ones by H and J, which tell c_hat from the prior of c. The second is what makes the codes of real images
+  decided and evenly used.
 """
 
 import tensorflow as tf
@@ -51,7 +52,7 @@ class InfoBigBiGAN(Coded, BigBiGAN):
     def generator_losses(self, real, fake, fake_pair):
         losses = super().generator_losses(real, fake, fake_pair)
         if self.joint_code == "encoder":
-            encoding = self.encoder(tf.stop_gradient(fake_pair.x))  # E learns to read the code; G is taught by the head
+            encoding = self.encoder(fake_pair.x)
             losses["info_encoder"] = -self.info_weight * self.code.bound(fake_pair.c, encoding.code)
         return losses
 

@@ -28,7 +28,7 @@ class Config:
     data_dir: str | None = option(None, "where tensorflow-datasets keeps its data")
     preset: str = option("default", "sizes and length of the run", choices=("quick", "default", "reference"))
     epochs: int | None = option(None, "passes over the training images; default: enough for --updates", low=1)
-    updates: int = option(6000, "training steps to reach, where --epochs is not given", low=1)
+    updates: int = option(7800, "training steps to reach, where --epochs is not given", low=1)
     batch_size: int = option(128, "examples per update", low=2)
     seed: int = option(0, "of initial weights, data order and sampling", low=0, high=2**31 - 1)
     precision: str = option(
@@ -62,8 +62,8 @@ class BigGANConfig(Config):
 
     image_size: int | None = option(None, "resize images to this height and width; default: as they are", low=8)
     latent_dim: int = option(16, "size of z", low=2)
-    generator_widths: tuple[int, ...] = option((64, 32), "channels of G's up-blocks, lowest resolution first", low=4)
-    discriminator_widths: tuple[int, ...] = option((32, 64), "channels of F's down-blocks", low=4)
+    generator_widths: tuple[int, ...] = option((48, 24), "channels of G's up-blocks, lowest resolution first", low=4)
+    discriminator_widths: tuple[int, ...] = option((24, 48), "channels of F's down-blocks", low=4)
     attention: int = option(0, "resolution at which G and F attend to themselves; 0: nowhere", low=0)
     d_updates: int = option(1, "discriminator updates per step", low=1, high=8)
     d_rate: float = option(6e-4, "learning rate of the discriminators (Adam)", low=0)
@@ -76,7 +76,7 @@ class BigGANConfig(Config):
 class BiGANConfig(BigGANConfig):
     """E and the joint discriminator beside them."""
 
-    encoder_widths: tuple[int, ...] = option((32, 64), "channels of E's stem and blocks, each halves", low=4)
+    encoder_widths: tuple[int, ...] = option((24, 48), "channels of E's stem and blocks, each halves", low=4)
     encoder_size: int = option(0, "height and width to which E resizes its input; 0: as given", low=0)
     feature_dim: int = option(256, "width of E's last hidden layer", low=1)
     deterministic_encoder: bool = option(False, "z_hat = mu in place of a sample")

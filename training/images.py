@@ -19,6 +19,8 @@ from models.gan import GAN
 from models.generator import Generator
 from models.infobigbigan import InfoBigBiGAN
 from models.infogan import InfoGAN
+from training.image_scores import ImageScores
+from training.runs import Run
 
 MODELS = {"biggan": GAN, "bigan": BiGAN, "bigbigan": BigBiGAN, "infogan": InfoGAN, "infobigbigan": InfoBigBiGAN}
 
@@ -60,16 +62,37 @@ def batches(config, data: ImageDataset, first_epoch: int) -> tf.data.Dataset:
     return images.batches(data.train.images, config.batch_size, config.seed, first_epoch)
 
 
-def callbacks(run, data):
+def callbacks(run: Run, data: ImageDataset) -> list:
+    """What an image training shows while it runs."""
     return []
 
 
-def build(mode: str, config, data: ImageDataset) -> GAN:
+def evaluate(run: Run, wanted: tuple[str, ...]) -> dict:
+    """The scores of a finished or unfinished run, by key; draws its figures. Raises InputError as `compute` does."""
+    config, data = prepare(run.config)
+    model, untrained = (build(run.mode, config, run.data) for _ in range(2))
+    epoch = run.restore(model)
+    scores = {
+        "dataset": data.name,
+        "epoch": epoch,
+        **ImageScores(model, untrained, data, run.cache_dir).compute(wanted),
+    }
+    scores["n_parameters"] = sum(network.count_params() for network in (*model.discriminators, *dict(model.averaged)))
+    return scores
+
+
+def facts(data: ImageDataset) -> dict:
+    """What a run records of its data, and a model must know of it."""
+    counts = {name: len(getattr(data, name).images) for name in ("train", "validation", "test")}
+    return {"image_shape": list(data.image_shape), "images": counts, "labels": data.train.labels is not None}
+
+
+def build(mode: str, config, data_facts: dict) -> GAN:
     """The compiled model of an image mode with seeded initial weights; networks are given numbers, never the config.
 
     Raises InputError where the images cannot be halved as often as the networks halve them.
     """
-    image_shape = data.image_shape
+    image_shape = tuple(data_facts["image_shape"])
     check_halvings(config, image_shape)
     keras.utils.set_random_seed(config.seed)
     model_class = MODELS[mode]

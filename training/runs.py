@@ -33,15 +33,25 @@ def write_text(path: Path, text: str):
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """A run on disk: where it lies, its mode and its resolved config."""
+    """A run on disk: where it lies, its mode, its resolved config, and the facts of its data that its model depends on."""
 
     path: Path
     mode: str
     config: Config
+    data: dict
 
     @property
     def kind(self) -> Mode:
         return MODES[self.mode]
+
+    @property
+    def cache_dir(self) -> Path:
+        """What evaluations of all runs of a directory share, each file named by its content."""
+        return self.path.parent / "cache"
+
+    @property
+    def train_minutes(self) -> float:
+        return sum(entry["seconds"] for entry in self.history) / 60
 
     @property
     def history(self) -> list[dict]:
@@ -101,16 +111,16 @@ def versions() -> dict[str, str]:
     return {"python": platform.python_version(), "machine": platform.machine()} | packages
 
 
-def create_run(runs_dir: str, name: str | None, mode: str, config: Config) -> Run:
+def create_run(runs_dir: str, name: str | None, mode: str, config: Config, data: dict) -> Run:
     """Makes the directory of a new run, and its config.json last. Raises InputError where the name is taken."""
     path = Path(runs_dir) / (name or f"{mode}-{Path(config.dataset).stem}-{time.strftime('%Y%m%d-%H%M%S')}")
     if path.exists():
         raise InputError(f"{path} exists: choose another --name, or go on with --resume {path}")
     for folder in ("checkpoints", "tensorboard", "figures"):
         (path / folder).mkdir(parents=True)
-    described = {"format": FORMAT, "mode": mode, "config": dataclasses.asdict(config), "versions": versions()}
-    write_text(path / "config.json", json.dumps(described, indent=2) + "\n")
-    return Run(path, mode, config)
+    described = {"format": FORMAT, "mode": mode, "config": dataclasses.asdict(config), "data": data}
+    write_text(path / "config.json", json.dumps(described | {"versions": versions()}, indent=2) + "\n")
+    return Run(path, mode, config, data)
 
 
 def open_run(path: str | Path, runs_dir: str = "runs") -> Run:
@@ -121,15 +131,14 @@ def open_run(path: str | Path, runs_dir: str = "runs") -> Run:
         raise InputError(f"{path} is no run: it has no config.json (runs of {runs_dir}: {known_runs(runs_dir)})")
     try:
         described = json.loads(file.read_text())
-        version, mode, values = described["format"], described["mode"], described["config"]
+        version, mode, values, data = (described[key] for key in ("format", "mode", "config", "data"))
     except (ValueError, KeyError, TypeError, UnicodeDecodeError) as error:
         raise InputError(f"{file} is damaged ({type(error).__name__}): restore it, or start the run anew") from error
     if version != FORMAT or mode not in MODES:
         raise InputError(f"{file} is of another version (format {version}, mode {mode}): use the version that wrote it")
+    values = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
     try:
-        return Run(
-            folder, mode, MODES[mode].config(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
-        )
+        return Run(folder, mode, MODES[mode].config(**values), data)
     except (TypeError, InputError) as error:
         raise InputError(f"{file} does not describe a run of this version: {error}") from error
 
@@ -155,3 +164,14 @@ def check_unchanged(run: Run, given: dict):
         if getattr(run.config, name) != value:
             own = getattr(run.config, name)
             raise InputError(f"{flag(name)} {value}: {run.path} was started with {own}; start a new run to change it")
+
+
+def load_run(path: str | Path, runs_dir: str = "runs"):
+    """The model of a run, built and restored from its newest whole checkpoint, ready to use.
+
+    Raises InputError as `open_run` and `Run.restore` do.
+    """
+    run = open_run(path, runs_dir)
+    model = run.kind.program().build(run.mode, run.config, run.data)
+    run.restore(model)
+    return model

@@ -174,7 +174,7 @@ def test_explicit_names_and_paths(tmp_path):
     "wrong, right", [("mnits", "mnist"), ("fashion-mnist", "fashion_mnist"), ("CIFAR", "cifar10"), ("digit", "digits")]
 )
 def test_unknown_name(wrong, right):
-    with raises(f"use '{right}'"):
+    with raises(f"did you mean {right}"):
         reader.choose_dataset(wrong, None)
 
 

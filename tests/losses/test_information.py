@@ -1,0 +1,44 @@
+import math
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+from losses.information import categorical_bound, continuous_bound
+
+
+def test_categorical_bound_by_hand():
+    c = tf.one_hot([0, 2], 4)
+    logits = tf.math.log([[2.0, 1.0, 1.0, 1.0], [4.0, 2.0, 1.0, 1.0]])
+    np.testing.assert_allclose(categorical_bound(c, logits), np.log([4 * 2 / 5, 4 * 1 / 8]), rtol=1e-6)
+
+
+@pytest.mark.parametrize("categories", [2, 10])
+def test_categorical_bound_at_its_extremes(categories):
+    c = tf.one_hot([1, 0, 1], categories)
+    certain = 1e4 * c
+    np.testing.assert_allclose(categorical_bound(c, certain), [math.log(categories)] * 3, rtol=1e-6)
+    np.testing.assert_allclose(categorical_bound(c, tf.ones([3, categories])), np.zeros(3), atol=1e-6)
+    wrong = categorical_bound(tf.one_hot([0, 1, 0], categories), certain)
+    np.testing.assert_allclose(wrong, [math.log(categories) - 1e4] * 3, rtol=1e-6)
+
+
+def test_continuous_bound_against_tfp():
+    random = np.random.default_rng(0)
+    c = random.uniform(-1, 1, (5, 3)).astype("float32")
+    mean, log_sigma = (random.normal(size=(5, 3)).astype("float32") for _ in range(2))
+    log_q = tfp.distributions.Normal(mean, np.exp(log_sigma)).log_prob(c)
+    bound = continuous_bound(c, mean, log_sigma)
+    assert bound.shape == [5]
+    np.testing.assert_allclose(bound, np.sum(log_q + math.log(2), 1), rtol=1e-5)
+
+
+def test_continuous_bound_of_no_codes_is_zero():
+    np.testing.assert_array_equal(continuous_bound(*(tf.zeros([4, 0]) for _ in range(3))), np.zeros(4))
+
+
+@pytest.mark.parametrize("c, mean, log_sigma", [(0.5, -0.5, -1.0), (-0.9, 0.3, 0.5)])
+def test_continuous_bound_rises_as_the_mean_nears_the_code(c, mean, log_sigma):
+    far, near = (continuous_bound(*(tf.fill([1, 1], v) for v in (c, m, log_sigma))) for m in (mean, (mean + c) / 2))
+    assert near[0] > far[0]

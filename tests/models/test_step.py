@@ -1,0 +1,455 @@
+"""The adversarial step of every mode, and what the models are used for, with tiny networks on noise.
+
+A model is built once for the module and stepped eagerly, which takes less time than to trace the step; every test compares
+around what it does itself, so their order does not matter.
+"""
+
+import contextlib
+import functools
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from data.images import ImageDataset, Split, to_float
+from models.encoder import Encoding
+from models.gan import DECODE_BATCH, STATISTICS_BATCH, Pair
+from training import images
+from training.config import make_config
+from training.modes import MODES
+
+BATCH, LATENT_DIM, CATEGORIES = 8, 6, 10
+NETWORKS = {
+    "batch_size": BATCH,
+    "latent_dim": LATENT_DIM,
+    "generator_widths": (8, 8),
+    "discriminator_widths": (8, 8),
+    "precision": "float32",
+}
+ENCODER = {"encoder_widths": (8, 8), "feature_dim": 8, "latent_width": 8, "latent_blocks": 1}
+CONTINUOUS = {"num_continuous": 2}
+
+CONFIGURATIONS = {
+    "biggan": ("biggan", {"attention": 4, "d_updates": 2}),
+    "bigan": ("bigan", ENCODER),
+    "bigan deterministic": ("bigan", ENCODER | {"deterministic_encoder": True}),
+    "bigbigan": ("bigbigan", ENCODER | {"d_updates": 2}),
+    "bigbigan no s_x": ("bigbigan", ENCODER | {"s_x": False}),
+    "bigbigan no s_z": ("bigbigan", ENCODER | {"s_z": False}),
+    "bigbigan no s_x s_z": ("bigbigan", ENCODER | {"s_x": False, "s_z": False}),
+    "infogan": ("infogan", CONTINUOUS | {"code_to": "all"}),
+    "info none": ("infobigbigan", ENCODER | {"joint_code": "none"}),
+    "info none, head on J": ("infobigbigan", ENCODER | CONTINUOUS | {"joint_code": "none", "head_on": "joint"}),
+    "info head": ("infobigbigan", ENCODER | CONTINUOUS | {"joint_code": "head", "d_updates": 2}),
+    "info encoder": ("infobigbigan", ENCODER | CONTINUOUS | {"joint_code": "encoder", "code_to": "all"}),
+    "info encoder, head on J": ("infobigbigan", ENCODER | {"joint_code": "encoder", "head_on": "joint"}),
+}
+WITH_ENCODER = [name for name, (mode, _) in CONFIGURATIONS.items() if "bigan" in mode]
+WITH_CODE = [name for name, (mode, _) in CONFIGURATIONS.items() if mode.startswith("info")]
+
+
+@functools.cache
+def noise() -> ImageDataset:
+    split = Split(np.random.default_rng(0).integers(0, 256, (32, 8, 8, 1), dtype=np.uint8), labels=None)
+    return ImageDataset("noise", split, split, split)
+
+
+def batch():
+    return tf.constant(to_float(noise().train.images[:BATCH]))
+
+
+def build(name, **options):
+    mode, own = CONFIGURATIONS[name]
+    config = make_config(MODES[mode].config, NETWORKS | own | options)
+    model = images.build(mode, config, images.facts(noise()))
+    for attend in model.generator.attend + model.image_discriminator.attend:
+        if attend:
+            attend.gain.assign(0.5)  # at its initial 0 the rest of the attention has no gradient
+    return model
+
+
+shared = functools.cache(build)
+
+
+@pytest.fixture(params=CONFIGURATIONS)
+def model(request):
+    return shared(request.param)
+
+
+def generator_side(model):
+    """G, E and their averages."""
+    return [network for pair in model.averaged for network in pair]
+
+
+def snapshot(networks):
+    return [weight.numpy() for network in networks for weight in network.weights]
+
+
+def same(before, after):
+    return all(map(np.array_equal, before, after, strict=True)) if len(before) == len(after) else False
+
+
+def pairs(model, seed=0):
+    """A real and a fake pair."""
+    fake_seed, real_seed = tf.constant([seed, 10]), tf.constant([seed, 11])
+    return model.encode_pair(batch(), real_seed), model.generate_pair(BATCH, fake_seed)
+
+
+@contextlib.contextmanager
+def standing_still(optimizer):
+    rate = optimizer.learning_rate.numpy()
+    optimizer.learning_rate = 0.0
+    yield
+    optimizer.learning_rate = rate
+
+
+# One step
+
+
+def test_a_step_changes_every_trainable_weight_and_its_losses_are_finite(model):
+    variables = model.d_variables + model.ge_variables
+    before = [v.numpy() for v in variables]
+    logs = model.train_step(batch())
+    assert list(logs) == model.tracked_names
+    assert all(np.isfinite(value) for value in logs.values())
+    idle = [v.path for v, old in zip(variables, before, strict=True) if np.array_equal(v, old)]
+    unused = model.encoder.sigma.trainable_variables if getattr(model, "deterministic_encoder", False) else []
+    assert idle == [v.path for v in unused]
+
+
+def test_the_optimizers_have_every_trainable_weight_of_their_side(model):
+    trained = [network for network, _ in model.averaged]
+    assert len(model.ge_variables) == sum(len(network.trainable_variables) for network in trained)
+    assert len(model.d_variables) == sum(len(network.trainable_variables) for network in model.discriminators)
+    assert not {v.path for v in model.ge_variables} & {v.path for v in model.d_variables}
+
+
+def test_the_discriminators_update_leaves_g_and_e_as_they_are(model):
+    real, fake = pairs(model)
+    own, others = snapshot(model.discriminators), snapshot(generator_side(model))
+    model.update_discriminators(real, fake)
+    assert same(snapshot(generator_side(model)), others)
+    assert not same(snapshot(model.discriminators), own)
+
+
+def test_the_update_of_g_and_e_leaves_the_discriminators_as_they_are(model):
+    before = [v.numpy() for v in model.d_variables]
+    others = snapshot(generator_side(model))
+    with standing_still(model.d_optimizer):
+        model.train_step(batch())
+    assert same([v.numpy() for v in model.d_variables], before)
+    assert not same(snapshot(generator_side(model)), others)
+
+
+def test_a_step_takes_d_updates_discriminator_updates_and_one_of_g_and_e(model):
+    """Each with one power iteration: u of F's first kernel, which stands still, shows how many there were."""
+    layer = model.image_discriminator.blocks[0].conv_1
+    matrix, u = layer.kernel.numpy().reshape(-1, layer.outputs), layer.u.numpy()
+    layer.u.assign(u + 1.0)  # far from converged
+    u = layer.u.numpy()
+    counts = [int(optimizer.iterations) for optimizer in (model.d_optimizer, model.ge_optimizer)]
+    with standing_still(model.d_optimizer):
+        model.train_step(batch())
+    for _ in range(model.d_updates):
+        v = matrix @ u / np.linalg.norm(matrix @ u)
+        u = matrix.T @ v / np.linalg.norm(matrix.T @ v)
+    np.testing.assert_allclose(layer.u, u, atol=1e-5)
+    assert int(model.d_optimizer.iterations) == counts[0] + model.d_updates
+    assert int(model.ge_optimizer.iterations) == counts[1] + 1
+
+
+@pytest.mark.parametrize(
+    "name, scores",
+    [
+        ("biggan", ["x"]),
+        ("bigan", ["xz"]),
+        ("bigbigan", ["x", "z", "xz"]),
+        ("bigbigan no s_x", ["z", "xz"]),
+        ("bigbigan no s_z", ["x", "xz"]),
+        ("bigbigan no s_x s_z", ["xz"]),
+        ("infogan", ["x"]),
+        ("info encoder", ["x", "z", "xz"]),
+    ],
+)
+def test_losses_and_scores_are_of_the_terms_that_are_on(name, scores):
+    model = shared(name)
+    real, fake = pairs(model)
+    assert list(model.judge(fake).scores.parts()) == scores
+    information = ["info"] if name in WITH_CODE else []
+    encoder = ["info_encoder"] if name == "info encoder" else []
+    d_logs = {"loss/d"} | {f"loss/d_{part}" for part in scores + information}
+    d_logs |= {f"score/{score}_{side}" for score in scores for side in ("real", "fake")}
+    ge_logs = {"loss/ge"} | {f"loss/ge_{part}" for part in scores + information + encoder}
+    assert set(model.update_discriminators(real, fake)) == d_logs
+    assert set(model.tracked_names) == d_logs | ge_logs
+
+
+def test_f_without_a_score_still_feeds_j():
+    model = shared("bigbigan no s_x")
+    assert model.image_discriminator.score is None
+    _, fake = pairs(model)
+    with tf.GradientTape() as tape:
+        score = model.judge(fake).scores.xz
+    gradients = tape.gradient(score, model.image_discriminator.trainable_variables)
+    assert all(np.any(gradient) for gradient in gradients)
+
+
+@pytest.mark.parametrize("name", ["biggan", "info encoder"])
+def test_examples_do_not_see_each_other_but_in_g(name):
+    model, x = shared(name), batch()
+    others = tf.concat([x[:1], 1.0 - 2.0 * tf.abs(x[1:])], 0)
+    networks = [model.image_discriminator] + ([model.encoder] if name in WITH_ENCODER else [])
+    for network in networks:
+        for alone, together in zip(network(x), network(others), strict=True):
+            np.testing.assert_allclose(alone[0], together[0], rtol=1e-5, atol=1e-6)
+            assert not np.allclose(alone[1], together[1], rtol=1e-3)
+
+
+def test_a_run_is_repeated_bit_by_bit_by_its_seed():
+    def trained(seed):
+        model = build("info encoder", seed=seed)
+        step = tf.function(model.train_step)
+        logs = [step(batch()) for _ in range(3)]
+        return snapshot([*model.discriminators, *generator_side(model)]), [log["loss/d"].numpy() for log in logs]
+
+    (weights, losses), (again, losses_again) = trained(3), trained(3)
+    assert same(weights, again)
+    assert losses == losses_again
+    assert not same(weights, snapshot([*build("info encoder", seed=4).discriminators]))
+
+
+def test_another_seed_has_other_weights_and_other_latents():
+    models = [build("biggan", seed=seed) for seed in (3, 4)]
+    kernels = [model.generator.first.kernel.numpy() for model in models]
+    assert not np.allclose(*kernels)
+    for model in models:
+        for network in [*model.discriminators, *generator_side(model)]:
+            for weight in network.weights:
+                weight.assign(tf.ones_like(weight))
+        model.train_step(batch())
+    assert not same(*(snapshot(model.discriminators) for model in models))
+
+
+# The moving average
+
+
+@pytest.mark.parametrize("step, rate", [(1, 9 / 11), (10, 9 / 20), (10**6, 0.001)])
+def test_the_average_moves_by_its_rate(step, rate):
+    model = shared("info encoder")
+    kept = int(model.step)
+    model.step.assign(step)
+    networks, averages = zip(*model.averaged, strict=True)
+    assert networks == (model.generator, model.encoder)
+    for average in averages:
+        for mean in average.trainable_variables:
+            mean.assign(mean + 0.5)
+    before = [mean.numpy() for average in averages for mean in average.trainable_variables]
+    weights = [weight.numpy() for network in networks for weight in network.trainable_variables]
+    model.update_average()
+    after = [mean.numpy() for average in averages for mean in average.trainable_variables]
+    for mean, weight, moved in zip(before, weights, after, strict=True):
+        np.testing.assert_allclose(moved, (1 - rate) * mean + rate * weight, rtol=1e-5, atol=1e-6)
+    model.step.assign(kept)
+
+
+def test_refreshing_changes_the_averages_alone():
+    model = shared("info encoder")
+    model.train_step(batch())
+    optimizers = [v.numpy() for o in (model.d_optimizer, model.ge_optimizer) for v in o.variables]
+    trained = [*model.discriminators, *(network for network, _ in model.averaged)]
+    others = snapshot(trained), [v.numpy() for _, mean in model.averaged for v in mean.trainable_variables]
+    statistics = [v.numpy() for v in model.ema_generator.non_trainable_variables]
+    model.refresh_statistics()
+    assert same(snapshot(trained), others[0])
+    assert same([v.numpy() for _, mean in model.averaged for v in mean.trainable_variables], others[1])
+    assert same([v.numpy() for o in (model.d_optimizer, model.ge_optimizer) for v in o.variables], optimizers)
+    assert not same([v.numpy() for v in model.ema_generator.non_trainable_variables], statistics)
+
+
+def test_refreshed_statistics_are_those_of_the_averages_own_pass():
+    """In inference the refreshed network repeats its own pass in training mode; with G's statistics it would not."""
+    model = shared("info encoder")
+    model.train_step(batch())
+    latents = model.sample_latents(STATISTICS_BATCH, tf.constant([model.seed, 1]))
+    model.refresh_statistics()
+    refreshed = model.ema_generator(*latents)
+    for own, value in zip(
+        model.ema_generator.non_trainable_variables, model.generator.non_trainable_variables, strict=True
+    ):
+        own.assign(value)
+    borrowed = model.ema_generator(*latents)
+    in_training = model.ema_generator(*latents, training=True)
+    np.testing.assert_allclose(refreshed, in_training, atol=2e-3)
+    assert np.abs(borrowed - in_training).max() > 0.05
+
+
+# Latents, pairs and the code
+
+
+def test_truncation_bounds_z():
+    model = shared("info encoder")
+    seed = tf.constant([0, 5])
+    z, cut = model.sample_latents(1000, seed)[0], model.sample_latents(1000, seed, truncation=0.5)[0]
+    assert z.shape == cut.shape == [1000, LATENT_DIM]
+    assert np.abs(z).max() > 2.5
+    assert 0.45 < np.abs(cut).max() <= 0.5
+
+
+def test_codes_are_drawn_from_their_priors():
+    code = shared("info encoder").code
+    c = code.sample(2000, tf.constant([0, 5])).numpy()
+    categories, continuous = c[:, :CATEGORIES], c[:, CATEGORIES:]
+    np.testing.assert_array_equal(np.sort(categories, 1), np.eye(CATEGORIES)[[-1] * 2000])
+    np.testing.assert_allclose(categories.mean(0), 0.1, atol=0.03)  # 4 standard errors
+    assert continuous.shape == (2000, 2)
+    assert -1 <= continuous.min() < -0.98 < 0.98 < continuous.max() <= 1
+
+
+def test_the_stochastic_posterior_is_the_diagonal_normal_of_the_encoding():
+    random = np.random.default_rng(0)
+    mu, sigma = random.normal(size=(4, 3)).astype("float32"), random.uniform(0.1, 2, (4, 3)).astype("float32")
+    encoding = Encoding(tf.constant(mu), tf.constant(sigma), features=None, code=None)
+    posterior = shared("bigan").posterior(encoding)
+    assert (posterior.batch_shape, posterior.event_shape) == ([4], [3])
+    np.testing.assert_allclose(posterior.mean(), mu)
+    np.testing.assert_allclose(posterior.stddev(), sigma, rtol=1e-6)
+    point = shared("bigan deterministic").posterior(encoding)
+    np.testing.assert_array_equal(point.sample(seed=[0, 1]), mu)
+
+
+def test_the_encoder_is_sampled_by_the_seed_unless_it_is_deterministic():
+    for name, stochastic in (("bigan", True), ("bigan deterministic", False)):
+        model = shared(name)
+        z_hats = [model.encode_pair(batch(), tf.constant([0, seed])).z.numpy() for seed in (1, 1, 2)]
+        np.testing.assert_array_equal(z_hats[0], z_hats[1])
+        assert np.array_equal(z_hats[0], z_hats[2]) != stochastic
+        assert np.allclose(z_hats[0], model.encoder(batch()).mu) != stochastic
+
+
+@pytest.mark.parametrize("name", WITH_CODE)
+def test_what_h_sees_of_the_code(name):
+    model = shared(name)
+    real, fake = pairs(model)
+    assert fake.c.shape == [BATCH, model.code.dim]
+    if name.startswith("info none") or name == "infogan":
+        assert real.c is None
+    else:
+        assert real.c.shape == fake.c.shape
+        np.testing.assert_allclose(np.sum(real.c[:, :CATEGORIES], 1), np.ones(BATCH), rtol=1e-5)
+        np.testing.assert_array_equal(model.latent_of(fake), np.concatenate([fake.z, fake.c], 1))
+
+
+@pytest.mark.parametrize("name, own", [("info encoder", False), ("info encoder, head on J", True)])
+def test_the_head_reads_the_network_it_stands_on(name, own):
+    model = shared(name)
+    _, fake = pairs(model)
+    with tf.GradientTape() as tape:
+        loss = model.information_loss(model.judge(fake), fake.c)
+    gradients = tape.gradient(loss, [model.joint_discriminator.first.kernel, model.image_discriminator.score.kernel])
+    assert (gradients[0] is not None) == own
+    assert gradients[1] is None  # the score has no part in it
+
+
+def test_the_heads_estimate_of_a_real_image_trains_nothing():
+    model = shared("info head")
+    with tf.GradientTape() as tape:
+        c_hat = model.encode_pair(batch(), tf.constant([0, 1])).c
+    assert all(gradient is None for gradient in tape.gradient(c_hat, model.d_variables + model.ge_variables))
+
+
+@pytest.mark.parametrize("part, reaches_g, reaches_e", [("info", True, False), ("info_encoder", False, True)])
+def test_whom_the_bounds_of_the_generator_step_teach(part, reaches_g, reaches_e):
+    model = shared("info encoder")
+    with tf.GradientTape() as tape:
+        real, fake = pairs(model)
+        loss = model.generator_losses(model.judge(real), model.judge(fake), fake)[part]
+    own = [model.generator.first.kernel, model.encoder.stem.kernel]
+    assert [gradient is not None for gradient in tape.gradient(loss, own)] == [reaches_g, reaches_e]
+
+
+@pytest.mark.parametrize("name", ["info head", "info encoder"])
+def test_where_the_code_enters_g(name):
+    """`code_to="all"` widens the condition of every block by the code, "first" that of none."""
+    model = shared(name)
+    extra = model.code.dim if name == "info encoder" else 0
+    inputs = [block.norm_1.gain.kernel.shape[0] for block in model.generator.blocks]
+    assert inputs == [LATENT_DIM // 3 + extra] * 2
+    assert model.generator.first.kernel.shape[0] == LATENT_DIM // 3 + model.code.dim
+
+
+# Use
+
+
+def is_image_batch(x, n):
+    return x.shape == (n, 8, 8, 1) and x.dtype == np.float32 and np.abs(x).max() <= 1
+
+
+@pytest.mark.parametrize("name", ["biggan", "infogan", "info encoder"])
+def test_generate(name):
+    model = shared(name)
+    model.refresh_statistics()
+    generated = model.generate(5, seed=1)
+    assert is_image_batch(generated, 5)
+    np.testing.assert_array_equal(model.generate(5, seed=1), generated)
+    assert not np.allclose(model.generate(5, seed=2), generated, atol=1e-2)
+    assert not np.allclose(model.generate(5, seed=1, truncation=0.1), generated, atol=1e-2)
+
+
+def test_generate_with_given_codes():
+    model = shared("info encoder")
+    model.refresh_statistics()
+    z = model.sample_latents(3, tf.constant([1, 2]))[0]
+    codes = np.zeros((3, CATEGORIES + 2), "float32")
+    codes[range(3), [3, 0, 9]] = 1
+    np.testing.assert_array_equal(model.generate(3, c=[3, 0, 9], seed=1), model.decode(z, codes))
+    codes[:, CATEGORIES:] = 0.5
+    np.testing.assert_array_equal(model.generate(3, c=codes, seed=1), model.decode(z, codes))
+
+
+def test_more_images_than_fit_one_batch():
+    model = shared("biggan")
+    model.refresh_statistics()
+    z = model.sample_latents(DECODE_BATCH + 3, tf.constant([0, 1]))[0]
+    decoded = model.decode(z)
+    assert is_image_batch(decoded, DECODE_BATCH + 3)
+    np.testing.assert_allclose(decoded[-3:], model.decode(z[-3:]), atol=1e-5)
+
+
+@pytest.mark.parametrize("name", WITH_ENCODER)
+def test_encode(name):
+    model = shared(name)
+    encoding = model.encode(batch().numpy())
+    assert encoding.mu.shape == encoding.sigma.shape == (BATCH, LATENT_DIM)
+    assert encoding.features.shape == (BATCH, 8)
+    assert encoding.sigma.min() > 0 <= encoding.features.min()
+    if name.startswith("info encoder"):
+        assert encoding.code.shape == (BATCH, model.code.parameters)
+    else:
+        assert encoding.code is None
+
+
+@pytest.mark.parametrize("name", ["bigan", "bigbigan no s_x s_z", "info none, head on J", "info head", "info encoder"])
+def test_reconstruct(name):
+    model, x = shared(name), batch().numpy()
+    model.refresh_statistics()
+    reconstructed = model.reconstruct(x)
+    assert is_image_batch(reconstructed, BATCH)
+    np.testing.assert_array_equal(model.reconstruct(x), reconstructed)
+    latents = model.infer_latents(tf.constant(x))
+    np.testing.assert_allclose(latents[0], model.ema_encoder(x).mu, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(model.decode(*latents), reconstructed, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", WITH_CODE)
+def test_classify(name):
+    model = shared(name)
+    probabilities = model.classify(batch().numpy())
+    assert probabilities.shape == (BATCH, CATEGORIES)
+    assert probabilities.min() >= 0
+    np.testing.assert_allclose(probabilities.sum(1), np.ones(BATCH), rtol=1e-5)
+
+
+def test_classify_is_the_heads_softmax():
+    model, x = shared("infogan"), batch()
+    logits = model.head(model.judge(Pair(x)).image_features)[:, :CATEGORIES]
+    np.testing.assert_allclose(model.classify(x.numpy()), tf.nn.softmax(logits), rtol=1e-4, atol=1e-6)

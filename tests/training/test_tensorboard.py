@@ -1,0 +1,128 @@
+import dataclasses
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from google.protobuf import text_format
+from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins import projector
+from tensorboard.plugins.hparams import plugin_data_pb2
+
+from data.images import Split, load
+from training import images
+from training.callbacks import Keeper
+from training.config import BigGANConfig, InfoBigBiGANConfig
+from training.runs import create_run
+from training.tensorboard import FinalSummary, open_writer, tensorboard_callbacks, write_projector
+
+TINY = {"dataset": "digits", "epochs": 1, "batch_size": 64, "precision": "float32", "latent_dim": 4}
+TINY |= {"generator_widths": (8,), "discriminator_widths": (8,)}
+TINY_ENCODER = {"encoder_widths": (8,), "feature_dim": 8, "latent_width": 8, "latent_blocks": 0}
+CONFIGS = {"biggan": BigGANConfig(**TINY), "infobigbigan": InfoBigBiGANConfig(**TINY, **TINY_ENCODER)}
+
+
+def trained(folder, mode, data):
+    """(run, model, events) of a run of one short epoch."""
+    config = CONFIGS[mode]
+    run = create_run(str(folder), None, mode, config, images.facts(data))
+    model = images.build(mode, config, run.data)
+    callbacks = [Keeper(run), *tensorboard_callbacks(run, data)]
+    x = images.batches(config, data, 0)
+    model.fit(x, epochs=1, steps_per_epoch=3, verbose=0, shuffle=False, callbacks=callbacks)
+    return run, model, events_of(run)
+
+
+def events_of(run):
+    return EventAccumulator(str(run.path / "tensorboard")).Reload()
+
+
+def tags_of(events, plugin):
+    return {tag for tag in events.Tags()["tensors"] if events.SummaryMetadata(tag).plugin_data.plugin_name == plugin}
+
+
+@pytest.fixture(scope="module")
+def data():
+    return load("digits")
+
+
+@pytest.fixture(scope="module")
+def infobigbigan(tmp_path_factory, data):
+    return trained(tmp_path_factory.mktemp("runs"), "infobigbigan", data)
+
+
+@pytest.fixture(scope="module")
+def biggan(tmp_path_factory, data):
+    return trained(tmp_path_factory.mktemp("runs"), "biggan", data)
+
+
+def test_every_tracked_name_is_a_curve_over_steps(infobigbigan):
+    run, model, events = infobigbigan
+    assert tags_of(events, "scalars") == set(model.tracked_names)
+    (point,) = events.Tensors("loss/d")
+    assert point.step == 3
+    np.testing.assert_allclose(tf.make_ndarray(point.tensor_proto), run.history[0]["loss/d"], rtol=1e-6)
+
+
+def test_pictures_of_a_model_with_encoder_and_code(infobigbigan):
+    _, _, events = infobigbigan
+    assert tags_of(events, "images") == {
+        "pictures/samples",
+        "pictures/reconstructions",
+        "pictures/interpolations",
+        "evaluation only/confusion",
+    }
+    for tag in tags_of(events, "images"):
+        picture = tf.io.decode_png(events.Tensors(tag)[-1].tensor_proto.string_val[2]).numpy()
+        assert (picture.min(), picture.max()) == (0, 255)  # black text on white
+
+
+def test_pictures_of_a_model_without(biggan):
+    run, _, events = biggan
+    assert tags_of(events, "images") == {"pictures/samples", "pictures/interpolations"}
+    assert not (run.path / "tensorboard/projector_config.pbtxt").exists()
+
+
+def test_every_option_is_a_hyperparameter(infobigbigan):
+    run, _, events = infobigbigan
+    content = events.SummaryMetadata("_hparams_/session_start_info").plugin_data.content
+    info = plugin_data_pb2.HParamsPluginData.FromString(content).session_start_info
+    assert info.group_name == run.path.name
+    assert set(info.hparams) == {"mode", *vars(run.config)}
+    assert info.hparams["generator_widths"].string_value == "(8,)"
+    assert info.hparams["ema_decay"].number_value == 0.999
+    assert info.hparams["s_x"].bool_value
+
+
+def test_projector_shows_mu_with_sprites_classes_and_codes(infobigbigan, data):
+    run, model, _ = infobigbigan
+    folder = run.path / "tensorboard"
+    config = text_format.Parse((folder / "projector_config.pbtxt").read_text(), projector.ProjectorConfig())
+    (embedding,) = config.embeddings
+    count = len(data.test.images)  # 359
+    assert np.loadtxt(folder / embedding.tensor_path).shape == (count, 4)
+    assert list(embedding.sprite.single_image_dim) == [8, 8]
+    assert Image.open(folder / embedding.sprite.image_path).size == (19 * 8, 19 * 8)
+    header, *lines = (folder / embedding.metadata_path).read_text().splitlines()
+    assert header == "class\tcode"
+    assert [int(line.split("\t")[0]) for line in lines] == data.test.labels.tolist()
+
+
+def test_without_labels_there_is_no_confusion(tmp_path, infobigbigan, data):
+    run, model, _ = infobigbigan
+    (tmp_path / "tensorboard").mkdir()
+    run = dataclasses.replace(run, path=tmp_path)
+    unlabelled = data._replace(train=Split(data.train.images, None), test=Split(data.test.images, None))
+    callback = FinalSummary(run, open_writer(run), unlabelled)
+    callback.set_model(model)
+    callback.on_train_end()
+    assert tags_of(events_of(run), "images") == set()
+    lines = (tmp_path / "tensorboard/projector/metadata.tsv").read_text().splitlines()
+    assert len(lines) == len(data.test.images)  # one column has no header
+
+
+def test_large_colour_sprites_are_made_coarser(tmp_path):
+    write_projector(tmp_path, np.zeros([3, 2]), np.zeros([3, 100, 100, 3], np.uint8), {})
+    sprite = Image.open(tmp_path / "projector/images.png")
+    assert (sprite.mode, sprite.size) == ("RGB", (100, 100))  # two by two of 50 x 50
+    assert "metadata_path" not in (tmp_path / "projector_config.pbtxt").read_text()

@@ -1,0 +1,133 @@
+"""Scores of image models: from a model and its data to the keys that every result file has."""
+
+from functools import cached_property
+
+import joblib
+import numpy as np
+
+from data.errors import InputError
+from data.images import ImageDataset, to_float
+from metrics.clustering import (
+    confusion,
+    kmeans_accuracy,
+    match_codes,
+    matched_accuracy,
+    normalized_mutual_information,
+)
+from metrics.frechet import FeatureNetwork, feature_network, frechet_distance, kernel_distance
+from metrics.linear_probe import linear_accuracy
+
+GENERATED = 10_000  # images that FID and KID are measured on, or as many as the test set has
+SAMPLE_SEED = 0  # of these images
+
+
+class ImageScores:
+    """The scores of one model; what several of them need is computed once.
+
+    Args:
+        model: a trained model of an image mode.
+        untrained: the same model with its initial weights, for the control of the linear probes.
+        data: its data set.
+        cache_dir: where the feature network and the probe on pixels are kept, by content.
+    """
+
+    def __init__(self, model, untrained, data: ImageDataset, cache_dir):
+        self.model, self.untrained, self.data, self.cache_dir = model, untrained, data, cache_dir
+        self.train, self.test, self.held_out = (
+            to_float(split.images) for split in (data.train, data.test, data.validation)
+        )
+
+    def compute(self, wanted) -> dict:
+        """The keys of the wanted scores ("fid", "kid", "linear", "reconstruction", "hungarian", "kmeans"), in order.
+
+        Raises InputError for a score that needs labels where the data set has none.
+        """
+        scores = {}
+        for name in wanted:
+            if name in ("linear", "hungarian", "kmeans") and self.data.test.labels is None:
+                raise InputError(f"--{name} needs labels and {self.data.name} has none: leave it out, or add labels")
+            scores |= getattr(self, name)()
+        return scores
+
+    @cached_property
+    def network(self) -> FeatureNetwork:
+        """The fixed feature network of the data set; its floor is measured on the validation part it never saw."""
+        return feature_network(self.train, self.data.train.labels, self.test, self.data.test.labels, self.cache_dir)
+
+    @cached_property
+    def codes(self):
+        """E's encodings of the training and the test images."""
+        return self.model.encode(self.train), self.model.encode(self.test)
+
+    def distances(self, name: str, distance) -> dict:
+        """A distance of generated and of held-out training images (the floor) from the test images."""
+        count = min(GENERATED, len(self.test))
+        generated, floor, test = (
+            self.network.features(x)
+            for x in (self.model.generate(count, seed=SAMPLE_SEED), self.held_out[:count], self.test[:count])
+        )
+        return {
+            name: distance(test, generated),
+            f"{name}_floor": distance(test, floor),
+            "feature_network": self.network.description,
+            "feature_network_accuracy": self.network.test_accuracy,
+            "samples": {"generated": len(generated), "test": len(test), "floor": len(floor)},
+        }
+
+    def fid(self) -> dict:
+        return self.distances("fid", frechet_distance)
+
+    def kid(self) -> dict:
+        return self.distances("kid", kernel_distance)
+
+    def probe(self, train_codes, test_codes) -> float:
+        return linear_accuracy(train_codes, self.data.train.labels, test_codes, self.data.test.labels)
+
+    def linear(self) -> dict:
+        """Linear accuracy of mu (the headline) and of E's last hidden layer, with two controls: pixels, E untrained."""
+        train, test = self.codes
+        train_0, test_0 = self.untrained.encode(self.train), self.untrained.encode(self.test)
+        cached = joblib.Memory(self.cache_dir, verbose=0).cache(linear_accuracy)
+        train_pixels, test_pixels = (x.reshape(len(x), -1) for x in (self.train, self.test))
+        return {
+            "linear_accuracy": self.probe(train.mu, test.mu),
+            "linear_accuracy_features": self.probe(train.features, test.features),
+            "linear_accuracy_pixels": cached(train_pixels, self.data.train.labels, test_pixels, self.data.test.labels),
+            "linear_accuracy_untrained": self.probe(train_0.mu, test_0.mu),
+            "linear_accuracy_features_untrained": self.probe(train_0.features, test_0.features),
+        }
+
+    def hungarian(self) -> dict:
+        """Accuracy of the head's categories under the map fitted on the training set; E's too, where it estimates c."""
+        categories = self.model.code.num_categories
+        train, test = (self.model.classify(x).argmax(1) for x in (self.train, self.test))
+        scores = self.matched(train, test, categories)
+        if getattr(self.model, "joint_code", None) == "encoder":
+            train, test = (encoding.code[:, :categories].argmax(1) for encoding in self.codes)
+            scores["hungarian_accuracy_encoder"] = self.matched(train, test, categories)["hungarian_accuracy"]
+        return scores
+
+    def matched(self, train_codes, test_codes, categories: int) -> dict:
+        train_labels, test_labels = self.data.train.labels, self.data.test.labels
+        code_to_class = match_codes(train_codes, train_labels, categories)
+        return {
+            "hungarian_accuracy": matched_accuracy(test_codes, test_labels, code_to_class),
+            "code_to_class": code_to_class.tolist(),
+            "nmi": normalized_mutual_information(test_codes, test_labels),
+            "confusion": confusion(test_codes, test_labels, categories, int(train_labels.max()) + 1).tolist(),
+        }
+
+    def kmeans(self) -> dict:
+        """Accuracy of K-means clusters of mu, as many as classes, matched as the codes of the info modes are."""
+        (train, test), labels = self.codes, self.data.train.labels
+        classes = int(labels.max()) + 1
+        return {"kmeans_accuracy": kmeans_accuracy(train.mu, labels, test.mu, self.data.test.labels, classes)}
+
+    def reconstruction(self) -> dict:
+        """Mean squared error of test images (in [-1, 1]) and their reconstructions: of pixels, and of features."""
+        x_hat = self.model.reconstruct(self.test)
+        features, features_hat = self.network.features(self.test), self.network.features(x_hat)
+        return {
+            "reconstruction_mse": float(np.mean(np.square(x_hat - self.test))),
+            "reconstruction_features": float(np.mean(np.square(features_hat - features))),
+        }

@@ -1,0 +1,166 @@
+"""What a training shows in TensorBoard: `tensorboard --logdir runs`.
+
+One writer serves all callbacks of a run: of several event files in a directory TensorBoard follows only the last.
+"""
+
+import dataclasses
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+from google.protobuf import text_format
+from matplotlib.figure import Figure
+from PIL import Image
+from tensorboard.plugins import projector
+from tensorboard.plugins.hparams import api as hparams
+
+from data.images import ImageDataset, to_float
+from metrics.clustering import confusion, match_codes
+from training.callbacks import is_due
+from training.figures import (
+    confusion_figure,
+    encode_png,
+    interpolation_rows,
+    pixels,
+    reconstruction_rows,
+    sample_rows,
+    tile,
+    write_bytes,
+)
+from training.runs import Run, write_text
+
+SHOWN = 50  # test images that are reconstructed
+EMBEDDED = 2000  # test images in the projector and in the confusion table
+SPRITE_SIDE = 64  # largest height and width of a sprite, in pixels
+
+
+def tensorboard_callbacks(run: Run, data: ImageDataset) -> list[keras.callbacks.Callback]:
+    """The callbacks of an image mode; they stand after `Keeper`, which refreshes the averages that they show."""
+    writer = open_writer(run)
+    return [Scalars(run, writer), Pictures(run, writer, data), FinalSummary(run, writer, data)]
+
+
+def open_writer(run: Run) -> tf.summary.SummaryWriter:
+    return tf.summary.create_file_writer(str(run.path / "tensorboard"))
+
+
+class Scalars(keras.callbacks.Callback):
+    """The curves of everything that training reports, and the run's options for the HParams dashboard.
+
+    The dashboard takes the last value of every curve as the run's result.
+    """
+
+    def __init__(self, run: Run, writer: tf.summary.SummaryWriter):
+        super().__init__()
+        self.run, self.writer = run, writer
+
+    def on_train_begin(self, logs=None):
+        options = {"mode": self.run.mode} | dataclasses.asdict(self.run.config)
+        shown = {name: str(value) if isinstance(value, tuple | None) else value for name, value in options.items()}
+        with self.writer.as_default():
+            hparams.hparams(shown, trial_id=self.run.path.name)  # runs that differ in nothing are still two
+        self.writer.flush()
+
+    def on_epoch_end(self, epoch, logs=None):
+        with self.writer.as_default(int(self.model.step)):
+            for name, value in logs.items():
+                tf.summary.scalar(name, value)
+        self.writer.flush()
+
+
+class Pictures(keras.callbacks.Callback):
+    """When due: samples from fixed noise, reconstructions and interpolations of fixed test images."""
+
+    def __init__(self, run: Run, writer: tf.summary.SummaryWriter, data: ImageDataset):
+        super().__init__()
+        self.run, self.writer = run, writer
+        self.images = to_float(data.test.images[:SHOWN])
+
+    def on_epoch_end(self, epoch, logs=None):
+        config = self.run.config
+        if not is_due(epoch + 1, config.epochs):
+            return
+        shown = {
+            "samples": sample_rows(self.model, config.seed),
+            "interpolations": interpolation_rows(self.model, self.images, config.seed),
+        }
+        if hasattr(self.model, "reconstruct"):
+            shown["reconstructions"] = reconstruction_rows(self.model, self.images)
+        with self.writer.as_default(int(self.model.step)):
+            for name, rows in shown.items():
+                write_figure(f"pictures/{name}", rows.figure(dataset_name(config)))
+        self.writer.flush()
+
+
+class FinalSummary(keras.callbacks.Callback):
+    """When the training is over: E's mu of test images in the projector, and the head's codes against the classes.
+
+    Classes colour the points and fill the table; nothing of it goes back into the model.
+    """
+
+    def __init__(self, run: Run, writer: tf.summary.SummaryWriter, data: ImageDataset):
+        super().__init__()
+        self.run, self.writer, self.data = run, writer, data
+
+    def on_train_end(self, logs=None):
+        images, labels = (None if part is None else part[:EMBEDDED] for part in self.data.test)
+        columns = {} if labels is None else {"class": labels}
+        if hasattr(self.model, "code"):
+            columns["code"] = self.codes(images)
+        if hasattr(self.model, "encode"):
+            mu = self.model.encode(to_float(images)).mu
+            write_projector(self.run.path / "tensorboard", mu, images, columns)
+        if columns.keys() == {"class", "code"}:
+            self.write_confusion(columns["code"], labels)
+
+    def codes(self, images: np.ndarray) -> np.ndarray:
+        """The head's most probable category of images uint8 [N, H, W, C], int [N]."""
+        return self.model.classify(to_float(images)).argmax(1)
+
+    def write_confusion(self, codes: np.ndarray, labels: np.ndarray):
+        """The order of the rows, a map from codes to classes, is fitted on training images, as for the scores."""
+        num_codes = self.model.code.num_categories
+        train, known = (part[:EMBEDDED] for part in self.data.train)
+        code_to_class = match_codes(self.codes(train), known, num_codes)
+        table = confusion(codes, labels, num_codes, 1 + max(labels.max(), known.max()))
+        title = f"{dataset_name(self.run.config)}: the head's code against the class\nof {len(labels):,} test images"
+        with self.writer.as_default(int(self.model.step)):
+            write_figure("evaluation only/confusion", confusion_figure(table, code_to_class, title))
+        self.writer.flush()
+
+
+def write_figure(tag: str, figure: Figure):
+    tf.summary.image(tag, pixels(figure)[np.newaxis])  # as one array: a list of bytes would be taken for int32
+
+
+def write_projector(folder: Path, vectors: np.ndarray, images: np.ndarray, columns: dict[str, np.ndarray]):
+    """Files of the embedding projector, with images as sprites.
+
+    Args:
+        folder: a run's TensorBoard directory.
+        vectors: float [N, D].
+        images: uint8 [N, H, W, C].
+        columns: what to colour points by, name -> int [N].
+    """
+    step = -(-max(images.shape[1:3]) // SPRITE_SIDE)  # a coarser image is enough, and TensorBoard refuses large sprites
+    sprites = images[:, ::step, ::step]
+    sprite = tile(sprites, int(np.ceil(np.sqrt(len(sprites)))), line=0)
+    (folder / "projector").mkdir(exist_ok=True)
+    write_bytes(folder / "projector/images.png", encode_png(Image.fromarray(sprite.squeeze())))
+    write_text(folder / "projector/mu.tsv", "".join("\t".join(f"{x:.5g}" for x in row) + "\n" for row in vectors))
+
+    config = projector.ProjectorConfig()
+    embedding = config.embeddings.add(tensor_name="mu", tensor_path="projector/mu.tsv")
+    embedding.sprite.image_path = "projector/images.png"
+    embedding.sprite.single_image_dim.extend([sprites.shape[2], sprites.shape[1]])
+    if columns:
+        lines = [*([tuple(columns)] if len(columns) > 1 else []), *zip(*columns.values(), strict=True)]
+        write_text(folder / "projector/metadata.tsv", "".join("\t".join(map(str, line)) + "\n" for line in lines))
+        embedding.metadata_path = "projector/metadata.tsv"
+    write_text(folder / "projector_config.pbtxt", text_format.MessageToString(config))
+
+
+def dataset_name(config) -> str:
+    """The data set's name for titles; of the user's own, the file's or folder's."""
+    return Path(config.dataset).stem
