@@ -28,7 +28,7 @@ def parse(argv: list[str]):
     modes = "; ".join(f"{name}: {row.summary}" for name, row in MODES.items())
     parser = Parser(prog="train.py", description=f"Trains a model. {modes}.")
     parser.add_argument("--mode", metavar="{" + ",".join(MODES) + "}", help="what to train")
-    parser.add_argument("--runs-dir", default="runs", help="where runs are kept")
+    parser.add_argument("--runs-dir", default="runs", help="where runs are kept (default: runs)")
     parser.add_argument("--name", help="of the run's directory; default: mode, data set and time")
     parser.add_argument("--resume", metavar="RUN", help="go on with this run")
     parser.add_argument("--dry-run", action="store_true", help="print the resolved options and stop")
@@ -63,6 +63,7 @@ def train(argv: list[str]):
 
     from training import callbacks
     from training.runs import create_run
+    from training.scores import print_table, score
 
     if run is None:
         run, done = create_run(own["runs_dir"], own["name"], mode, config, program.facts(data)), 0
@@ -85,6 +86,9 @@ def train(argv: list[str]):
             callbacks.Keeper(run),
         ],
     )
+    scores = score(run, [])
+    print_table(run, scores)
+    print(f"run: {run.path}\nwatch it: tensorboard --logdir {run.path / 'tensorboard'}")
 
 
 def main(argv: list[str] | None = None) -> int:

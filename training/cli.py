@@ -15,7 +15,7 @@ class Parser(argparse.ArgumentParser):
     """A parser that answers a wrong flag with the nearest right one, in one line, with exit code 2."""
 
     def __init__(self, **options):
-        super().__init__(allow_abbrev=False, formatter_class=argparse.ArgumentDefaultsHelpFormatter, **options)
+        super().__init__(allow_abbrev=False, **options)
 
     def parse_args(self, args=None, namespace=None):
         parsed, unknown = self.parse_known_args(args, namespace)

@@ -138,7 +138,8 @@ def tile(images: np.ndarray, columns: int, line: int = 1) -> np.ndarray:
 def picture(tiled: np.ndarray, title: str, labels: list[str] | tuple[str, ...] = ()) -> Figure:
     """A tiled picture uint8 [H, W, C] under its title; `labels` stand beside its rows, which are of equal height."""
     height, width, channels = tiled.shape
-    figure = Figure(figsize=(6, 6 * height / width + 0.4), dpi=DPI, layout="constrained")
+    beside, above = 0.1 * max(map(len, labels), default=0), 0.1 + 0.18 * len(title.splitlines())  # inches for text
+    figure = Figure(figsize=(6 + beside, 6 * height / width + above), dpi=DPI, layout="constrained")
     axes = figure.subplots()
     axes.imshow(tiled[..., 0] if channels == 1 else tiled, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
     axes.set_title(title, fontsize=10)

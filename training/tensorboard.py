@@ -151,7 +151,7 @@ def write_projector(folder: Path, vectors: np.ndarray, images: np.ndarray, colum
     write_text(folder / "projector/mu.tsv", "".join("\t".join(f"{x:.5g}" for x in row) + "\n" for row in vectors))
 
     config = projector.ProjectorConfig()
-    embedding = config.embeddings.add(tensor_name="mu", tensor_path="projector/mu.tsv")
+    embedding = config.embeddings.add(tensor_name="mu of test images", tensor_path="projector/mu.tsv")
     embedding.sprite.image_path = "projector/images.png"
     embedding.sprite.single_image_dim.extend([sprites.shape[2], sprites.shape[1]])
     if columns:

@@ -1,0 +1,75 @@
+"""From runs to scores, tables and comparisons: what `train.py` prints at its end and `evaluate.py` on request."""
+
+import dataclasses
+import json
+import statistics
+
+from data.errors import InputError
+from training.runs import Run, write_text
+
+NEEDS_LABELS = ("linear", "hungarian", "kmeans")
+LOWER_IS_BETTER = ("fid", "kid", "reconstruction_mse", "reconstruction_features", "train_minutes")
+
+
+def wanted_scores(run: Run, asked: list[str]) -> tuple[str, ...]:
+    """The scores to compute for a run. Raises InputError for one that its mode or its data does not have."""
+    for score in asked:
+        if score not in run.kind.metrics:
+            has = ", ".join(f"--{name}" for name in run.kind.metrics)
+            raise InputError(f"--{score}: {run.path} is a run of mode {run.mode}, which has {has}")
+        if score in NEEDS_LABELS and not run.data["labels"]:
+            raise InputError(f"--{score} needs labels and {run.config.dataset} has none: leave it out, or add labels")
+    return tuple(asked) or tuple(s for s in run.kind.metrics if run.data["labels"] or s not in NEEDS_LABELS)
+
+
+def score(run: Run, asked: list[str]) -> dict:
+    """Computes a run's scores and merges them into its metrics.json."""
+    wanted = wanted_scores(run, asked)
+    found = {"mode": run.mode, "seed": run.config.seed, **run.kind.program().evaluate(run, wanted)}
+    found["train_minutes"] = round(run.train_minutes, 2)
+    file = run.path / "metrics.json"
+    stored = json.loads(file.read_text()) if file.exists() else {}
+    if stored.get("epoch") != found["epoch"]:
+        stored = {}  # of an earlier checkpoint
+    write_text(file, json.dumps(stored | found, indent=2) + "\n")
+    return found
+
+
+def numbers(scores: dict) -> dict[str, float]:
+    """The scores that a table shows: single numbers."""
+    return {k: v for k, v in scores.items() if isinstance(v, (int, float)) and k not in ("seed", "epoch")}
+
+
+def print_table(run: Run, scores: dict):
+    """One aligned table of a run's scores, and the map from codes to classes."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=f"{run.path} ({run.mode} on {scores['dataset']}, epoch {scores['epoch']})")
+    table.add_column("score")
+    table.add_column("value", justify="right")
+    for name, value in numbers(scores).items():
+        table.add_row(name, f"{value:,}" if isinstance(value, int) else f"{value:.4f}")
+    Console().print(table)
+    for name in ("code_to_class", "feature_network", "samples"):
+        if name in scores:
+            print(f"{name}: {scores[name]}")
+
+
+def comparison(runs: list[Run], scored: list[dict]) -> str:
+    """A Markdown table: runs that differ by their seed alone share a row of mean, median, spread and worst."""
+    groups: dict[str, list[tuple[Run, dict]]] = {}
+    for run, scores in zip(runs, scored, strict=True):
+        alike = {**dataclasses.asdict(run.config), "seed": None, "mode": run.mode}
+        groups.setdefault(json.dumps(alike, sort_keys=True), []).append((run, scores))
+    lines = ["| runs | score | mean | median | spread | worst | by seed |", "|---|---|---|---|---|---|---|"]
+    for members in groups.values():
+        names = ", ".join(run.path.name for run, _ in members)
+        for name in dict.fromkeys(name for _, scores in members for name in numbers(scores)):
+            values = [scores[name] for _, scores in members if name in scores]
+            worst = max(values) if name in LOWER_IS_BETTER else min(values)
+            spread = statistics.stdev(values) if len(values) > 1 else 0.0
+            figures = [statistics.mean(values), statistics.median(values), spread, worst]
+            seeds = " ".join(f"{value:.4g}" for value in values)
+            lines.append(f"| {names} | {name} | {' | '.join(f'{figure:.4g}' for figure in figures)} | {seeds} |")
+    return "\n".join(lines)
