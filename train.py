@@ -82,8 +82,8 @@ def train(argv: list[str]):
         callbacks=[
             callbacks.ProgressBar(run, steps, done),
             callbacks.NonFiniteGuard(run),
-            *program.callbacks(run, data),
             callbacks.Keeper(run),
+            *program.tensorboard_callbacks(run, data),
         ],
     )
     scores = score(run, [])

@@ -168,7 +168,8 @@ class GAN(keras.Model):
         with tf.GradientTape() as tape:
             judged = self.judge(both, training=True)
             real_judged, fake_judged = (
-                tf.nest.map_structure(lambda t, side=side: tf.split(t, 2)[side], judged) for side in (0, 1)
+                tf.nest.map_structure(lambda t, side=side: None if t is None else tf.split(t, 2)[side], judged)
+                for side in (0, 1)
             )
             parts = self.discriminator_losses(real_judged, fake_judged, fake)
             losses = {name: tf.reduce_mean(part) for name, part in parts.items()}
@@ -217,4 +218,6 @@ def in_batches(function, *arrays):
         function(*(tf.convert_to_tensor(a[i : i + DECODE_BATCH]) for a in arrays))
         for i in range(0, len(arrays[0]), DECODE_BATCH)
     ]
-    return tf.nest.map_structure(lambda *parts: np.concatenate([part.numpy() for part in parts]), *batches)
+    return tf.nest.map_structure(
+        lambda *parts: None if parts[0] is None else np.concatenate([part.numpy() for part in parts]), *batches
+    )

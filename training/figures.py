@@ -1,7 +1,6 @@
 """Pictures of what a model does, drawn the same way for TensorBoard and for reports."""
 
 import io
-import os
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,6 +11,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from data.images import to_uint8
+from training.runs import write_bytes
 
 COLUMNS = 10  # images in a row
 ROWS = 10  # rows of a picture, where nothing else decides
@@ -32,6 +32,12 @@ class Rows(NamedTuple):
         rows, columns, *image_shape = self.images.shape
         tiled = tile(self.images.reshape(rows * columns, *image_shape), columns)
         return picture(tiled, f"{dataset}: {self.caption}", self.labels)
+
+
+def model_rows(model, images: np.ndarray, seed: int) -> dict[str, Rows]:
+    """All that a model can show: samples, interpolations, and reconstructions of images [N, H, W, C] in [-1, 1]."""
+    shown = {"samples": sample_rows(model, seed), "interpolations": interpolation_rows(model, images, seed)}
+    return shown | ({"reconstructions": reconstruction_rows(model, images)} if hasattr(model, "reconstruct") else {})
 
 
 def sample_rows(model, seed: int) -> Rows:
@@ -188,13 +194,3 @@ def encode_png(image: Image.Image) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, "png")
     return buffer.getvalue()
-
-
-def write_bytes(path: Path, content: bytes):
-    """Writes a whole file or none: beside it first, then renamed."""
-    beside = path.with_name(path.name + ".partial")
-    try:
-        beside.write_bytes(content)
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from data import images
@@ -19,8 +20,10 @@ from models.gan import GAN
 from models.generator import Generator
 from models.infobigbigan import InfoBigBiGAN
 from models.infogan import InfoGAN
+from training.figures import confusion_figure, model_rows, save_figure
 from training.image_scores import ImageScores
 from training.runs import Run
+from training.tensorboard import SHOWN, tensorboard_callbacks  # noqa: F401
 
 MODELS = {"biggan": GAN, "bigan": BiGAN, "bigbigan": BigBiGAN, "infogan": InfoGAN, "infobigbigan": InfoBigBiGAN}
 
@@ -62,23 +65,28 @@ def batches(config, data: ImageDataset, first_epoch: int) -> tf.data.Dataset:
     return images.batches(data.train.images, config.batch_size, config.seed, first_epoch)
 
 
-def callbacks(run: Run, data: ImageDataset) -> list:
-    """What an image training shows while it runs."""
-    return []
-
-
 def evaluate(run: Run, wanted: tuple[str, ...]) -> dict:
-    """The scores of a finished or unfinished run, by key; draws its figures. Raises InputError as `compute` does."""
+    """The wanted scores of a finished or unfinished run, by key; draws its figures."""
     config, data = prepare(run.config)
     model, untrained = (build(run.mode, config, run.data) for _ in range(2))
-    epoch = run.restore(model)
-    scores = {
-        "dataset": data.name,
-        "epoch": epoch,
-        **ImageScores(model, untrained, data, run.cache_dir).compute(wanted),
-    }
+    scores = {"dataset": data.name, "epoch": run.restore(model)}
+    scores |= ImageScores(model, untrained, data, run.cache_dir).compute(wanted)
     scores["n_parameters"] = sum(network.count_params() for network in (*model.discriminators, *dict(model.averaged)))
+    draw(run, model, data, scores)
     return scores
+
+
+def draw(run: Run, model: GAN, data: ImageDataset, scores: dict):
+    """Writes into `figures/` what the model can show, and the confusion of codes and classes where it was computed."""
+    figures = {
+        name: rows.figure(run.dataset)
+        for name, rows in model_rows(model, images.to_float(data.test.images[:SHOWN]), run.config.seed).items()
+    }
+    if "confusion" in scores:
+        title = f"{run.dataset}: the head's code against the class\nof {len(data.test.images):,} test images"
+        figures["confusion"] = confusion_figure(np.array(scores["confusion"]), np.array(scores["code_to_class"]), title)
+    for name, figure in figures.items():
+        save_figure(figure, run.path / "figures" / f"{name}.png")
 
 
 def facts(data: ImageDataset) -> dict:

@@ -21,14 +21,19 @@ KEPT = 2  # checkpoints that are kept, newest first
 RECORDED = ("tensorflow", "keras", "tensorflow-probability", "tensorflow-gan", "numpy", "scikit-learn")
 
 
-def write_text(path: Path, text: str):
-    """Writes a whole file or none: beside it first, then renamed. Raises OSError (a full disk) and leaves no remains."""
+def write_bytes(path: Path, content: bytes):
+    """Writes a whole file or none: beside it first, then renamed. Raises OSError (a full disk), leaving no remains."""
     beside = path.with_name(path.name + ".partial")
     try:
-        beside.write_text(text, encoding="utf-8")
+        beside.write_bytes(content)
         os.replace(beside, path)
     finally:
         beside.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str):
+    """Writes a whole UTF-8 file or none, as `write_bytes`."""
+    write_bytes(path, text.encode())
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,6 +48,11 @@ class Run:
     @property
     def kind(self) -> Mode:
         return MODES[self.mode]
+
+    @property
+    def dataset(self) -> str:
+        """The data set's name for titles; of the user's own, the file's or folder's."""
+        return Path(self.config.dataset).stem
 
     @property
     def cache_dir(self) -> Path:

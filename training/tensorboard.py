@@ -21,14 +21,11 @@ from training.callbacks import is_due
 from training.figures import (
     confusion_figure,
     encode_png,
-    interpolation_rows,
+    model_rows,
     pixels,
-    reconstruction_rows,
-    sample_rows,
     tile,
-    write_bytes,
 )
-from training.runs import Run, write_text
+from training.runs import Run, write_bytes, write_text
 
 SHOWN = 50  # test images that are reconstructed
 EMBEDDED = 2000  # test images in the projector and in the confusion table
@@ -81,15 +78,9 @@ class Pictures(keras.callbacks.Callback):
         config = self.run.config
         if not is_due(epoch + 1, config.epochs):
             return
-        shown = {
-            "samples": sample_rows(self.model, config.seed),
-            "interpolations": interpolation_rows(self.model, self.images, config.seed),
-        }
-        if hasattr(self.model, "reconstruct"):
-            shown["reconstructions"] = reconstruction_rows(self.model, self.images)
         with self.writer.as_default(int(self.model.step)):
-            for name, rows in shown.items():
-                write_figure(f"pictures/{name}", rows.figure(dataset_name(config)))
+            for name, rows in model_rows(self.model, self.images, config.seed).items():
+                write_figure(f"pictures/{name}", rows.figure(self.run.dataset))
         self.writer.flush()
 
 
@@ -124,7 +115,7 @@ class FinalSummary(keras.callbacks.Callback):
         train, known = (part[:EMBEDDED] for part in self.data.train)
         code_to_class = match_codes(self.codes(train), known, num_codes)
         table = confusion(codes, labels, num_codes, 1 + max(labels.max(), known.max()))
-        title = f"{dataset_name(self.run.config)}: the head's code against the class\nof {len(labels):,} test images"
+        title = f"{self.run.dataset}: the head's code against the class\nof {len(labels):,} test images"
         with self.writer.as_default(int(self.model.step)):
             write_figure("evaluation only/confusion", confusion_figure(table, code_to_class, title))
         self.writer.flush()
@@ -159,8 +150,3 @@ def write_projector(folder: Path, vectors: np.ndarray, images: np.ndarray, colum
         write_text(folder / "projector/metadata.tsv", "".join("\t".join(map(str, line)) + "\n" for line in lines))
         embedding.metadata_path = "projector/metadata.tsv"
     write_text(folder / "projector_config.pbtxt", text_format.MessageToString(config))
-
-
-def dataset_name(config) -> str:
-    """The data set's name for titles; of the user's own, the file's or folder's."""
-    return Path(config.dataset).stem
