@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import os
 import sys
 
 from training.cli import Parser, run_program
@@ -29,7 +28,6 @@ def evaluate(argv: list[str]):
     asked = [name for name in SCORES if getattr(options, name)]
     for run in runs:
         wanted_scores(run, asked)
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with contextlib.redirect_stdout(sys.stderr) if options.json else contextlib.nullcontext():
         scored = [score(run, asked) for run in runs]
     if options.json:

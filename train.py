@@ -1,6 +1,5 @@
 """Trains a model: python train.py --mode infobigbigan. See --help, and --mode MODE --help for the options of a mode."""
 
-import os
 import sys
 
 from data.errors import InputError
@@ -53,7 +52,6 @@ def train(argv: list[str]):
         check_unchanged(run, given)
         config = run.config
 
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     program = MODES[mode].program()
     config, data = program.prepare(config)
     if own["dry_run"]:

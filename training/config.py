@@ -27,7 +27,7 @@ class Config:
     dataset: str | None = option(None, "mnist, fashion_mnist, cifar10, digits, an .npz or a folder of images")
     data_dir: str | None = option(None, "where tensorflow-datasets keeps its data")
     preset: str = option("default", "sizes and length of the run", choices=("quick", "default", "reference"))
-    epochs: int | None = option(None, "passes over the training images; default: enough for --updates", low=1)
+    epochs: int | None = option(None, "passes over the training images; default: enough for --updates, at most 300", low=1)
     updates: int = option(7800, "training steps to reach, where --epochs is not given", low=1)
     batch_size: int = option(128, "examples per update", low=2)
     seed: int = option(0, "of initial weights, data order and sampling", low=0, high=2**31 - 1)
@@ -134,7 +134,7 @@ PRESETS = {
         "discriminator_widths": (64, 128, 256),
         "attention": 16,
         "encoder_size": 64,
-        "encoder_widths": (16, 32, 64, 64),
+        "encoder_widths": (8, 16, 32, 64),
         "latent_width": 64,
         "latent_blocks": 3,
         "d_updates": 2,

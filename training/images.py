@@ -27,6 +27,8 @@ from training.tensorboard import SHOWN, tensorboard_callbacks  # noqa: F401
 
 MODELS = {"biggan": GAN, "bigan": BiGAN, "bigbigan": BigBiGAN, "infogan": InfoGAN, "infobigbigan": InfoBigBiGAN}
 
+MOST_PASSES = 300  # over a small data set, where --epochs is not given: --updates would take thousands
+
 
 def prepare(config) -> tuple[object, ImageDataset]:
     """Loads the data; returns the config with everything decided that was left open (data set, epochs, precision).
@@ -44,7 +46,7 @@ def prepare(config) -> tuple[object, ImageDataset]:
         raise InputError(
             f"{name} has {count} training images, fewer than one batch: use --batch-size {max(2, count // 2)}"
         )
-    epochs = config.epochs or -(-config.updates // steps)
+    epochs = config.epochs or min(MOST_PASSES, -(-config.updates // steps))
     precision = ("bfloat16" if has_bfloat16() else "float32") if config.precision == "auto" else config.precision
     return dataclasses.replace(config, dataset=name, epochs=epochs, precision=precision), data
 

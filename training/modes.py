@@ -1,6 +1,8 @@
 """The one table of modes. It imports none of them: `program` does when it is asked."""
 
+import contextlib
 import importlib
+import os
 from types import ModuleType
 from typing import NamedTuple
 
@@ -22,7 +24,22 @@ class Mode(NamedTuple):
 
     def program(self) -> ModuleType:
         """The module, imported; it imports TensorFlow."""
-        return importlib.import_module(self.module)
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+        with quiet_standard_error():
+            return importlib.import_module(self.module)
+
+
+@contextlib.contextmanager
+def quiet_standard_error():
+    """Drops what is written to standard error: TensorFlow's C++ side greets there on import, whatever its log level."""
+    kept = os.dup(2)
+    with open(os.devnull, "w") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 IMAGES = "training.images"
