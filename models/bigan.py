@@ -21,7 +21,6 @@ class BiGAN(GAN):
     Args:
         encoder, latent_discriminator, joint_discriminator: E, H and J.
         ema_encoder: a network like E, which becomes its moving average.
-        deterministic_encoder: z_hat = mu in place of a sample of q(z | x).
         options: G, F and those of `GAN`.
     """
 
@@ -34,13 +33,11 @@ class BiGAN(GAN):
         ema_encoder: keras.Model,
         latent_discriminator: keras.Model,
         joint_discriminator: keras.Model,
-        deterministic_encoder: bool = False,
         **options,
     ):
         super().__init__(**options)
         self.encoder, self.ema_encoder = encoder, ema_encoder
         self.latent_discriminator, self.joint_discriminator = latent_discriminator, joint_discriminator
-        self.deterministic_encoder = deterministic_encoder
 
     @property
     def score_names(self):
@@ -56,8 +53,8 @@ class BiGAN(GAN):
         return [*super().averaged, (self.encoder, self.ema_encoder)]
 
     def posterior(self, encoding: Encoding) -> tfd.Distribution:
-        """q(z | x) = N(mu, diag sigma^2), batch [B], event [latent_dim]; a point at mu for the deterministic encoder."""
-        if self.deterministic_encoder:
+        """q(z | x) = N(mu, diag sigma^2), batch [B], event [latent_dim]; a point at mu where E has no sigma."""
+        if encoding.sigma is None:
             return tfd.Independent(tfd.Deterministic(encoding.mu), 1)
         return tfd.MultivariateNormalDiag(encoding.mu, encoding.sigma)
 

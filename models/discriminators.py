@@ -1,7 +1,8 @@
 """The three discriminators of BigBiGAN (Donahue & Simonyan 2019, section 2): F sees images, H latents, J both.
 
 None of them has batch statistics, so examples do not see each other and real and fake may share a pass. A call with
-`training=True` takes the power iteration of the spectral norms: it is made once per discriminator update.
+`training=True` takes the power iteration of the spectral norms: it is made once per discriminator update, and once when a
+network is built, so that its first sigma is one.
 """
 
 import keras
@@ -42,7 +43,7 @@ class ImageDiscriminator(keras.Model):
             for i in range(len(self.blocks))
         ]
         self.score = Dense(1) if scored else None
-        self(tf.zeros([1, *image_shape]))
+        self(tf.zeros([1, *image_shape]), training=True)
 
     def call(self, x, training=False):
         for block, attend in zip(self.blocks, self.attend, strict=True):
@@ -63,7 +64,7 @@ class VectorDiscriminator(keras.Model):
         self.first = Dense(width)
         self.blocks = [ResidualDense(width) for _ in range(blocks)]
         self.score = Dense(1) if scored else None
-        self(tf.zeros([1, inputs]))
+        self(tf.zeros([1, inputs]), training=True)
 
     def call(self, v, training=False):
         h = self.first(v, training=training)

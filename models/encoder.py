@@ -12,7 +12,7 @@ class Encoding(NamedTuple):
     """What E says of a batch of images; float32."""
 
     mu: tf.Tensor  # [B, latent_dim], mean of q(z | x)
-    sigma: tf.Tensor  # [B, latent_dim], standard deviation of q(z | x), positive
+    sigma: tf.Tensor | None  # [B, latent_dim], standard deviation of q(z | x), positive; None where z_hat is mu
     features: tf.Tensor  # [B, feature_dim], E's last hidden layer, non-negative
     code: tf.Tensor | None  # [B, code_parameters], parameters of q(c | x), where E estimates the code
 
@@ -25,6 +25,7 @@ class Encoder(keras.Model):
         widths: channels of the stem and of the blocks; the stem and every block halve the resolution.
         latent_dim: size of z.
         code_parameters: how many numbers describe q(c | x); 0 where E does not estimate c.
+        stochastic: whether there is a sigma; without it the encoder is deterministic.
         feature_dim: width of the last hidden layer.
         input_size: height and width to which images are resized first (BigBiGAN's E sees them larger than F); 0: as given.
         compute_dtype: "float32" or "bfloat16", the dtype of convolutions and of what lies between them.
@@ -36,6 +37,8 @@ class Encoder(keras.Model):
         widths: tuple[int, ...],
         latent_dim: int,
         code_parameters: int = 0,
+        *,
+        stochastic: bool = True,
         feature_dim: int = 256,
         input_size: int = 0,
         compute_dtype: str = "float32",
@@ -46,7 +49,8 @@ class Encoder(keras.Model):
         self.blocks = [EncoderBlock(channels, compute_dtype) for channels in widths[1:]]
         self.norm = GroupNorm()
         self.hidden = Dense(feature_dim, spectral_norm=False, compute_dtype=compute_dtype)
-        self.mu, self.sigma = (Dense(latent_dim, spectral_norm=False) for _ in range(2))
+        self.mu = Dense(latent_dim, spectral_norm=False)
+        self.sigma = Dense(latent_dim, spectral_norm=False) if stochastic else None
         self.code = Dense(code_parameters, spectral_norm=False) if code_parameters else None
         self(tf.zeros([1, *image_shape]))
 
@@ -62,7 +66,7 @@ class Encoder(keras.Model):
         )
         return Encoding(
             self.mu(features),
-            tf.nn.softplus(self.sigma(features)),
+            tf.nn.softplus(self.sigma(features)) if self.sigma else None,
             features,
             self.code(features) if self.code else None,
         )

@@ -44,7 +44,7 @@ class Generator(keras.Model):
         ]
         self.norm = BatchNorm(conditional=False)
         self.to_image = Conv2D(channels, compute_dtype=compute_dtype)
-        self(tf.zeros([1, latent_dim]), tf.zeros([1, code_dim]))
+        self(tf.zeros([1, latent_dim]), tf.zeros([1, code_dim]), training=True)
 
     def call(self, z, c=None, training=False):
         chunks = tf.split(z, self.chunks, axis=1)

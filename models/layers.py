@@ -4,6 +4,8 @@ Notation: B batch, H and W height and width, C channels. Images and feature maps
 between them run in `compute_dtype` (float32 or bfloat16); statistics, singular vectors and variables are float32.
 """
 
+import math
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -114,7 +116,8 @@ class BatchNorm(keras.layers.Layer):
     """Batch normalisation with a gain and an offset per channel, or conditional ones (BigGAN, Brock et al. 2019, app. B).
 
     With a `condition` [B, D] gain and offset are 1 + and spectrally normalised linear maps of it (one per example).
-    In training mode the batch's own statistics are used (float32, whatever x is) and become the stored ones, as they are:
+    In training mode the batch's own statistics are used (float32, whatever x is) and become the stored ones, N - 1 below
+    the variance:
     nothing is averaged over steps, because the stored statistics are read by the moving average of the network alone,
     which sees one large batch before it is used (BigGAN's "standing statistics" in one pass).
     """
@@ -176,18 +179,18 @@ class DiscriminatorBlock(keras.layers.Layer):
 
     def __init__(self, channels: int, compute_dtype: str, *, down: bool, first: bool = False):
         super().__init__(autocast=False)
-        self.channels, self.down, self.first = channels, down, first
+        self.channels, self.conv_dtype, self.down, self.first = channels, compute_dtype, down, first
         self.conv_1 = Conv2D(channels, compute_dtype=compute_dtype)
         self.conv_2 = Conv2D(channels, resample="down" if down else None, compute_dtype=compute_dtype)
-        self.skip = Conv2D(channels, 1, use_bias=False, compute_dtype=compute_dtype)
 
     def build(self, shape):
-        self.identity = not self.down and shape[-1] == self.channels
+        reshapes = self.down or shape[-1] != self.channels
+        self.skip = Conv2D(self.channels, 1, use_bias=False, compute_dtype=self.conv_dtype) if reshapes else None
 
     def call(self, x, training=False):
         h = self.conv_1(x if self.first else tf.nn.relu(x), training=training)
         h = self.conv_2(tf.nn.relu(h), training=training)
-        if self.identity:
+        if self.skip is None:
             return h + x
         return h + self.skip(average_pool(x) if self.down else x, training=training)
 
@@ -221,6 +224,7 @@ class GroupNorm(keras.layers.Layer):
         self.groups, self.epsilon = groups, 1e-5
 
     def build(self, shape):
+        self.groups = math.gcd(self.groups, shape[-1])
         self.gain = self.add_weight(shape=(shape[-1],), initializer="ones", name="gain")
         self.offset = self.add_weight(shape=(shape[-1],), initializer="zeros", name="offset")
 

@@ -157,6 +157,7 @@ def encoder_and_its_discriminators(config, image_shape, code: Code | None) -> di
             config.encoder_widths,
             config.latent_dim,
             code.parameters if code and config.joint_code == "encoder" else 0,
+            stochastic=not config.deterministic_encoder,
             feature_dim=config.feature_dim,
             input_size=config.encoder_size,
             compute_dtype=config.precision,
@@ -170,16 +171,20 @@ def encoder_and_its_discriminators(config, image_shape, code: Code | None) -> di
         "ema_encoder": ema_encoder,
         "latent_discriminator": VectorDiscriminator(seen, width, blocks, scored=getattr(config, "s_z", False)),
         "joint_discriminator": VectorDiscriminator(config.discriminator_widths[-1] + width, width, blocks),
-        "deterministic_encoder": config.deterministic_encoder,
     }
 
 
 def check_halvings(config, image_shape):
-    """Raises InputError where an image's sides are no multiples of what G and F need."""
-    halvings = max(len(config.generator_widths), len(config.discriminator_widths))
-    if any(side % 2**halvings for side in image_shape[:2]):
-        near = max(1, round(image_shape[0] / 2**halvings)) * 2**halvings
-        raise InputError(
-            f"images of {image_shape[0]}x{image_shape[1]} cannot be halved {halvings} times: "
-            f"use --image-size {near}, or fewer --generator-widths and --discriminator-widths"
-        )
+    """Raises InputError where an image's sides are no multiples of what G, F and E need."""
+    needed = [("G", config.generator_widths, 0), ("F", config.discriminator_widths, 0)]
+    if hasattr(config, "encoder_widths"):
+        needed.append(("E", config.encoder_widths, config.encoder_size))
+    for network, widths, own_size in needed:
+        height, width = (own_size, own_size) if own_size else image_shape[:2]
+        factor = 2 ** len(widths)
+        if any(side % factor or side < 2 * factor for side in (height, width)):
+            size, near = "--encoder-size" if own_size else "--image-size", max(2, round(height / factor)) * factor
+            raise InputError(
+                f"images of {height}x{width} cannot be halved {len(widths)} times by {network} and stay larger than one "
+                f"pixel: use {size} {near}, or fewer widths of {network}"
+            )

@@ -1,0 +1,45 @@
+"""The README's commands are right: each one parses, and the test command is what CI runs."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+import evaluate
+import train
+
+ROOT = Path(__file__).parents[1]
+BLOCKS = re.findall(r"^```\n(.*?)^```", (ROOT / "README.md").read_text(), re.M | re.S)
+COMMANDS = [shlex.split(line, comments=True) for block in BLOCKS for line in block.splitlines()]
+
+
+def arguments(program: str) -> list[list[str]]:
+    return [command[2:] for command in COMMANDS if command[:2] == ["python", program]]
+
+
+@pytest.mark.parametrize("argv", arguments("train.py"), ids=" ".join)
+def test_train_commands_parse(argv):
+    if "--resume" in argv or "--help" in argv:
+        pytest.skip("needs a run, or prints and stops; both are covered by the tests of the command line")
+    mode, run, given, own = train.parse(argv)
+    assert run is None
+    assert own["mode"] == mode
+    train.make_config(train.find_mode(mode).config, given)
+
+
+@pytest.mark.parametrize("argv", arguments("evaluate.py"), ids=" ".join)
+def test_evaluate_commands_parse(argv):
+    options = evaluate.parse(argv)
+    assert options.runs == [word for word in argv if word == "RUN"]
+
+
+def test_ci_calls_the_test_command():
+    command = next(line for block in BLOCKS for line in block.splitlines() if line.endswith("-m pytest"))
+    assert command in (ROOT / ".ci/run").read_text().splitlines()
+
+
+def test_first_screen_holds_both_commands():
+    first_screen = "\n".join((ROOT / "README.md").read_text().splitlines()[:22])
+    assert "-m pytest" in first_screen
+    assert "train.py --mode infobigbigan" in first_screen
