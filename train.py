@@ -65,6 +65,8 @@ def train(argv: list[str]):
 
     if run is None:
         run, done = create_run(own["runs_dir"], own["name"], mode, config, program.facts(data)), 0
+    elif run.data != program.facts(data):
+        raise InputError(f"{config.dataset} is not what {run.path} was started with: put it back, or start a new run")
     else:
         done = run.restore(model)
         run.write_history(run.history[:done])

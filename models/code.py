@@ -126,5 +126,5 @@ class Coded(GAN):
 
     @tf.function(reduce_retracing=True)
     def _classify(self, x):
-        parameters = self.recognize(self.judge(self.clean_pair(x)))
+        parameters = self.recognize(self.judge(self.inferred_pair(x)))
         return tf.nn.softmax(self.code.split(parameters)[0])

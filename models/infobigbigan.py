@@ -56,13 +56,13 @@ class InfoBigBiGAN(Coded, BigBiGAN):
             losses["info_encoder"] = -self.info_weight * self.code.bound(fake_pair.c, encoding.code)
         return losses
 
-    def clean_pair(self, x):
+    def inferred_pair(self, x):
         """The pair that `classify` reads the code of an image from: x and the averaged E's mean."""
         encoding = self.ema_encoder(x)
         return Pair(x, encoding.mu, self.estimate_code(x, encoding))
 
     def infer_latents(self, x):
         """(mu, c_hat); c_hat is E's estimate, or the head's where E has none."""
-        pair = self.clean_pair(x)
+        pair = self.inferred_pair(x)
         c_hat = self.code.estimate(self.recognize(self.judge(pair))) if pair.c is None else pair.c
         return pair.z, c_hat

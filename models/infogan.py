@@ -7,6 +7,6 @@ from models.gan import GAN, Pair
 class InfoGAN(Coded, GAN):
     """The hinge loss of `GAN` and the bound of `Coded`; the head sits on F, the only discriminator."""
 
-    def clean_pair(self, x):
+    def inferred_pair(self, x):
         """The pair that `classify` reads the code of an image from: x alone."""
         return Pair(x)

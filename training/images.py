@@ -1,6 +1,7 @@
 """The image modes: their data, their models and their scores, from a config."""
 
 import dataclasses
+import hashlib
 import sys
 from pathlib import Path
 
@@ -94,7 +95,12 @@ def draw(run: Run, model: GAN, data: ImageDataset, scores: dict):
 def facts(data: ImageDataset) -> dict:
     """What a run records of its data, and a model must know of it."""
     counts = {name: len(getattr(data, name).images) for name in ("train", "validation", "test")}
-    return {"image_shape": list(data.image_shape), "images": counts, "labels": data.train.labels is not None}
+    return {
+        "image_shape": list(data.image_shape),
+        "images": counts,
+        "labels": data.train.labels is not None,
+        "sha256": hashlib.sha256(np.ascontiguousarray(data.train.images)).hexdigest()[:16],  # of the training images
+    }
 
 
 def build(mode: str, config, data_facts: dict) -> GAN:
