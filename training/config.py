@@ -126,7 +126,7 @@ class InfoBigBiGANConfig(CodeConfig, BigBiGANConfig):
 
 # The field values of a preset; a mode takes those that it has. "reference" has the sizes of the public TensorFlow 2 code.
 PRESETS = {
-    "quick": {"updates": 800, "ema_decay": 0.99},
+    "quick": {"updates": 780, "ema_decay": 0.99},
     "default": {},
     "reference": {
         "image_size": 32,

@@ -2,6 +2,7 @@
 
 import contextlib
 import importlib
+import logging
 import os
 from types import ModuleType
 from typing import NamedTuple
@@ -25,6 +26,7 @@ class Mode(NamedTuple):
     def program(self) -> ModuleType:
         """The module, imported; it imports TensorFlow."""
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+        logging.getLogger("tensorflow").setLevel(logging.ERROR)  # tf-gan is told of deprecations on every call
         with quiet_standard_error():
             return importlib.import_module(self.module)
 

@@ -45,7 +45,8 @@ def print_table(run: Run, scores: dict):
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title=f"{run.path} ({run.mode} on {scores['dataset']}, epoch {scores['epoch']})")
+    print(f"{run.path}: {run.mode} on {scores['dataset']}, epoch {scores['epoch']}, seed {scores['seed']}")
+    table = Table()
     table.add_column("score")
     table.add_column("value", justify="right")
     for name, value in numbers(scores).items():
