@@ -1,5 +1,6 @@
 """Trains a model: python train.py --mode infobigbigan. See --help, and --mode MODE --help for the options of a mode."""
 
+import contextlib
 import sys
 
 from data.errors import InputError
@@ -20,6 +21,8 @@ def parse(argv: list[str]):
         from training.runs import open_run
 
         run = open_run(known.resume, known.runs_dir)
+        if "--name" in argv:
+            raise InputError(f"--name: {run.path} has its name; leave --name out with --resume")
         if mode not in (None, run.mode):
             raise InputError(f"--mode {mode}: {run.path} is a run of mode {run.mode}; leave --mode out")
         mode = run.mode
@@ -65,27 +68,27 @@ def train(argv: list[str]):
 
     if run is None:
         run, done = create_run(own["runs_dir"], own["name"], mode, config, program.facts(data)), 0
-    elif run.data != program.facts(data):
-        raise InputError(f"{config.dataset} is not what {run.path} was started with: put it back, or start a new run")
     else:
+        run.check_data(program.facts(data))
         done = run.restore(model)
         run.write_history(run.history[:done])
     print(f"{mode} on {config.dataset} in {run.path}: epochs {done + 1} to {config.epochs}, {config.precision}")
     steps = program.steps_per_epoch(config, data)
-    model.fit(
-        program.batches(config, data, first_epoch=done),
-        initial_epoch=done,
-        epochs=config.epochs,
-        steps_per_epoch=steps,
-        verbose=0,
-        shuffle=False,
-        callbacks=[
-            callbacks.ProgressBar(run, steps, done),
-            callbacks.NonFiniteGuard(run),
-            callbacks.Keeper(run),
-            *program.tensorboard_callbacks(run, data),
-        ],
-    )
+    with contextlib.closing(callbacks.ProgressBar(run, steps, done)) as bar:
+        model.fit(
+            program.batches(config, data, first_epoch=done),
+            initial_epoch=done,
+            epochs=config.epochs,
+            steps_per_epoch=steps,
+            verbose=0,
+            shuffle=False,
+            callbacks=[
+                bar,
+                callbacks.NonFiniteGuard(run),
+                callbacks.Keeper(run),
+                *program.tensorboard_callbacks(run, data),
+            ],
+        )
     scores = score(run, [])
     print_table(run, scores)
     print(f"run: {run.path}\nwatch it: tensorboard --logdir {run.path / 'tensorboard'}")

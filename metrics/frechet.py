@@ -167,9 +167,12 @@ def feature_network(images, labels, test_images, test_labels, cache_dir):
         test_accuracy = float(np.mean(np.concatenate(predictions) == test_targets))
         path.parent.mkdir(parents=True, exist_ok=True)
         beside = path.with_suffix(f".{os.getpid()}.tmp")
-        with beside.open("wb") as file:
-            np.savez(file, *classifier.get_weights(), test_accuracy=test_accuracy)
-        beside.replace(path)
+        try:
+            with beside.open("wb") as file:
+                np.savez(file, *classifier.get_weights(), test_accuracy=test_accuracy)
+            beside.replace(path)
+        finally:
+            beside.unlink(missing_ok=True)
     else:
         classifier.set_weights(weights)
     widths = "-".join(map(str, WIDTHS))

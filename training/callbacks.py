@@ -21,10 +21,14 @@ class ProgressBar(keras.callbacks.Callback):
     def __init__(self, run: Run, steps_per_epoch: int, first_epoch: int):
         super().__init__()
         self.run, self.steps_per_epoch, self.first_epoch = run, steps_per_epoch, first_epoch
-
-    def on_train_begin(self, logs=None):
         columns = "{task.description}", BarColumn(), TextColumn("{task.fields[state]}"), "left", TimeRemainingColumn()
         self.bar = Progress(*columns, speed_estimate_period=120)
+
+    def close(self):
+        """Gives the terminal its cursor back, however the training ended."""
+        self.bar.stop()
+
+    def on_train_begin(self, logs=None):
         total = self.run.config.epochs * self.steps_per_epoch
         self.task = self.bar.add_task(
             self.run.mode, total=total, completed=self.first_epoch * self.steps_per_epoch, state=""
@@ -45,9 +49,6 @@ class ProgressBar(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         if not self.bar.console.is_terminal:  # a log file gets a line for each epoch
             print(self.bar.tasks[self.task].fields["state"], flush=True)
-
-    def on_train_end(self, logs=None):
-        self.bar.stop()
 
 
 class NonFiniteGuard(keras.callbacks.Callback):

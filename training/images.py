@@ -71,6 +71,7 @@ def batches(config, data: ImageDataset, first_epoch: int) -> tf.data.Dataset:
 def evaluate(run: Run, wanted: tuple[str, ...]) -> dict:
     """The wanted scores of a finished or unfinished run, by key; draws its figures."""
     config, data = prepare(run.config)
+    run.check_data(facts(data))
     model, untrained = (build(run.mode, config, run.data) for _ in range(2))
     scores = {"dataset": data.name, "epoch": run.restore(model)}
     scores |= ImageScores(model, untrained, data, run.cache_dir).compute(wanted)

@@ -4,11 +4,13 @@ Every file is written beside its place and renamed, so that a run that is killed
 """
 
 import dataclasses
+import errno
 import hashlib
 import importlib.metadata
 import json
 import os
 import platform
+import shutil
 import time
 from pathlib import Path
 
@@ -69,6 +71,13 @@ class Run:
         path = self.path / "history.jsonl"
         return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
+    def check_data(self, facts: dict):
+        """Raises InputError where the facts of the data at hand are not those that the run was started with."""
+        if facts | self.data != facts:
+            raise InputError(
+                f"{self.config.dataset} is not what {self.path} was started with: put it back, or train anew"
+            )
+
     def write_history(self, entries: list[dict]):
         write_text(self.path / "history.jsonl", "".join(json.dumps(entry) + "\n" for entry in entries))
 
@@ -81,6 +90,8 @@ class Run:
         """Saves weights, averages, optimizers and step after `epoch` epochs; the file's name carries its SHA-256."""
         folder = self.path / "checkpoints"
         beside = folder / "partial.weights.h5"
+        if shutil.disk_usage(folder).free < 16 * model.count_params() + 2**20:  # HDF5 does not survive a full disk
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))
         try:
             model.save_weights(beside, overwrite=True)
             file = folder / f"epoch-{epoch:06d}-{digest(beside)}.weights.h5"
@@ -126,10 +137,16 @@ def create_run(runs_dir: str, name: str | None, mode: str, config: Config, data:
     path = Path(runs_dir) / (name or f"{mode}-{Path(config.dataset).stem}-{time.strftime('%Y%m%d-%H%M%S')}")
     if path.exists():
         raise InputError(f"{path} exists: choose another --name, or go on with --resume {path}")
-    for folder in ("checkpoints", "tensorboard", "figures"):
-        (path / folder).mkdir(parents=True)
     described = {"format": FORMAT, "mode": mode, "config": dataclasses.asdict(config), "data": data}
-    write_text(path / "config.json", json.dumps(described | {"versions": versions()}, indent=2) + "\n")
+    try:
+        for folder in ("checkpoints", "tensorboard", "figures"):
+            (path / folder).mkdir(parents=True)
+        write_text(path / "config.json", json.dumps(described | {"versions": versions()}, indent=2) + "\n")
+    except NotADirectoryError as error:
+        raise InputError(f"{path} cannot be made, for {runs_dir} is no folder: give another --runs-dir") from error
+    except OSError:
+        shutil.rmtree(path, ignore_errors=True)  # so that the name is free again
+        raise
     return Run(path, mode, config, data)
 
 
@@ -142,11 +159,12 @@ def open_run(path: str | Path, runs_dir: str = "runs") -> Run:
     try:
         described = json.loads(file.read_text())
         version, mode, values, data = (described[key] for key in ("format", "mode", "config", "data"))
-    except (ValueError, KeyError, TypeError, UnicodeDecodeError) as error:
+        values = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+        mode, data = str(mode), dict(data)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{file} is damaged ({type(error).__name__}): restore it, or start the run anew") from error
     if version != FORMAT or mode not in MODES:
         raise InputError(f"{file} is of another version (format {version}, mode {mode}): use the version that wrote it")
-    values = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
     try:
         return Run(folder, mode, MODES[mode].config(**values), data)
     except (TypeError, InputError) as error:
@@ -171,7 +189,7 @@ def check_unchanged(run: Run, given: dict):
     for name, value in given.items():
         if not hasattr(run.config, name):
             raise InputError(f"{flag(name)} is no option of {run.path}, a run of mode {run.mode}")
-        if getattr(run.config, name) != value:
+        if value not in (getattr(run.config, name), "auto"):  # auto: as the run decided
             own = getattr(run.config, name)
             raise InputError(f"{flag(name)} {value}: {run.path} was started with {own}; start a new run to change it")
 

@@ -28,7 +28,10 @@ def score(run: Run, asked: list[str]) -> dict:
     found = {"mode": run.mode, "seed": run.config.seed, **run.kind.program().evaluate(run, wanted)}
     found["train_minutes"] = round(run.train_minutes, 2)
     file = run.path / "metrics.json"
-    stored = json.loads(file.read_text()) if file.exists() else {}
+    try:
+        stored = json.loads(file.read_text()) if file.exists() else {}
+    except ValueError as error:
+        raise InputError(f"{file} is damaged: delete it, evaluation writes it anew") from error
     if stored.get("epoch") != found["epoch"]:
         stored = {}  # of an earlier checkpoint
     write_text(file, json.dumps(stored | found, indent=2) + "\n")

@@ -1,0 +1,360 @@
+"""train.py and evaluate.py from end to end: what they leave behind, print, and answer to bad input."""
+
+import errno
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import evaluate
+import train
+from training.config import BigGANConfig, InfoBigBiGANConfig
+from training.runs import Run, create_run, open_run
+from training.scores import comparison
+
+ROOT = Path(__file__).resolve().parents[1]
+
+EVERY_MODE = {"mode", "seed", "dataset", "epoch", "n_parameters", "train_minutes", "feature_network", "samples"}
+EVERY_MODE |= {"feature_network_accuracy", "fid", "fid_floor", "kid", "kid_floor"}
+ENCODER = {"linear_accuracy", "linear_accuracy_features", "linear_accuracy_pixels", "linear_accuracy_untrained"}
+ENCODER |= {"linear_accuracy_features_untrained", "reconstruction_mse", "reconstruction_features"}
+CODE = {"hungarian_accuracy", "code_to_class", "nmi", "confusion"}
+
+
+@pytest.fixture
+def answer(capsys):
+    """Calls a program with bad input; returns its one line on standard error."""
+
+    def call(program, *argv):
+        assert program.main(list(map(str, argv))) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line.startswith(f"{program.__name__}: ")
+        assert "Traceback" not in line
+        return line
+
+    return call
+
+
+@pytest.fixture
+def runs_dir(tmp_path):
+    return tmp_path / "runs"
+
+
+def started(runs_dir, name, mode="biggan", labels=True, facts=None, **options):
+    """A run that has not trained."""
+    config = {"biggan": BigGANConfig, "infobigbigan": InfoBigBiGANConfig}[mode](dataset="digits", epochs=1, **options)
+    return create_run(str(runs_dir), name, mode, config, facts or {"image_shape": [8, 8, 1], "labels": labels})
+
+
+def content(folder):
+    """Everything in a folder, by path."""
+    return {file.relative_to(folder): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+
+
+# From end to end
+
+
+def test_a_finished_run_is_complete(whole):
+    run, _ = whole
+    described = json.loads((run.path / "config.json").read_text())
+    assert (described["mode"], described["config"]["dataset"]) == ("infobigbigan", "digits")
+    assert {"tensorflow", "keras"} <= described["versions"].keys()
+    assert [epoch for epoch, _ in run.checkpoints()] == [4, 3]
+    assert [entry["step"] for entry in run.history] == [4, 8, 12, 16]
+    assert list((run.path / "tensorboard").glob("events.*"))
+    assert {f"{name}.png" for name in ("samples", "reconstructions", "confusion")} <= {
+        file.name for file in (run.path / "figures").iterdir()
+    }
+    scores = json.loads((run.path / "metrics.json").read_text())
+    assert scores.keys() == EVERY_MODE | ENCODER | CODE | {"hungarian_accuracy_encoder"}
+    assert (scores["mode"], scores["dataset"], scores["epoch"]) == ("infobigbigan", "digits", 4)
+    assert not list(run.path.rglob("*partial*"))
+
+
+def test_evaluate_prints_json_alone_and_merges_it_into_the_metrics(whole, short_features, eager, capsys):
+    run, _ = whole
+    before = json.loads((run.path / "metrics.json").read_text())
+    assert evaluate.main(["--hungarian", "--json", "--runs-dir", str(run.path.parent), "whole"]) == 0
+    scores = json.loads(capsys.readouterr().out)
+    assert scores.keys() >= CODE
+    assert "fid" not in scores
+    assert scores["code_to_class"] == before["code_to_class"]
+    assert json.loads((run.path / "metrics.json").read_text()) == before | scores
+
+
+@pytest.mark.parametrize(
+    ("mode", "more", "keys", "terms"),
+    [
+        ("biggan", [], EVERY_MODE, {"loss/d_x"}),
+        ("bigan", [], EVERY_MODE | ENCODER | {"kmeans_accuracy"}, {"loss/d_xz"}),
+        ("bigbigan", ["--no-s-x", "--no-s-z"], EVERY_MODE | ENCODER | {"kmeans_accuracy"}, {"loss/d_xz"}),
+        ("infogan", [], EVERY_MODE | CODE, {"loss/d_x", "loss/d_info"}),
+    ],
+)
+def test_every_mode_trains_and_is_scored(runs_dir, smallest, short_features, eager, mode, more, keys, terms):
+    assert train.main([*smallest(mode), *more, "--runs-dir", str(runs_dir), "--name", "a"]) == 0
+    run = open_run("a", str(runs_dir))
+    (entry,) = run.history
+    assert {name for name in entry if name.startswith("loss/d_")} == terms
+    assert json.loads((run.path / "metrics.json").read_text()).keys() == keys
+
+
+def test_a_dry_run_prints_the_resolved_options_and_writes_nothing(runs_dir, smallest, capsys):
+    assert train.main([*smallest("biggan"), "--runs-dir", str(runs_dir), "--precision", "float32", "--dry-run"]) == 0
+    out = capsys.readouterr().out.splitlines()
+    assert {"dataset = digits", "batch_size = 512", "precision = float32", "generator_widths = (8,)"} <= set(out)
+    assert not runs_dir.exists()
+
+
+# Several runs
+
+
+def test_runs_that_differ_by_their_seed_share_a_row():
+    runs = [Run(Path(f"runs/{name}"), "biggan", BigGANConfig(dataset="digits", seed=seed), {}) for seed, name in
+            enumerate("abc")]  # fmt: skip
+    runs.append(Run(Path("runs/d"), "biggan", BigGANConfig(dataset="digits", d_updates=2), {}))
+    scored = [{"mode": "biggan", "seed": 0, "epoch": 3, "fid": fid} for fid in (1.0, 2.0, 6.0, 5.0)]
+    assert comparison(runs, scored).splitlines() == [
+        "| runs | score | mean | median | spread | worst | by seed |",
+        "|---|---|---|---|---|---|---|",
+        "| a, b, c | fid | 3 | 2 | 2.646 | 6 | 1 2 6 |",
+        "| d | fid | 5 | 5 | 0 | 5 | 5 |",
+    ]
+
+
+def test_the_worst_accuracy_is_the_lowest():
+    runs = [Run(Path(name), "biggan", BigGANConfig(dataset="digits"), {}) for name in "ab"]
+    lines = comparison(runs, [{"nmi": 0.5}, {"nmi": 0.25}]).splitlines()
+    assert lines[2:] == ["| a, b | nmi | 0.375 | 0.375 | 0.1768 | 0.25 | 0.5 0.25 |"]
+
+
+@pytest.fixture
+def scored(monkeypatch):
+    """`evaluate.py` whose scores are 1, 2, ... in the order of asking; returns the paths that were asked for."""
+    asked = []
+
+    def score(run, wanted):
+        asked.append(run.path)
+        return {"mode": run.mode, "seed": 0, "dataset": "digits", "epoch": 1, "fid": float(len(asked))}
+
+    monkeypatch.setattr(evaluate, "score", score)
+    return asked
+
+
+def test_evaluate_compares_several_runs(runs_dir, scored, capsys):
+    started(runs_dir, "a", seed=1), started(runs_dir, "b", seed=2)
+    assert evaluate.main(["a", "b", "--runs-dir", str(runs_dir)]) == 0
+    assert "| a, b | fid | 1.5 | 1.5 | 0.7071 | 2 | 1 2 |" in capsys.readouterr().out.splitlines()
+
+
+def test_evaluate_names_several_runs_in_json(runs_dir, scored, capsys):
+    paths = [str(started(runs_dir, name).path) for name in "ab"]
+    assert evaluate.main([*paths, "--json"]) == 0
+    assert {path: scores["fid"] for path, scores in json.loads(capsys.readouterr().out).items()} == {
+        paths[0]: 1.0,
+        paths[1]: 2.0,
+    }
+
+
+def test_evaluate_takes_the_run_that_was_started_last(runs_dir, scored):
+    last = started(runs_dir, "a").path
+    os.utime(started(runs_dir, "b").path / "config.json", (0, 0))
+    assert evaluate.main(["--runs-dir", str(runs_dir)]) == 0
+    assert scored == [last]
+
+
+# Answers at once
+
+WITHOUT_TENSORFLOW = """
+import sys, train, evaluate
+
+def code(program, *argv):
+    try:
+        return program.main(list(argv))
+    except SystemExit as stop:
+        return stop.code
+
+codes = [
+    code(train, "--help"),
+    code(train, "--mode", "infobigbigan", "--help"),
+    code(evaluate, "--help"),
+    code(train, "--mode", "infobigbigam"),
+    code(train, "--mode", "biggan", "--batch-size", "0"),
+    code(train, "--resume", "none"),
+    code(evaluate, "none"),
+]
+print(codes, [name for name in ("tensorflow", "keras", "sklearn", "matplotlib") if name in sys.modules])
+"""
+
+
+def test_help_and_wrong_flags_are_answered_without_tensorflow():
+    command = [sys.executable, "-c", WITHOUT_TENSORFLOW]
+    answered = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert answered.stdout.splitlines()[-1] == "[0, 0, 0, 2, 2, 2, 2] []"
+
+
+def test_a_wrong_flag_on_the_command_line(runs_dir):
+    command = [sys.executable, "train.py", "--mode", "biggan", "--sede", "1", "--runs-dir", str(runs_dir)]
+    answered = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert (answered.returncode, answered.stdout) == (2, "")
+    assert answered.stderr.splitlines() == ["train.py: unknown option --sede; did you mean --seed?"]
+    assert not runs_dir.exists()
+
+
+def test_help_names_every_option_with_its_default(capsys):
+    with pytest.raises(SystemExit) as stop:
+        train.main(["--mode", "infobigbigan", "--help"])
+    assert stop.value.code == 0
+    out = " ".join(capsys.readouterr().out.split())
+    assert "--generator-widths" in out
+    assert "lowest resolution first (default: 48 24)" in out
+
+
+# Bad input
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ([], "--mode is missing: one of biggan, bigan, bigbigan, infogan, infobigbigan"),
+        (["--mode", "infobigbigam"], "did you mean infobigbigan?"),
+        (["--mode", "biggan", "--latentdim", "8"], "unknown option --latentdim; did you mean --latent-dim?"),
+        (["--mode", "biggan", "--info-weigth=2"], "unknown option --info-weigth=2"),
+        (["--mode", "biggan", "--preset", "quik"], "--preset: 'quik' is not one of quick, default, reference; did you"),
+        (["--mode", "infogan", "--code-to", "frist"], "did you mean first?"),
+        (["--mode", "biggan", "--batch-size", "ten"], "invalid int value: 'ten'"),
+        (["--mode", "biggan", "--batch-size", "1"], "--batch-size: 1 is out of range: it takes numbers at least 2"),
+        (["--mode", "biggan", "--ema-decay", "1"], "--ema-decay: 1.0 is out of range: it takes numbers from 0 to"),
+        (["--mode", "biggan", "--generator-widths"], "--generator-widths: expected at least one argument"),
+        (["--mode", "biggan", "--dataset", "minst"], "did you mean mnist?"),
+        (["--mode", "biggan", "--dataset", "no/such.npz"], "'no/such.npz' is neither a data set"),
+        (["--mode", "biggan", "--dataset", "digits", "--batch-size", "2000"], "use --batch-size 629"),
+        (
+            ["--mode", "biggan", "--dataset", "digits", "--generator-widths", "8", "8", "8", "8"],
+            "images of 8x8 cannot be halved 4 times by G and stay larger than one pixel: use --image-size 32",
+        ),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_bad_input_is_answered_in_one_line_and_writes_nothing(answer, runs_dir, flags, message):
+    assert message in answer(train, "--runs-dir", runs_dir, *flags)
+    assert not runs_dir.exists()
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"images": np.zeros([20, 8, 8], np.uint8), "labels": np.zeros(19, int)}, "save one label per image"),
+        ({"images": np.zeros([20, 64], np.uint8)}, "have shape [20, 64]"),
+        ({"images": np.full([20, 8, 8], 255.0)}, "are floats from 255 to 255"),
+        ({"images": np.zeros([0, 8, 8], np.uint8)}, "are empty"),
+    ],
+)
+def test_bad_images_are_answered_in_one_line_and_write_nothing(answer, tmp_path, runs_dir, arrays, message):
+    np.savez(tmp_path / "a.npz", **arrays)
+    assert message in answer(train, "--mode", "biggan", "--dataset", tmp_path / "a.npz", "--runs-dir", runs_dir)
+    assert not runs_dir.exists()
+
+
+@pytest.fixture
+def no_model(monkeypatch):
+    """Builds nothing: for errors that come before the model is used."""
+    monkeypatch.setattr("training.images.build", lambda *_: None)
+
+
+def test_a_name_that_is_taken(answer, runs_dir, smallest, no_model):
+    path = started(runs_dir, "a").path
+    before = content(runs_dir)
+    line = answer(train, *smallest("biggan"), "--runs-dir", runs_dir, "--name", "a")
+    assert f"{path} exists: choose another --name, or go on with --resume {path}" in line
+    assert content(runs_dir) == before
+
+
+def test_a_runs_dir_that_is_a_file(answer, tmp_path, smallest, no_model):
+    (tmp_path / "file").write_text("")
+    assert "file" in answer(train, *smallest("biggan"), "--runs-dir", tmp_path / "file", "--name", "a")
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--resume", "b"], "b is no run: it has no config.json"),
+        (["--resume", "a", "--mode", "bigan"], "is a run of mode biggan; leave --mode out"),
+        (["--resume", "a", "--d-rate", "0.1"], "was started with 0.0006; start a new run to change it"),
+        (["--resume", "a", "--latent-width", "8"], "unknown option --latent-width"),
+        (["--resume", "a", "--seed", "0"], "digits is not what"),  # the seed is the same, the images are not
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_what_cannot_be_resumed(answer, runs_dir, flags, message):
+    started(runs_dir, "a")
+    before = content(runs_dir)
+    assert message in answer(train, "--runs-dir", runs_dir, *flags)
+    assert content(runs_dir) == before
+
+
+@pytest.mark.parametrize(
+    ("checkpoints", "message"),
+    [([], "has no checkpoint: start the run anew"), (["1-0", "2-0"], "is whole: start the run anew")],
+)
+def test_a_run_without_a_whole_checkpoint_cannot_be_resumed(answer, runs_dir, checkpoints, message):
+    from data.images import load
+    from training.images import facts
+
+    run = started(runs_dir, "a", facts=facts(load("digits")), generator_widths=(8,), discriminator_widths=(8,))
+    for name in checkpoints:
+        (run.path / f"checkpoints/epoch-{name}.weights.h5").write_bytes(b"not whole")
+    before = content(runs_dir)
+    assert message in answer(train, "--runs-dir", runs_dir, "--resume", "a")
+    assert content(runs_dir) == before
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["b"], "b is no run: it has no config.json"),
+        (["a", "--hungarian"], "a is a run of mode biggan, which has --fid, --kid"),
+        (["unlabelled", "--hungarian"], "--hungarian needs labels and digits has none"),
+        (["a", "--fdi"], "unknown option --fdi; did you mean --fid?"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_what_cannot_be_evaluated(answer, runs_dir, flags, message):
+    started(runs_dir, "a"), started(runs_dir, "unlabelled", "infobigbigan", labels=False)
+    before = content(runs_dir)
+    assert message in answer(evaluate, "--runs-dir", runs_dir, *flags)
+    assert content(runs_dir) == before
+
+
+def test_no_runs_to_evaluate(answer, runs_dir):
+    assert "holds no run: train one, for example" in answer(evaluate, "--runs-dir", runs_dir)
+
+
+# Trouble under way
+
+
+def test_a_full_disk_is_one_line_and_harms_nothing(answer, whole, short_features, eager, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    run, _ = whole
+    before = content(run.path)
+    monkeypatch.setattr(os, "replace", refuse)
+    assert "No space left on device: make room" in answer(evaluate, run.path, "--kid")
+    assert content(run.path) == before
+
+
+def test_a_loss_that_is_no_number_stops_the_training(runs_dir, smallest, eager, monkeypatch, capsys):
+    monkeypatch.setenv("FORCE_COLOR", "1")  # as on a terminal
+    assert train.main([*smallest("biggan"), "--runs-dir", str(runs_dir), "--name", "a", "--d-rate", "1e30"]) == 2
+    out, err = capsys.readouterr()
+    (line,) = err.splitlines()
+    assert " at step " in line
+    assert "there is no checkpoint yet; try smaller --d-rate" in line
+    assert list((runs_dir / "a/checkpoints").iterdir()) == []
+    hide, show = "\x1b[?25l", "\x1b[?25h"
+    assert out.count(hide) == out.count(show) == 1  # the progress bar gives the cursor back

@@ -1,0 +1,114 @@
+import dataclasses
+
+import pytest
+
+from data.errors import InputError
+from training.cli import Parser, add_config_options
+from training.config import (
+    PRESETS,
+    BiGANConfig,
+    BigGANConfig,
+    Config,
+    InfoBigBiGANConfig,
+    InfoGANConfig,
+    flag,
+    make_config,
+)
+from training.modes import MODES
+from training.runs import create_run, open_run
+
+CONFIGS = {mode: row.config for mode, row in MODES.items()}
+
+
+def parsed(config_class, *argv):
+    """What the command line gives for a config: fields whose flags are absent are absent."""
+    parser = Parser()
+    add_config_options(parser, config_class)
+    return vars(parser.parse_args(list(argv)))
+
+
+@pytest.mark.parametrize("mode", CONFIGS)
+@pytest.mark.parametrize("preset", PRESETS)
+def test_every_mode_takes_every_preset(mode, preset):
+    config = make_config(CONFIGS[mode], {"preset": preset})
+    for name, value in PRESETS[preset].items():
+        assert getattr(config, name, value) == value
+
+
+def test_what_is_given_goes_before_the_preset_and_the_preset_before_the_default():
+    assert make_config(BigGANConfig, {}).d_updates == 1
+    assert make_config(BigGANConfig, {"preset": "reference"}).d_updates == 2
+    assert make_config(BigGANConfig, {"preset": "reference", "d_updates": 3}).d_updates == 3
+    assert make_config(BigGANConfig, {"d_updates": 1, "preset": "reference"}).d_updates == 1
+
+
+def test_presets_have_only_fields_that_some_mode_has():
+    fields = {field.name for config in CONFIGS.values() for field in dataclasses.fields(config)}
+    assert set().union(*PRESETS.values()) <= fields
+
+
+def test_every_preset_is_a_choice():
+    assert Config.__dataclass_fields__["preset"].metadata["choices"] == tuple(PRESETS)
+
+
+@pytest.mark.parametrize("mode", CONFIGS)
+def test_every_field_has_a_flag_that_gives_its_value(mode):
+    defaults = {f.name: f.default for f in dataclasses.fields(CONFIGS[mode]) if f.default is not None}
+    argv = []
+    for name, value in defaults.items():
+        if isinstance(value, bool):
+            argv.append(flag(name) if value else flag(f"no_{name}"))
+        else:
+            argv += [flag(name), *map(str, value if isinstance(value, tuple) else [value])]
+    given = parsed(CONFIGS[mode], *argv, "--dataset", "a.npz", "--data-dir", "b", "--epochs", "3", "--image-size", "8")
+    expected = defaults | {"dataset": "a.npz", "data_dir": "b", "epochs": 3, "image_size": 8}
+    assert {name: tuple(v) if isinstance(v, list) else v for name, v in given.items()} == expected
+
+
+def test_a_flag_that_is_not_given_is_absent():
+    assert parsed(BiGANConfig, "--generator-widths", "8", "4", "--deterministic-encoder") == {
+        "generator_widths": [8, 4],
+        "deterministic_encoder": True,
+    }
+
+
+def test_a_switch_can_be_turned_off():
+    assert parsed(InfoBigBiGANConfig, "--no-s-x") == {"s_x": False}
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"batch_size": 1}, "--batch-size: 1 is out of range: it takes numbers at least 2"),
+        ({"seed": -1}, "--seed: -1 is out of range: it takes numbers from 0 to 2147483647"),
+        ({"d_updates": 9}, "--d-updates: 9 is out of range: it takes numbers from 1 to 8"),
+        ({"ema_decay": float("nan")}, "--ema-decay: nan is out of range"),
+        ({"generator_widths": (8, 2)}, "--generator-widths: 2 is out of range"),
+        ({"preset": "quik"}, "--preset: 'quik' is not one of quick, default, reference; did you mean quick?"),
+        ({"latent_dim": None}, "--latent-dim has no value"),
+        ({"latentdim": 8}, "--latentdim is no option of this mode; did you mean --latent-dim?"),
+    ],
+)
+def test_a_wrong_value_is_named_with_what_would_be_right(given, message):
+    with pytest.raises(InputError) as error:
+        make_config(BigGANConfig, given)
+    assert message in str(error.value)
+
+
+def test_values_that_exclude_each_other():
+    with pytest.raises(InputError, match="use --head-on image"):
+        InfoBigBiGANConfig(joint_code="head", head_on="joint")
+
+
+def test_a_config_is_frozen():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        InfoGANConfig().seed = 1
+
+
+@pytest.mark.parametrize("mode", CONFIGS)
+def test_round_trip_through_config_json(tmp_path, mode):
+    config = make_config(CONFIGS[mode], {"dataset": "digits", "preset": "reference", "d_rate": 1e-5, "epochs": 2})
+    facts = {"image_shape": [8, 8, 1], "labels": True}
+    made = create_run(str(tmp_path), "a", mode, config, facts)
+    assert open_run(tmp_path / "a") == made
+    assert open_run("a", str(tmp_path)).config == config

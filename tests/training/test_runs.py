@@ -1,0 +1,271 @@
+import errno
+import json
+import math
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import h5py
+import keras
+import numpy as np
+import pytest
+
+import train
+from data.errors import InputError
+from training import images
+from training.callbacks import NonFiniteGuard, is_due
+from training.config import BigGANConfig
+from training.runs import check_unchanged, create_run, digest, load_run, open_run, write_text
+
+ROOT = Path(__file__).resolve().parents[2]
+STUB = {"mode": "infobigbigan", "seed": 0, "dataset": "digits", "epoch": 4}  # scores, where they do not matter
+FACTS = {"image_shape": [8, 8, 1], "labels": True}
+CONFIG = BigGANConfig(dataset="digits", epochs=2, precision="float32", generator_widths=(8,), discriminator_widths=(8,))
+
+
+@pytest.fixture
+def run(tmp_path):
+    """A run that has not trained."""
+    return create_run(str(tmp_path), "a", "biggan", CONFIG, FACTS)
+
+
+@pytest.fixture(scope="module")
+def model():
+    return images.build("biggan", CONFIG, FACTS)
+
+
+def refuse(*_):
+    """A full disk, in the place of os.replace."""
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+class Saved:
+    """Stands for a model in `Run.save`: writes its content."""
+
+    def __init__(self, content):
+        self.content = content
+
+    def count_params(self):
+        return 0
+
+    def save_weights(self, file, overwrite):
+        file.write_bytes(self.content)
+
+
+def names(folder):
+    return sorted(file.name for file in folder.iterdir())
+
+
+# A run that is killed
+
+
+@pytest.fixture(scope="module")
+def resumed(whole, whole_flags):
+    """A run like `whole`, killed when its second checkpoint was there, and resumed; with what the kill had left."""
+    folder = whole[0].path.parent / "killed"
+    flags = [*whole_flags, "--runs-dir", str(folder.parent), "--name", "killed"]
+    process = subprocess.Popen(
+        [sys.executable, "train.py", *flags], cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    while len(list(folder.glob("checkpoints/epoch-*"))) < 2 and process.poll() is None:
+        time.sleep(0.02)
+    process.kill()
+    assert process.wait() == -signal.SIGKILL
+    run = open_run(folder)
+    left = run.checkpoints()[0][0]
+    (folder / "checkpoints/partial.weights.h5").write_bytes(b"the beginning of a third")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("training.scores.score", lambda run, asked: STUB)
+        keras.utils.clear_session(free_memory=False)  # numbers layers as a new process would
+        assert train.main(["--resume", "killed", "--runs-dir", str(folder.parent)]) == 0
+    return run, left
+
+
+def test_a_killed_and_resumed_run_ends_in_the_same_bits(whole, resumed):
+    run, left = resumed
+    assert left in (2, 3)
+    assert names(run.path / "checkpoints") == names(whole[0].path / "checkpoints")  # names carry digests
+    for (_, ours), (_, theirs) in zip(run.checkpoints(), whole[0].checkpoints(), strict=True):
+        assert ours.read_bytes() == theirs.read_bytes()
+
+
+def test_a_killed_and_resumed_run_has_the_same_history(whole, resumed):
+    ours, theirs = ([entry | {"seconds": 0} for entry in run.history] for run in (resumed[0], whole[0]))
+    assert [entry["epoch"] for entry in ours] == [1, 2, 3, 4]
+    assert ours == theirs
+
+
+def test_a_checkpoint_holds_weights_averages_step_and_both_optimizers(whole):
+    with h5py.File(whole[0].checkpoints()[0][1]) as file:
+        assert file.keys() >= {"discriminators", "averaged", "d_optimizer", "ge_optimizer", "vars"}  # vars: the step
+
+
+# Checkpoints
+
+
+def test_a_loaded_run_generates_what_the_trained_model_does(whole, eager):
+    run, model = whole
+    np.testing.assert_array_equal(load_run(run.path).generate(5, seed=3), model.generate(5, seed=3))
+
+
+def test_the_newest_whole_checkpoint_is_loaded(run, model):
+    model.step.assign(1)
+    run.save(model, 1)
+    model.step.assign(2)
+    newest = run.save(model, 2)
+    model.step.assign(0)
+    assert (run.restore(model), int(model.step)) == (2, 2)
+    newest.write_bytes(newest.read_bytes()[:-1])
+    assert (run.restore(model), int(model.step)) == (1, 1)
+
+
+def test_two_checkpoints_are_kept_each_named_by_its_content(run):
+    files = [run.save(Saved(content), epoch) for epoch, content in enumerate([b"one", b"two", b"three"], start=1)]
+    assert run.checkpoints() == [(3, files[2]), (2, files[1])]
+    assert files[2].name == f"epoch-000003-{digest(files[2])}.weights.h5"
+
+
+def test_a_run_without_checkpoints(run, model):
+    with pytest.raises(InputError, match="has no checkpoint: start the run anew"):
+        run.restore(model)
+
+
+def test_a_run_whose_checkpoints_are_all_damaged(run, model):
+    run.save(Saved(b"whole"), 1).write_bytes(b"cut")
+    with pytest.raises(InputError, match="no checkpoint in .* is whole: start the run anew"):
+        run.restore(model)
+
+
+def test_a_checkpoint_of_another_model(run, model):
+    other = images.build("biggan", BigGANConfig(**vars(CONFIG) | {"generator_widths": (12,)}), FACTS)
+    run.save(other, 1)
+    with pytest.raises(InputError, match="does not fit the model of its config.json"):
+        run.restore(model)
+
+
+# A full disk
+
+
+def test_a_full_disk_leaves_the_last_checkpoint_and_no_remains(run, monkeypatch):
+    last = run.save(Saved(b"one"), 1)
+    monkeypatch.setattr(os, "replace", refuse)
+    with pytest.raises(OSError, match="No space left"):
+        run.save(Saved(b"two"), 2)
+    assert names(run.path / "checkpoints") == [last.name]
+
+
+def test_a_checkpoint_is_not_begun_without_room_for_it(run, monkeypatch):
+    """HDF5 itself does not survive a full disk."""
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=1000))
+    with pytest.raises(OSError, match="No space left"):
+        run.save(Saved(b"one"), 1)
+    assert names(run.path / "checkpoints") == []
+
+
+def test_a_run_that_could_not_be_begun_leaves_its_name_free(tmp_path, monkeypatch):
+    with monkeypatch.context() as full, pytest.raises(OSError, match="No space left"):
+        full.setattr(os, "replace", refuse)
+        create_run(str(tmp_path), "a", "biggan", CONFIG, FACTS)
+    create_run(str(tmp_path), "a", "biggan", CONFIG, FACTS)
+
+
+def test_a_full_disk_leaves_the_old_file_and_no_remains(tmp_path, monkeypatch):
+    write_text(tmp_path / "a.json", "old")
+
+    def half(path, content):
+        path.open("wb").write(content[:1])
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "write_bytes", half)
+    with pytest.raises(OSError, match="No space left"):
+        write_text(tmp_path / "a.json", "new")
+    assert names(tmp_path) == ["a.json"]
+    assert (tmp_path / "a.json").read_text() == "old"
+
+
+# config.json and options
+
+
+def test_config_json_tells_what_the_run_depends_on(run):
+    described = json.loads((run.path / "config.json").read_text())
+    assert described["format"] == 1
+    assert described["mode"] == "biggan"
+    assert described["config"]["dataset"] == "digits"
+    assert described["config"]["generator_widths"] == [8]
+    assert described["data"] == FACTS
+    assert {"python", "machine", "tensorflow", "keras", "numpy"} <= described["versions"].keys()
+
+
+def test_a_name_that_is_taken(run):
+    with pytest.raises(InputError, match="a exists: choose another --name, or go on with --resume"):
+        create_run(str(run.path.parent), "a", "biggan", CONFIG, FACTS)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"format": 2}, "is of another version (format 2, mode biggan): use the version that wrote it"),
+        ({"mode": "stylegan"}, "is of another version (format 1, mode stylegan)"),
+        ({"config": {"batch_size": 1}}, "does not describe a run of this version: --batch-size: 1 is out of range"),
+        ({"config": {"depth": 1}}, "does not describe a run of this version"),
+        ({"config": None}, "config.json"),
+        ({"data": None}, "config.json"),
+        ({"mode": ["biggan"]}, "config.json"),
+    ],
+)
+def test_a_config_json_of_another_version(run, change, message):
+    file = run.path / "config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | change))
+    with pytest.raises(InputError) as error:
+        open_run(run.path)
+    assert message in str(error.value)
+
+
+@pytest.mark.parametrize("content", [b"", b'{"format": 1', b"{}", b"[]", b"\xff"])
+def test_a_damaged_config_json(run, content):
+    (run.path / "config.json").write_bytes(content)
+    with pytest.raises(InputError, match="config.json is damaged .* restore it, or start the run anew"):
+        open_run(run.path)
+
+
+def test_no_run(run):
+    with pytest.raises(InputError, match=r"b is no run: it has no config.json \(runs of .*: a\)"):
+        open_run("b", str(run.path.parent))
+
+
+def test_the_same_options_may_be_given_again(run):
+    check_unchanged(run, {"dataset": "digits", "generator_widths": (8,), "d_rate": 6e-4})
+
+
+def test_the_precision_that_was_left_open_may_be_left_open_again(run):
+    check_unchanged(run, {"precision": "auto"})
+
+
+def test_a_changed_option_is_named(run):
+    with pytest.raises(InputError, match="--d-rate 0.1: .* was started with 0.0006; start a new run to change it"):
+        check_unchanged(run, {"batch_size": 128, "d_rate": 0.1})
+
+
+# When and when not
+
+
+def test_the_guard_names_step_term_and_last_good_checkpoint(run):
+    good = run.save(Saved(b"one"), 1)
+    guard = NonFiniteGuard(run)
+    guard.set_model(SimpleNamespace(step=7))
+    guard.on_train_batch_end(0, {"loss/d": 1.0, "loss/d_x": -2.0})
+    with pytest.raises(InputError) as error:
+        guard.on_train_batch_end(1, {"loss/d": math.nan, "loss/d_x": math.inf, "loss/d_xz": 1.0})
+    assert f"loss/d_x is inf at step 7: the last good checkpoint is {good}" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("epochs", "due"), [(1, [1]), (4, [1, 2, 3, 4]), (60, [*range(3, 61, 3)]), (45, [*range(2, 45, 2), 45])]
+)
+def test_what_is_done_about_twenty_times(epochs, due):
+    assert [epoch for epoch in range(1, epochs + 1) if is_due(epoch, epochs)] == due
