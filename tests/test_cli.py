@@ -291,7 +291,7 @@ def test_a_runs_dir_that_is_a_file(answer, tmp_path, smallest, no_model):
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
 def test_what_cannot_be_resumed(answer, runs_dir, flags, message):
-    started(runs_dir, "a")
+    started(runs_dir, "a", facts={"image_shape": [8, 8, 1], "labels": True, "sha256": "of other images"})
     before = content(runs_dir)
     assert message in answer(train, "--runs-dir", runs_dir, *flags)
     assert content(runs_dir) == before
