@@ -60,16 +60,17 @@ def train(argv: list[str]):
     if own["dry_run"]:
         print(*(f"{name} = {value}" for name, value in vars(config).items()), sep="\n")
         return
-    model = program.build(mode, config, program.facts(data))
+    facts = program.facts(data)
+    model = program.build(mode, config, facts)
 
     from training import callbacks
     from training.runs import create_run
     from training.scores import print_table, score
 
     if run is None:
-        run, done = create_run(own["runs_dir"], own["name"], mode, config, program.facts(data)), 0
+        run, done = create_run(own["runs_dir"], own["name"], mode, config, facts), 0
     else:
-        run.check_data(program.facts(data))
+        run.check_data(facts)
         done = run.restore(model)
         run.write_history(run.history[:done])
     print(f"{mode} on {config.dataset} in {run.path}: epochs {done + 1} to {config.epochs}, {config.precision}")

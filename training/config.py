@@ -120,8 +120,11 @@ class InfoBigBiGANConfig(CodeConfig, BigBiGANConfig):
 
     def __post_init__(self):
         super().__post_init__()
-        if self.joint_code == "head" and self.head_on == "joint":
-            raise InputError("--joint-code head: a head on J cannot tell J the code; use --head-on image")
+        if self.head_on == "joint" and self.joint_code != "none":
+            raise InputError(
+                f"--head-on joint: with --joint-code {self.joint_code} J is shown the code that its head is to recover; "
+                "use --head-on image, or --joint-code none"
+            )
 
 
 # The field values of a preset; a mode takes those that it has. "reference" has the sizes of the public TensorFlow 2 code.

@@ -25,7 +25,7 @@ class ImageScores:
 
     Args:
         model: a trained model of an image mode.
-        untrained: the same model with its initial weights, for the control of the linear probes.
+        untrained: the same model with its initial weights, for the controls of `linear`; None where that is not wanted.
         data: its data set.
         cache_dir: where the feature network and the probe on pixels are kept, by content.
     """
@@ -53,13 +53,16 @@ class ImageScores:
         """E's encodings of the training and the test images."""
         return self.model.encode(self.train), self.model.encode(self.test)
 
+    @cached_property
+    def activations(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Features of generated, of held-out training and of test images, as many of each as there are."""
+        count = min(GENERATED, len(self.test))
+        images = self.model.generate(count, seed=SAMPLE_SEED), self.held_out[:count], self.test[:count]
+        return tuple(self.network.features(x) for x in images)
+
     def distances(self, name: str, distance) -> dict:
         """A distance of generated and of held-out training images (the floor) from the test images."""
-        count = min(GENERATED, len(self.test))
-        generated, floor, test = (
-            self.network.features(x)
-            for x in (self.model.generate(count, seed=SAMPLE_SEED), self.held_out[:count], self.test[:count])
-        )
+        generated, floor, test = self.activations
         return {
             name: distance(test, generated),
             f"{name}_floor": distance(test, floor),

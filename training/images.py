@@ -72,7 +72,8 @@ def evaluate(run: Run, wanted: tuple[str, ...]) -> dict:
     """The wanted scores of a finished or unfinished run, by key; draws its figures."""
     config, data = prepare(run.config)
     run.check_data(facts(data))
-    model, untrained = (build(run.mode, config, run.data) for _ in range(2))
+    model = build(run.mode, config, run.data)
+    untrained = build(run.mode, config, run.data) if "linear" in wanted else None
     scores = {"dataset": data.name, "epoch": run.restore(model)}
     scores |= ImageScores(model, untrained, data, run.cache_dir).compute(wanted)
     scores["n_parameters"] = sum(network.count_params() for network in (*model.discriminators, *dict(model.averaged)))

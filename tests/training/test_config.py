@@ -95,9 +95,10 @@ def test_a_wrong_value_is_named_with_what_would_be_right(given, message):
     assert message in str(error.value)
 
 
-def test_values_that_exclude_each_other():
+@pytest.mark.parametrize("joint_code", ["head", "encoder"])
+def test_values_that_exclude_each_other(joint_code):
     with pytest.raises(InputError, match="use --head-on image"):
-        InfoBigBiGANConfig(joint_code="head", head_on="joint")
+        InfoBigBiGANConfig(joint_code=joint_code, head_on="joint")
 
 
 def test_a_config_is_frozen():
