@@ -3,7 +3,8 @@
 Prints, for each precision, within one process and alternating with the matmul that they are divided by: images per second,
 images per second for each GFLOP/s of float32 matmul, operations per second over that rate, the input's share of a step,
 and the peak memory of the process. Operations are counted twice: those of the plain layers in the plain order of the
-paper, and those that are really done (fused resampling, one pass of G and E for all updates of a step).
+paper, and those that are really done (fused resampling, one pass of G and E for all updates of a step,
+which the first update of the discriminators shares).
 """
 
 import argparse
@@ -62,7 +63,8 @@ def step_flops(model, image_shape, code_dim: int) -> tuple[float, float]:
     """(plain, done) operations of a training step per image of the batch.
 
     A backward pass costs two forward ones (one for the inputs alone). Plain: every discriminator update generates,
-    encodes and judges anew. Done: G and E run once a step; the G/E update needs F's gradient for generated images alone.
+    encodes and judges anew, and so does the update of G and E. Done: G and E run once a step; their update shares the
+    first pass of the discriminators and needs F's gradient for generated images alone.
     """
     latents = [(model.latent_dim,)] + ([(code_dim,)] if code_dim else [])
     (g, g_done), (f, f_done) = forward_flops(model.generator, *latents), forward_flops(
@@ -72,7 +74,7 @@ def step_flops(model, image_shape, code_dim: int) -> tuple[float, float]:
     passes_of_e = 2 if getattr(model, "joint_code", None) == "encoder" else 1
     n = model.d_updates
     plain = n * (g + e + 2 * 3 * f) + 3 * g + 3 * passes_of_e * e + 4 * f
-    done = n * 2 * 3 * f_done + 3 * g_done + 3 * passes_of_e * e_done + 3 * f_done
+    done = n * 2 * 3 * f_done + 3 * g_done + 3 * passes_of_e * e_done + f_done
     return plain, done
 
 

@@ -73,7 +73,7 @@ class BiGAN(GAN):
         joint_features, s_xz = self.joint_discriminator(joint, training=training)
         return Judgement(Scores(s_x, s_z, s_xz), image_features, joint_features)
 
-    def generator_losses(self, real, fake, fake_pair):
+    def generator_losses(self, real, fake, real_pair, fake_pair):
         return self.adversarial[1](real.scores, fake.scores)
 
     def encode(self, images: np.ndarray) -> Encoding:

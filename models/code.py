@@ -46,10 +46,13 @@ class Code:
         categorical, continuous = tf.split(c, [self.num_categories, self.num_continuous], 1)
         return categorical_bound(categorical, logits) + continuous_bound(continuous, mean, log_sigma)
 
+    def probabilities(self, parameters: tf.Tensor) -> tf.Tensor:
+        """q(c | x) of the categorical code, [B, num_categories]."""
+        return tf.nn.softmax(self.split(parameters)[0])
+
     def estimate(self, parameters: tf.Tensor) -> tf.Tensor:
         """E[c] under q(c | .): class probabilities and means, [B, dim]."""
-        logits, mean, _ = self.split(parameters)
-        return tf.concat([tf.nn.softmax(logits), mean], 1)
+        return tf.concat([self.probabilities(parameters), self.split(parameters)[1]], 1)
 
 
 class CodeHead(keras.Model):
@@ -88,6 +91,11 @@ class Coded(GAN):
     def discriminators(self):
         return [*super().discriminators, self.head]
 
+    @property
+    def in_use(self):
+        on_joint = [self.latent_discriminator, self.joint_discriminator] if self.head_on == "joint" else []
+        return [*super().in_use, self.image_discriminator, *on_joint, self.head]
+
     def sample_latents(self, n, seed, truncation=None):
         """(z, c), z [n, latent_dim] and c [n, code_dim], from their priors."""
         z_seed, c_seed = tf.unstack(tf.random.split(seed, 2))
@@ -101,12 +109,12 @@ class Coded(GAN):
         """-lambda L_I [B]: the negative weighted bound."""
         return -self.info_weight * self.code.bound(c, self.recognize(judgement))
 
-    def discriminator_losses(self, real, fake, fake_pair):
-        losses = super().discriminator_losses(real, fake, fake_pair)
+    def discriminator_losses(self, real, fake, real_pair, fake_pair):
+        losses = super().discriminator_losses(real, fake, real_pair, fake_pair)
         return losses | {"info": self.information_loss(fake, fake_pair.c)}
 
-    def generator_losses(self, real, fake, fake_pair):
-        losses = super().generator_losses(real, fake, fake_pair)
+    def generator_losses(self, real, fake, real_pair, fake_pair):
+        losses = super().generator_losses(real, fake, real_pair, fake_pair)
         return losses | {"info": self.information_loss(fake, fake_pair.c)}
 
     def generate(self, n, c=None, *, truncation=None, seed=0):
@@ -127,4 +135,4 @@ class Coded(GAN):
     @tf.function(reduce_retracing=True)
     def _classify(self, x):
         parameters = self.recognize(self.judge(self.inferred_pair(x)))
-        return tf.nn.softmax(self.code.split(parameters)[0])
+        return self.code.probabilities(parameters)

@@ -1,8 +1,8 @@
 """The three discriminators of BigBiGAN (Donahue & Simonyan 2019, section 2): F sees images, H latents, J both.
 
-None of them has batch statistics, so examples do not see each other and real and fake may share a pass. A call with
-`training=True` takes the power iteration of the spectral norms: it is made once per discriminator update, and once when a
-network is built, so that its first sigma is one.
+None of them has batch statistics, so examples do not see each other, and whether real and fake share a pass makes no
+difference. A call with `training=True` takes the power iteration of the spectral norms: it is made once per
+discriminator update, and once when a network is built, so that its first sigma is one.
 """
 
 import keras

@@ -21,6 +21,7 @@ class Pair(NamedTuple):
     x: tf.Tensor  # [B, H, W, C] in [-1, 1]
     z: tf.Tensor | None = None  # [B, latent_dim]
     c: tf.Tensor | None = None  # [B, code_dim]
+    view: tf.Tensor | None = None  # [B, H, W, C] in [-1, 1], another view of a real x, where the code needs one
 
 
 class Judgement(NamedTuple):
@@ -93,6 +94,11 @@ class GAN(keras.Model):
         """(network, its moving average) for every network that `ge_optimizer` updates."""
         return [(self.generator, self.ema_generator)]
 
+    @property
+    def in_use(self) -> list[keras.Model]:
+        """The networks that a trained model is used through: the moving averages, and what classifies."""
+        return [average for _, average in self.averaged]
+
     def sample_latents(self, n: int, seed: tf.Tensor, truncation: float | None = None) -> tuple[tf.Tensor, ...]:
         """The arguments of G, drawn from their prior: here (z,), z ~ N(0, I), [n, latent_dim].
 
@@ -115,12 +121,16 @@ class GAN(keras.Model):
         features, score = self.image_discriminator(pair.x, training=training)
         return Judgement(Scores(x=score), features)
 
-    def discriminator_losses(self, real: Judgement, fake: Judgement, fake_pair: Pair) -> dict[str, tf.Tensor]:
-        """Parts [B] whose sum the discriminators minimise."""
+    def discriminator_losses(
+        self, real: Judgement, fake: Judgement, real_pair: Pair, fake_pair: Pair
+    ) -> dict[str, tf.Tensor]:
+        """Parts, [B] or of the whole batch, whose sum the discriminators minimise."""
         return self.adversarial[0](real.scores, fake.scores)
 
-    def generator_losses(self, real: Judgement, fake: Judgement, fake_pair: Pair) -> dict[str, tf.Tensor]:
-        """Parts [B] whose sum G (and E) minimise; here nothing of the real pair depends on G."""
+    def generator_losses(
+        self, real: Judgement, fake: Judgement, real_pair: Pair, fake_pair: Pair
+    ) -> dict[str, tf.Tensor]:
+        """Parts, as above, whose sum G (and E) minimise; here nothing of the real pair depends on G."""
         return self.adversarial[1](Scores(), fake.scores)
 
     # The step
@@ -140,45 +150,47 @@ class GAN(keras.Model):
         return list(self.trackers.values())
 
     def train_step(self, x):
-        """Sample z; x_hat = G(z); z_hat = E(x); update the discriminators `d_updates` times; update G and E once."""
+        """Sample z; x_hat = G(z); z_hat = E(x); judge both pairs; both players descend from this one pass.
+
+        G and E take one step, the discriminators `d_updates`: the first shares the pass, the others judge the same pairs
+        anew. The gradients of G and E are those of the discriminators that the last step left.
+        """
         self.step.assign_add(1)
         fake_seed, real_seed = tf.unstack(tf.random.split(tf.random.fold_in([self.seed, 0], self.step), 2))
 
-        with tf.GradientTape() as tape:  # G and E stay as they are while the discriminators learn: one pass serves all
+        with tf.GradientTape() as tape:
             fake = self.generate_pair(x.shape[0], fake_seed)
             real = self.encode_pair(x, real_seed)
-            with tape.stop_recording():
-                for _ in range(self.d_updates):
-                    logs = self.update_discriminators(real, fake)
-            parts = self.generator_losses(self.judge(real), self.judge(fake), fake)
-            losses = {name: tf.reduce_mean(part) for name, part in parts.items()}
-            ge_loss = tf.add_n(list(losses.values()))
+            d_tape, judged, d_losses = self.discriminate(real, fake)
+            ge_losses = totalled("ge", self.generator_losses(*judged, real, fake))
+        ge_gradients = tape.gradient(ge_losses["loss/ge"], self.ge_variables)
 
-        self.ge_optimizer.apply(tape.gradient(ge_loss, self.ge_variables), self.ge_variables)
+        for update in range(self.d_updates):
+            if update:
+                d_tape, judged, d_losses = self.discriminate(real, fake)
+            self.d_optimizer.apply(d_tape.gradient(d_losses["loss/d"], self.d_variables), self.d_variables)
+        self.ge_optimizer.apply(ge_gradients, self.ge_variables)
         self.update_average()
 
-        logs |= {"loss/ge": ge_loss} | {f"loss/ge_{name}": part for name, part in losses.items()}
+        logs = d_losses | ge_losses
+        for side, judgement in zip(("real", "fake"), judged, strict=True):
+            logs |= {f"score/{name}_{side}": tf.reduce_mean(s) for name, s in judgement.scores.parts().items()}
         for name, tracker in self.trackers.items():
             tracker.update_state(logs[name])
         return {name: tracker.result() for name, tracker in self.trackers.items()}
 
-    def update_discriminators(self, real: Pair, fake: Pair) -> dict[str, tf.Tensor]:
-        """One update of the discriminators; real and fake share a pass. Returns losses and mean scores."""
-        both = Pair(*(None if r is None else tf.concat([r, f], 0) for r, f in zip(real, fake, strict=True)))
+    def discriminate(
+        self, real: Pair, fake: Pair
+    ) -> tuple[tf.GradientTape, tuple[Judgement, Judgement], dict[str, tf.Tensor]]:
+        """Judges both pairs for one update of the discriminators: (the tape of it, (real, fake) judgements, losses).
+
+        The pairs are judged one after the other, because G needs F's gradient for generated images alone; the first
+        takes the power iteration, and both meet the same sigma.
+        """
         with tf.GradientTape() as tape:
-            judged = self.judge(both, training=True)
-            real_judged, fake_judged = (
-                tf.nest.map_structure(lambda t, side=side: None if t is None else tf.split(t, 2)[side], judged)
-                for side in (0, 1)
-            )
-            parts = self.discriminator_losses(real_judged, fake_judged, fake)
-            losses = {name: tf.reduce_mean(part) for name, part in parts.items()}
-            d_loss = tf.add_n(list(losses.values()))
-        self.d_optimizer.apply(tape.gradient(d_loss, self.d_variables), self.d_variables)
-        logs = {"loss/d": d_loss} | {f"loss/d_{name}": part for name, part in losses.items()}
-        for side, judgement in (("real", real_judged), ("fake", fake_judged)):
-            logs |= {f"score/{name}_{side}": tf.reduce_mean(s) for name, s in judgement.scores.parts().items()}
-        return logs
+            judged = self.judge(real, training=True), self.judge(fake)
+            losses = totalled("d", self.discriminator_losses(*judged, real, fake))
+        return tape, judged, losses
 
     # The moving average
 
@@ -210,6 +222,12 @@ class GAN(keras.Model):
     @tf.function(reduce_retracing=True)
     def _decode(self, *latents):
         return self.ema_generator(*latents)
+
+
+def totalled(player: str, parts: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+    """The means of a player's parts under the names that training reports, and their sum under `loss/<player>`."""
+    means = {f"loss/{player}_{name}": tf.reduce_mean(part) for name, part in parts.items()}
+    return {f"loss/{player}": tf.add_n(list(means.values()))} | means
 
 
 def in_batches(function, *arrays):

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from losses.information import categorical_bound, continuous_bound
+from losses.information import categorical_bound, continuous_bound, entropy, view_information
 
 
 def test_categorical_bound_by_hand():
@@ -42,3 +42,34 @@ def test_continuous_bound_of_no_codes_is_zero():
 def test_continuous_bound_rises_as_the_mean_nears_the_code(c, mean, log_sigma):
     far, near = (continuous_bound(*(tf.fill([1, 1], v) for v in (c, m, log_sigma))) for m in (mean, (mean + c) / 2))
     assert near[0] > far[0]
+
+
+def test_entropy_by_hand():
+    p = tf.constant([[0.5, 0.5, 0.0], [1.0, 0.0, 0.0], [0.5, 0.25, 0.25]])
+    np.testing.assert_allclose(entropy(p), [math.log(2), 0.0, 1.5 * math.log(2)], atol=1e-6)
+
+
+def test_view_information_against_numpy():
+    random = np.random.default_rng(0)
+    p, p_view = (random.dirichlet(np.ones(4), 16).astype("float32") for _ in range(2))
+    joint = sum(np.outer(a, b) + np.outer(b, a) for a, b in zip(p, p_view, strict=True)) / 32
+    expected = np.sum(joint * np.log(joint / np.outer(joint.sum(1), joint.sum(0))))
+    np.testing.assert_allclose(view_information(p, p_view), expected, rtol=1e-4)
+
+
+def test_view_information_at_its_extremes():
+    every = tf.eye(10)
+    np.testing.assert_allclose(view_information(every, every), math.log(10), rtol=1e-6)
+    assert abs(float(view_information(every[:1], every[:1]))) < 1e-6  # one code alone carries nothing
+    flat = tf.fill([6, 10], 0.1)
+    assert abs(float(view_information(flat, flat))) < 1e-5
+    halves = tf.eye(2)
+    assert abs(float(view_information(halves, halves[::-1])) - math.log(2)) < 1e-6  # another code, as surely
+
+
+def test_view_information_has_a_gradient_where_codes_are_certain():
+    p = tf.constant([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0]])
+    with tf.GradientTape() as tape:
+        tape.watch(p)
+        information = view_information(p, p)
+    assert np.all(np.isfinite(tape.gradient(information, p)))

@@ -124,6 +124,14 @@ def test_upsample():
     np.testing.assert_array_equal(upsample(tf.constant(x)), numpy_upsample(x))
 
 
+def test_the_gradient_of_upsample_sums_2x2_blocks():
+    x, weights = tf.constant(normal(2, 3, 4, 5)), normal(2, 6, 8, 5)
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        y = tf.reduce_sum(upsample(x) * weights)
+    assert_near(tape.gradient(y, x), 4 * numpy_average_pool(weights), 1e-5)
+
+
 def test_average_pool():
     x = normal(2, 4, 6, 5)
     assert_near(average_pool(tf.constant(x)), numpy_average_pool(x), 1e-6)

@@ -12,8 +12,9 @@ import pytest
 import tensorflow as tf
 
 from data.images import ImageDataset, Split, to_float
+from losses.information import entropy, view_information
 from models.encoder import Encoding
-from models.gan import DECODE_BATCH, STATISTICS_BATCH, Pair
+from models.gan import DECODE_BATCH, STATISTICS_BATCH, Pair, totalled
 from training import images
 from training.config import make_config
 from training.modes import MODES
@@ -28,6 +29,8 @@ NETWORKS = {
 }
 ENCODER = {"encoder_widths": (8, 8), "feature_dim": 8, "latent_width": 8, "latent_blocks": 0}
 CONTINUOUS = {"num_continuous": 2}
+CONSISTENT = {"consistency_weight": 1.0, "balance_weight": 0.5, "num_continuous": 1}
+SIDES = ("d_variables", "ge_variables")
 
 CONFIGURATIONS = {
     "biggan": ("biggan", {"generator_widths": (8, 8), "attention": 4, "d_updates": 2}),
@@ -40,6 +43,8 @@ CONFIGURATIONS = {
     "info none, head on J": ("infobigbigan", ENCODER | {"joint_code": "none", "head_on": "joint"}),
     "info head": ("infobigbigan", ENCODER | CONTINUOUS | {"joint_code": "head", "d_updates": 2}),
     "info encoder": ("infobigbigan", ENCODER | CONTINUOUS | {"joint_code": "encoder", "code_to": "all"}),
+    "info consistent E": ("infobigbigan", ENCODER | CONSISTENT | {"real_info_weight": 0.5, "d_updates": 2}),
+    "info consistent head": ("infobigbigan", ENCODER | CONSISTENT | {"consistency_on": "head", "joint_code": "none"}),
 }
 WITH_ENCODER = [name for name, (mode, _) in CONFIGURATIONS.items() if "bigan" in mode]
 WITH_CODE = [name for name, (mode, _) in CONFIGURATIONS.items() if mode.startswith("info")]
@@ -133,12 +138,24 @@ def test_the_optimizers_have_every_trainable_weight_of_their_side(model):
     assert not {v.path for v in model.ge_variables} & {v.path for v in model.d_variables}
 
 
-def test_the_discriminators_update_leaves_g_and_e_as_they_are(model):
-    real, fake = pairs(model)
-    own, others = snapshot(model.discriminators), snapshot(generator_side(model))
-    model.update_discriminators(real, fake)
-    assert same(snapshot(generator_side(model)), others)
-    assert not same(snapshot(model.discriminators), own)
+def test_the_discriminators_updates_leave_the_weights_of_g_and_e_as_they_are(model):
+    """G's and E's own update is of rate 0."""
+    own, others = ([v.numpy() for v in variables] for variables in (model.d_variables, model.ge_variables))
+    with standing_still(model.ge_optimizer):
+        model.train_step(batch())
+    assert same([v.numpy() for v in model.ge_variables], others)
+    assert not same([v.numpy() for v in model.d_variables], own)
+
+
+def test_g_and_e_follow_the_discriminators_that_the_last_step_left():
+    """Whether the discriminators move in this step makes no difference to G and E."""
+    moving, still = (build("info head", seed=7) for _ in range(2))
+    moving.train_step(batch())
+    with standing_still(still.d_optimizer):
+        still.train_step(batch())
+    d_weights, ge_weights = ([[v.numpy() for v in getattr(m, side)] for m in (moving, still)] for side in SIDES)
+    assert same(*ge_weights)
+    assert not same(*d_weights)
 
 
 def test_the_update_of_g_and_e_leaves_the_discriminators_as_they_are(model):
@@ -183,7 +200,9 @@ def test_losses_and_scores_are_of_the_terms_that_are_on(name, scores):
     d_logs = {"loss/d"} | {f"loss/d_{part}" for part in scores + information}
     d_logs |= {f"score/{score}_{side}" for score in scores for side in ("real", "fake")}
     ge_logs = {"loss/ge"} | {f"loss/ge_{part}" for part in scores + information + encoder}
-    assert set(model.update_discriminators(real, fake)) == d_logs
+    _, judged, d_losses = model.discriminate(real, fake)
+    assert set(d_losses) == {name for name in d_logs if name.startswith("loss")}
+    assert set(totalled("ge", model.generator_losses(*judged, real, fake))) == ge_logs
     assert set(model.tracked_names) == d_logs | ge_logs
 
 
@@ -338,7 +357,7 @@ def test_what_h_sees_of_the_code(name):
     model = shared(name)
     real, fake = pairs(model)
     assert fake.c.shape == [BATCH, model.code.dim]
-    if name == "info none, head on J" or name == "infogan":
+    if name in ("info none, head on J", "info consistent head", "infogan"):
         assert real.c is None
     else:
         assert real.c.shape == fake.c.shape
@@ -369,9 +388,47 @@ def test_whom_the_bounds_of_the_generator_step_teach(part, reaches_g, reaches_e)
     model = shared("info encoder")
     with tf.GradientTape() as tape:
         real, fake = pairs(model)
-        loss = model.generator_losses(model.judge(real), model.judge(fake), fake)[part]
+        loss = model.generator_losses(model.judge(real), model.judge(fake), real, fake)[part]
     own = [model.generator.first.kernel, model.encoder.stem.kernel]
     assert [gradient is not None for gradient in tape.gradient(loss, own)] == [reaches_g, reaches_e]
+
+
+@pytest.mark.parametrize("name, side", [("info consistent E", "ge"), ("info consistent head", "d")])
+def test_whom_the_codes_of_real_images_teach(name, side):
+    """E alone, or the head and the trunk of F: never G, which has no part in a real image."""
+    model = shared(name)
+    with tf.GradientTape(persistent=True) as tape:
+        real, fake = pairs(model)
+        judged = model.judge(real), model.judge(fake)
+        losses = {"ge": model.generator_losses, "d": model.discriminator_losses}[side](*judged, real, fake)
+    others = {"ge": model.discriminator_losses, "d": model.generator_losses}[side](*judged, real, fake)
+    assert real.view.shape == real.x.shape
+    assert fake.view is None
+    assert not {"consistency", "balance"} & others.keys()
+    own = [model.encoder.code.kernel if side == "ge" else model.head.out.kernel, model.generator.first.kernel]
+    for part in ("consistency", "balance"):
+        taught, g = tape.gradient(losses[part], own)
+        assert np.any(taught)
+        assert g is None
+
+
+def test_the_losses_of_the_codes_of_real_images_by_their_definition():
+    model = shared("info consistent E")
+    real, fake = pairs(model)
+    losses = model.generator_losses(model.judge(real), model.judge(fake), real, fake)
+    p, p_view = (tf.nn.softmax(model.encoder(x).code[:, :CATEGORIES]) for x in (real.x, real.view))
+    np.testing.assert_allclose(losses["consistency"], -view_information(p, p_view), rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(losses["balance"], -0.5 * entropy(tf.reduce_mean(p, 0)), rtol=1e-5)
+
+
+def test_the_head_learns_what_e_says_of_real_images():
+    model = shared("info consistent E")
+    real, fake = pairs(model)
+    judged = model.judge(real)
+    loss = model.discriminator_losses(judged, model.judge(fake), real, fake)["info_real"]
+    np.testing.assert_allclose(loss, -0.5 * model.code.bound(real.c, model.recognize(judged)), rtol=1e-5)
+    assert real.c.shape == [BATCH, model.code.dim]
+    assert "info_real" not in model.generator_losses(judged, model.judge(fake), real, fake)
 
 
 @pytest.mark.parametrize("name", ["info head", "info encoder"])

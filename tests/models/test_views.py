@@ -1,0 +1,82 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from models import views
+from models.views import random_view
+
+SEED = tf.constant([3, 4])
+STRENGTHS = {"ROTATION": 0.0, "SCALE": 0.0, "SHIFT": 0.0, "SHEAR": 0.0, "NOISE": 0.0}
+
+
+@pytest.fixture
+def only(monkeypatch):
+    """Leaves the named distortions, at the given strengths, and no other."""
+
+    def choose(**strengths):
+        for name, value in (STRENGTHS | strengths).items():
+            monkeypatch.setattr(views, name, value)
+
+    return choose
+
+
+def images(count=4, size=12):
+    return tf.constant(np.random.default_rng(0).uniform(-1, 1, (count, size, size + 2, 1)).astype("float32"))
+
+
+def bump(size=21):
+    """A dot at the centre, a blurred one, so that interpolation keeps its mass."""
+    row, column = np.mgrid[:size, :size] - size // 2
+    return tf.constant(np.exp(-(row**2 + column**2) / 8)[None, :, :, None].astype("float32"))
+
+
+def centre(x):
+    """(row, column) of the mass of images [B, H, W, 1] that are 0 elsewhere, from the middle."""
+    mass = x.numpy()[..., 0]
+    row, column = np.mgrid[: mass.shape[1], : mass.shape[2]] - np.array(mass.shape[1:])[:, None, None] // 2
+    return np.array([np.sum(mass * row, (1, 2)), np.sum(mass * column, (1, 2))]) / mass.sum((1, 2))
+
+
+def test_without_distortion_a_view_is_the_image(only):
+    only()
+    np.testing.assert_allclose(random_view(images(), SEED), images(), atol=1e-5)
+
+
+def test_a_view_is_a_function_of_its_seed_and_each_image_has_its_own():
+    same = tf.repeat(images(1), 3, 0)
+    view = random_view(same, SEED).numpy()
+    np.testing.assert_array_equal(view, random_view(same, SEED))
+    assert not np.allclose(view, random_view(same, SEED + 1))
+    assert not np.allclose(view[0], view[1])
+
+
+def test_range_and_shape():
+    view = random_view(images(50), SEED)
+    assert view.shape == images(50).shape
+    assert float(tf.reduce_max(tf.abs(view))) <= 1.0
+
+
+def test_turning_scaling_and_shearing_keep_the_centre(only):
+    only(ROTATION=0.5, SCALE=0.3, SHEAR=0.3)
+    x = tf.repeat(bump(), 8, 0)
+    view = random_view(x, SEED)
+    np.testing.assert_allclose(centre(view), 0.0, atol=0.05)
+    assert not np.allclose(view, x, atol=0.05)
+
+
+def test_shifts_are_at_most_their_part_of_a_side(only):
+    only(SHIFT=0.1)
+    moved = np.abs(centre(random_view(tf.repeat(bump(), 200, 0), SEED)))
+    assert 1.5 < moved[0].max() <= 2.15
+    assert 1.5 < moved[1].max() <= 2.15
+
+
+def test_noise_has_its_deviation(only):
+    only(NOISE=0.1)
+    view = random_view(tf.zeros([4, 40, 40, 1]), SEED)
+    assert abs(float(tf.math.reduce_std(view)) - 0.1) < 0.01
+
+
+def test_beyond_the_border_the_border_is_repeated(only):
+    only(SHIFT=0.2)
+    np.testing.assert_allclose(random_view(tf.fill([5, 10, 10, 3], -1.0), SEED), -1.0, atol=1e-6)
