@@ -15,6 +15,10 @@ class InputError(ValueError):
         super().__init__(" ".join(message.splitlines()))
 
 
+class Diverged(InputError):
+    """A loss that is no longer a number: these options do not train with this seed."""
+
+
 def nearest(word: str, known: Iterable[str]) -> str:
     """'; did you mean X?' for the known word most like `word`; '' where none is like it. To end a message with."""
     close = difflib.get_close_matches(str(word), list(known), 1, 0.4)

@@ -1,3 +1,4 @@
+import contextlib
 import json
 import os
 import socket
@@ -186,7 +187,7 @@ def test_neither_prepared_nor_downloadable(name, tmp_path):
 
 def test_a_server_that_hangs_is_given_up_in_seconds(monkeypatch):
     monkeypatch.setattr(reader, "CONNECT_SECONDS", 0.1)
-    monkeypatch.setattr(reader.socket, "create_connection", lambda *_: time.sleep(5))
+    monkeypatch.setattr(reader.socket, "create_connection", lambda *_: contextlib.nullcontext(time.sleep(5)))
     start = time.monotonic()
     assert not downloadable("mnist")
     assert time.monotonic() - start < 2

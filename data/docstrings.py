@@ -1,0 +1,178 @@
+"""The built-in English corpus: what the docstrings of the installed scientific packages say in prose. No network.
+
+Source files are found through the import system and parsed; no package is imported. The corpus is a function of the
+packages' versions, which `versions` gives for a run to record.
+"""
+
+import ast
+import functools
+import importlib.metadata
+import importlib.util
+import re
+import warnings
+from collections.abc import Iterator
+from itertools import takewhile
+from pathlib import Path
+from typing import NamedTuple
+
+from data.errors import InputError
+from data.text import split_sentences
+
+# Package -> the distribution that installs it. The order decides which of two equal texts is kept.
+PACKAGES = {
+    "numpy": "numpy",
+    "scipy": "scipy",
+    "sklearn": "scikit-learn",
+    "matplotlib": "matplotlib",
+    "keras": "keras",
+    "tensorflow": "tensorflow",
+    "tensorflow_probability": "tensorflow-probability",
+}
+# Folders whose prose is not the package's own or not for its users: tests, other projects' code, generated interfaces,
+# copies of other folders, build and command-line tools.
+SKIPPED_FOLDERS = set(
+    "tests testing externals extern _lib _vendor _api kernel_tests substrates _tf_keras legacy internal _internal debug "
+    "distutils f2py tools lite tpu autograph dtensor platform compiler".split()
+)
+SKIPPED_PATHS = ("tensorflow/python/keras", "tensorflow/core")
+PLUMBING = {"python", "src"}  # folders that a user of the package never names
+
+PROSE_SECTIONS = {"Notes", "Description", "Overview", "Introduction", "Summary", "Warnings", "Discussion"}
+
+_FENCE = re.compile(r"```.*?(?:```|\Z)", re.DOTALL)
+_BLANK = re.compile(r"\n\s*\n")
+_UNDERLINED = re.compile(r"([^\n]+)\n([=~^#*-])\2{2,}[ ]*(?:\n|\Z)")
+_NOT_PROSE = re.compile(r"\s|>>>|\.\.|[:|+#@$<\\]|[-*•] |\(?\w{1,2}[.)] |\w+ : ")  # how a line of anything else begins
+_MARKUP = [
+    (re.compile(r":[\w:+-]+:`[~!]?([^`<]*?)(?:\s*<[^`]*>)?`"), r"\1"),  # roles
+    (re.compile(r"\[([^\]]*)\]\([^)]*\)"), r"\1"),  # links
+    (re.compile(r"`([^`<]+?)\s*<[^`]*>`_*"), r"\1"),
+    (re.compile(r"`+([^`]*)`+_*"), r"\1"),  # code
+    (re.compile(r"(?<![\w*])(\*\*?)(\S(?:[^*]*\S)?)\1(?![\w*])"), r"\2"),  # emphasis
+    (re.compile(r"(\w)\(\)"), r"\1"),  # name() -> name
+    (re.compile(r"\s+"), " "),
+]
+# From a capital to a full stop, with no sign that only code, formulas, addresses or references have.
+_SENTENCE = re.compile(r"[\"'(]?[A-Z](?!.*(?:://|\w\((?!e?s\))))[\w ,;:.!?'\"()/%&’-]*[.!?][\"')]?")
+_WORD = re.compile(r"[^\W\d_]{2,}")
+_MIN_WORDS = 3
+
+
+class Docstring(NamedTuple):
+    package: str  # one of PACKAGES
+    label: str  # sub-package, such as "scipy.stats"; the package itself for its own modules
+    name: str  # qualified name, such as "scipy.stats._kde.gaussian_kde.evaluate"
+    summary: str  # its first sentence
+    paragraphs: list[str]  # the prose that follows, perhaps none; each of whole sentences
+
+    @property
+    def sentences(self) -> list[str]:
+        """The summary and every sentence after it."""
+        return [self.summary, *(s for paragraph in self.paragraphs for s in split_sentences(paragraph))]
+
+
+@functools.cache
+def read_docstrings() -> tuple[Docstring, ...]:
+    """The prose of every public module, class and function of PACKAGES, in the order of files and lines.
+
+    Code, doctests, sections of parameters, lists, tables and directives are left out; markup and links are replaced by
+    their text; a sentence with a formula, an address or a reference in it is left out. So is a docstring without a
+    first sentence in prose or whose summary was met before, and a paragraph that was met before.
+
+    Raises:
+        InputError: a package is not installed.
+    """
+    versions()  # every package is there
+    found, seen = [], set()
+    for package in PACKAGES:
+        root = Path(importlib.util.find_spec(package).origin).parent
+        for file in sorted(root.rglob("*.py")):
+            path = file.relative_to(root.parent)
+            if _skipped(path):
+                continue
+            for name, text in _documented(file):
+                summary, *paragraphs = _prose(text) or [""]
+                if not summary or summary in seen:
+                    continue
+                paragraphs = [p for p in dict.fromkeys(paragraphs) if p not in seen]
+                seen.update((summary, *paragraphs))
+                found.append(Docstring(package, _label(path), ".".join([*_module(path), *name]), summary, paragraphs))
+    return tuple(found)
+
+
+@functools.cache
+def versions() -> dict[str, str]:
+    """Package -> version. Raises InputError where one of PACKAGES is not installed."""
+    try:
+        return {package: importlib.metadata.version(name) for package, name in PACKAGES.items()}
+    except importlib.metadata.PackageNotFoundError as error:
+        raise InputError(
+            f"the docstrings of {error.name} are part of the corpus and it is not installed: "
+            "pip install -r requirements.txt"
+        ) from error
+
+
+def _skipped(path: Path) -> bool:
+    return (
+        not SKIPPED_FOLDERS.isdisjoint(path.parts)
+        or path.as_posix().startswith(SKIPPED_PATHS)
+        or path.stem.startswith("test_")
+        or path.stem.endswith(("_test", "_pb2"))
+    )
+
+
+def _module(path: Path) -> list[str]:
+    """Path below site-packages -> the parts of the module's name."""
+    parts = path.with_suffix("").parts
+    return list(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def _label(path: Path) -> str:
+    folders = [folder for folder in path.parts[:-1] if folder not in PLUMBING]
+    return ".".join([folders[0], *(folder.lstrip("_") for folder in folders[1:2])])
+
+
+def _documented(file: Path) -> Iterator[tuple[list[str], str]]:
+    """(parts of the name inside the module, docstring) of a file's public objects."""
+
+    def walk(node, name):
+        if text := ast.get_docstring(node):
+            yield name, text
+        if isinstance(node, ast.FunctionDef):
+            return
+        for child in node.body:
+            if isinstance(child, (ast.ClassDef, ast.FunctionDef)) and not child.name.startswith("_"):
+                yield from walk(child, [*name, child.name])
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # such as odd escapes in the packages' own sources
+        tree = ast.parse(file.read_bytes())
+    return walk(tree, [])
+
+
+def _prose(docstring: str) -> list[str]:
+    """A clean docstring -> its first sentence and the paragraphs that follow, in prose; [] where it does not begin so."""
+    paragraphs, in_prose = [], True
+    for block in _BLANK.split(_FENCE.sub("\n\n", docstring)):
+        if header := _UNDERLINED.match(block):
+            in_prose = header[1].strip() in PROSE_SECTIONS
+            block = block[header.end() :]
+        if not in_prose:
+            continue
+        text = " ".join(takewhile(lambda line: not _NOT_PROSE.match(line), block.split("\n")))
+        for pattern, replacement in _MARKUP:
+            text = pattern.sub(replacement, text)
+        if not paragraphs and text[-1:].isalnum() and "\n" not in block:
+            text += "."  # a first line alone may be without its full stop
+        sentences = [s for s in split_sentences(text.strip()) if _SENTENCE.fullmatch(s) and _enough_words(s)]
+        if not paragraphs:
+            if not sentences:
+                return []
+            paragraphs.append(sentences.pop(0))
+        if sentences:
+            paragraphs.append(" ".join(sentences))
+    return paragraphs
+
+
+def _enough_words(sentence: str) -> bool:
+    return len(_WORD.findall(sentence)) >= _MIN_WORDS

@@ -1,0 +1,254 @@
+"""Sentences in: the built-in docstrings, Penn Treebank, Brown, Multi30k, or the user's own text, as token ids.
+
+A sentence is an int32 array of the ids of its words, without BOS and EOS; `batches` and `evaluation_batches` add EOS.
+TensorFlow is imported inside the functions that need it, so that `--help` and flag errors answer at once.
+"""
+
+from collections.abc import Callable
+from itertools import chain, groupby
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from data.docstrings import read_docstrings, versions
+from data.errors import InputError
+from data.text import cut, cut_three, locate, read_lines, tokenise
+from data.vocabulary import EOS, PAD, UNK, UNPREDICTED, Vocabulary, build_vocabulary
+
+PREPARED = ("ptb", "brown", "multi30k")  # folders of --data-dir, tokenised: words are what stands between spaces
+DATASETS = ("docstrings", *PREPARED)
+PARTS = ("train", "validation", "test")
+
+POOL = 100  # batches that are sorted by length together: padding stays small, neighbours stay random
+
+Tokens = list[str]  # of one sentence
+
+
+class SentenceCorpus(NamedTuple):
+    """Three parts of int32 [T] arrays, T from 1 to the limit; UNK stands for any word that `vocabulary` lacks."""
+
+    name: str  # one of DATASETS, or the path the text was read from
+    train: list[np.ndarray]
+    validation: list[np.ndarray]
+    test: list[np.ndarray]
+    vocabulary: Vocabulary  # of the training part
+    facts: dict[str, Any]  # part -> sentences, tokens, unknown, unknown_share, left_out; docstrings -> their versions
+
+
+class ParagraphCorpus(NamedTuple):
+    """Three parts of paragraphs; a paragraph is a list of sentences in their order, int32 [T] each."""
+
+    name: str  # one of DATASETS, or the path the text was read from
+    train: list[list[np.ndarray]]
+    validation: list[list[np.ndarray]]
+    test: list[list[np.ndarray]]
+    vocabulary: Vocabulary  # of the training part
+    facts: dict[str, Any]  # as of SentenceCorpus, with paragraphs; left_out counts paragraphs
+
+
+def load_sentences(
+    dataset: str, data_dir: str | None = None, vocabulary_size: int = 10_000, max_length: int = 100
+) -> SentenceCorpus:
+    """Reads a whole corpus of sentences into memory.
+
+    Parts are fixed: the files of a prepared corpus or of the user's folder, or a random 80 / 10 / 10 % of the user's
+    file (by line) and of the docstrings (by docstring). A folder without valid.txt gives a tenth of train.txt for it.
+
+    Args:
+        dataset: one of DATASETS, the path of a UTF-8 text file with one sentence a line, or of a folder of train.txt,
+            test.txt and perhaps valid.txt. Text that is not prepared is split into tokens by `data.text.tokenise`;
+            empty lines are passed over.
+        data_dir: folder that holds the prepared corpora. None: $INFOBIGBIGAN_DATA.
+        vocabulary_size: most symbols that a model is asked to predict: words, UNK and EOS. PAD and BOS are never
+            predicted and come on top, so 10,000 gives up to 10,002 ids. This is how Penn Treebank's 10,000 is counted
+            (9,998 words, <unk> and the end of the sentence): all of its words have an id.
+        max_length: most words of a sentence. Longer ones are left out, never cut, and counted in `facts`.
+
+    Raises:
+        InputError: the text is missing, damaged, too small, or has nothing left in a part.
+    """
+    parts = _read(dataset, data_dir, _by_line)
+    parts = [list(chain.from_iterable(part)) for part in parts]
+    kept = [[tokens for tokens in part if len(tokens) <= max_length] for part in parts]
+    _check_kept(dataset, kept, f"sentences of 1 to {max_length} words")
+    vocabulary = build_vocabulary(kept[0], vocabulary_size + len(UNPREDICTED))
+    encoded = [[vocabulary.encode(tokens) for tokens in part] for part in kept]
+    facts = {
+        part: _count(sentences) | {"left_out": len(every) - len(sentences)}
+        for part, every, sentences in zip(PARTS, parts, encoded, strict=True)
+    }
+    return SentenceCorpus(dataset, *encoded, vocabulary, facts | _versions(dataset))
+
+
+def load_paragraphs(
+    dataset: str,
+    data_dir: str | None = None,
+    vocabulary_size: int = 10_000,
+    max_length: int = 100,
+    min_sentences: int = 2,
+    max_sentences: int = 8,
+) -> ParagraphCorpus:
+    """Reads a whole corpus of paragraphs into memory: of `brown`, of the user's text, or a docstring for each.
+
+    An empty line ends a paragraph. Everything else is as for `load_sentences`, with paragraphs in place of lines.
+
+    Args:
+        max_length: most words of each sentence.
+        min_sentences, max_sentences: of a paragraph. One with fewer or more sentences, or with a sentence that is too
+            long, is left out whole and counted in `facts`.
+
+    Raises:
+        InputError: also where the text has no paragraphs.
+    """
+    if dataset in ("ptb", "multi30k"):
+        raise InputError(f"{dataset} has sentences and no paragraphs: use brown, docstrings or your own text")
+    parts = _read(dataset, data_dir, _by_empty_line)
+
+    def fits(paragraph):
+        return min_sentences <= len(paragraph) <= max_sentences and max(map(len, paragraph)) <= max_length
+
+    kept = [[paragraph for paragraph in part if fits(paragraph)] for part in parts]
+    _check_kept(dataset, kept, f"paragraphs of {min_sentences} to {max_sentences} sentences of 1 to {max_length} words")
+    vocabulary = build_vocabulary(chain.from_iterable(kept[0]), vocabulary_size + len(UNPREDICTED))
+    encoded = [[[vocabulary.encode(tokens) for tokens in paragraph] for paragraph in part] for part in kept]
+    facts = {
+        part: {"paragraphs": len(paragraphs), "left_out": len(every) - len(paragraphs)}
+        | _count(list(chain.from_iterable(paragraphs)))
+        for part, every, paragraphs in zip(PARTS, parts, encoded, strict=True)
+    }
+    return ParagraphCorpus(dataset, *encoded, vocabulary, facts | _versions(dataset))
+
+
+def steps_per_epoch(sentences: list[np.ndarray], batch_size: int) -> int:
+    """Full batches of an epoch of `batches`. Raises InputError where there is none."""
+    if not 1 <= batch_size <= len(sentences):
+        raise InputError(
+            f"batch size {batch_size} does not fit {len(sentences)} training sentences: choose 1 to {len(sentences)}"
+        )
+    return len(sentences) // batch_size
+
+
+def batches(sentences: list[np.ndarray], batch_size: int, seed: int, first_epoch: int = 0):
+    """An endless stream of shuffled batches of sentences of similar length.
+
+    An epoch is a random permutation, its remainder dropped, sorted by length in pools of POOL batches, and the batches
+    shuffled. The order is a pure function of (seed, epoch, step), so a run that resumes at `first_epoch` meets the
+    batches that an uninterrupted run would have met.
+
+    Args:
+        sentences: int32 [T] arrays of ids without BOS and EOS.
+        first_epoch: the epoch to start with, counted from 0.
+
+    Returns:
+        tf.data.Dataset of {"tokens": int32 [batch_size, T], words then EOS then PAD up to the batch's longest,
+        "lengths": int32 [batch_size], words + 1}. T is unknown in the spec: one trace serves every length.
+
+    Raises:
+        InputError: there is not one full batch.
+    """
+    import tensorflow as tf
+
+    steps = steps_per_epoch(sentences, batch_size)
+    with tf.device("CPU"):  # tf.data runs there; a GPU would hold a useless copy
+        words = _ragged(sentences)
+        lengths = words.row_lengths()
+        pool = tf.range(steps * batch_size, dtype=tf.int64) // (POOL * batch_size)
+        longest = tf.reduce_max(lengths)
+
+    def epoch_indices(epoch):
+        shuffle = tf.random.experimental.stateless_shuffle
+        order = shuffle(tf.range(len(sentences)), seed=[seed, epoch])[: steps * batch_size]
+        by_length = tf.argsort(pool * (longest + 1) + tf.gather(lengths, order), stable=True)
+        chosen = tf.reshape(tf.gather(order, by_length), [steps, batch_size])
+        again = tf.random.experimental.stateless_fold_in(tf.stack([tf.cast(seed, tf.int64), epoch]), 1)
+        return tf.data.Dataset.from_tensor_slices(shuffle(chosen, seed=again))
+
+    indices = tf.data.Dataset.counter(first_epoch).flat_map(epoch_indices)
+    return indices.map(lambda i: _padded(words, i)).prefetch(tf.data.AUTOTUNE)
+
+
+def evaluation_batches(sentences: list[np.ndarray], batch_size: int):
+    """Every sentence once, in order of length; the last batch may be smaller.
+
+    Returns:
+        tf.data.Dataset of {"tokens", "lengths"} as of `batches`, and "indices": int64 [B], each sentence's place in
+        `sentences`: `results[indices] = ...` puts what was computed back in order.
+
+    Raises:
+        InputError: the batch size is not positive.
+    """
+    import tensorflow as tf
+
+    if batch_size < 1:
+        raise InputError(f"batch size {batch_size} is not a size: choose at least 1")
+    with tf.device("CPU"):
+        words = _ragged(sentences)
+    order = np.argsort([len(ids) for ids in sentences], kind="stable")
+    indices = tf.data.Dataset.from_tensor_slices(order).batch(batch_size)
+    return indices.map(lambda i: _padded(words, i) | {"indices": i}).prefetch(tf.data.AUTOTUNE)
+
+
+def _ragged(sentences: list[np.ndarray]):
+    """tf.RaggedTensor of int32 [N, (T)]."""
+    import tensorflow as tf
+
+    return tf.RaggedTensor.from_row_lengths(np.concatenate(sentences), [len(ids) for ids in sentences])
+
+
+def _padded(words, indices) -> dict:
+    """The sentences at `indices` [B] with EOS and PAD: tokens [B, T] and lengths [B], int32 both."""
+    import tensorflow as tf
+
+    rows = tf.gather(words, indices)
+    end = tf.fill([tf.shape(indices)[0], 1], EOS)
+    rows = tf.concat([rows, tf.RaggedTensor.from_tensor(end)], axis=1)
+    return {"tokens": rows.to_tensor(PAD), "lengths": tf.cast(rows.row_lengths(), tf.int32)}
+
+
+def _read(dataset: str, data_dir: str | None, split: Callable[[list[Tokens]], list[list[Tokens]]]) -> tuple:
+    """(train, validation, test). A part is a list of units, which are never cut apart, and a unit a list of tokenised
+    sentences; `split` makes units of a file's tokenised lines."""
+    if dataset == "docstrings":
+        units = [[tokenise(sentence) for sentence in docstring.sentences] for docstring in read_docstrings()]
+        return cut_three(units, dataset)
+    path = locate(dataset, DATASETS, PREPARED, data_dir)
+    to_tokens = str.split if dataset in PREPARED else tokenise
+
+    def units_of(file: Path):
+        return split([to_tokens(line) for line in read_lines(file)])
+
+    if path.is_file():
+        return cut_three(units_of(path), dataset)
+    train, test = units_of(path / "train.txt"), units_of(path / "test.txt")
+    if (path / "valid.txt").exists():
+        return train, units_of(path / "valid.txt"), test
+    validation, train = cut(train, len(train) // 10)
+    return train, validation, test
+
+
+def _by_line(lines: list[Tokens]) -> list[list[Tokens]]:
+    return [[line] for line in lines if line]
+
+
+def _by_empty_line(lines: list[Tokens]) -> list[list[Tokens]]:
+    return [list(paragraph) for filled, paragraph in groupby(lines, bool) if filled]
+
+
+def _check_kept(dataset: str, kept: list[list], what: str) -> None:
+    for part, units in zip(PARTS, kept, strict=True):
+        if not units:
+            raise InputError(
+                f"the {part} part of {dataset} has no {what}: give more text, or other limits (sentences end with a "
+                "line, paragraphs with an empty line)"
+            )
+
+
+def _count(sentences: list[np.ndarray]) -> dict[str, int | float]:
+    tokens = sum(map(len, sentences))
+    unknown = int(sum(np.count_nonzero(ids == UNK) for ids in sentences))
+    return {"sentences": len(sentences), "tokens": tokens, "unknown": unknown, "unknown_share": unknown / tokens}
+
+
+def _versions(dataset: str) -> dict[str, dict[str, str]]:
+    return {"versions": versions()} if dataset == "docstrings" else {}

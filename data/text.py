@@ -1,0 +1,112 @@
+"""Text files in: where a corpus lies, its lines, its tokens, and how it is cut. Every reader of text begins here."""
+
+import os
+import re
+import unicodedata
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from data.errors import InputError, nearest
+
+SPLIT_SEED = 0  # of the permutation that cuts parts; part of their definition, so not a flag
+MIN_EXAMPLES = 10  # fewest to cut: 8 to train, 1 to validate, 1 to test
+MAX_LINE = 1_000_000  # bytes; a longer line is not a sentence or a document but a file without line ends
+
+_TOKEN = re.compile(r"<unk>|[^\W\d]\w*(?:['’]\w+)*|\d+(?:[.,]\d+)*|[^\w\s]")
+# A full stop before a capital ends a sentence, except behind these abbreviations.
+_SENTENCE_END = re.compile(
+    r"(?:(?<=[.!?])|(?<=[.!?][\"')]))(?<!\be\.g\.)(?<!\bi\.e\.)(?<!\bal\.)(?<!\bcf\.)(?<!\bvs\.)\s+(?=[\"'(]?[A-Z])"
+)
+
+
+def locate(dataset: str, datasets: Collection[str], prepared: Collection[str], data_dir: str | None) -> Path:
+    """The folder of a prepared corpus, or the user's own file or folder.
+
+    Args:
+        dataset: one of `prepared`, or a path. A name wins over a file of the same name (`./ptb` is a path).
+        datasets: every name that the caller knows, for its error.
+        prepared: the names that are folders of `data_dir`.
+        data_dir: None: $INFOBIGBIGAN_DATA.
+
+    Raises:
+        InputError: unknown name, or a folder or file that does not exist.
+    """
+    if dataset not in prepared:
+        path = Path(dataset)
+        if not path.exists():
+            raise InputError(
+                f"{dataset!r} is neither a data set ({', '.join(datasets)}) nor an existing path: "
+                f"give one of these{nearest(dataset.lower(), datasets)}"
+            )
+        return path
+    parent = data_dir or os.environ.get("INFOBIGBIGAN_DATA")
+    if not parent:
+        raise InputError(
+            f"{dataset} is not built in: name the folder that holds {dataset}/ with --data-dir or "
+            "INFOBIGBIGAN_DATA, or use --dataset docstrings"
+        )
+    for folder in (Path(parent), Path(parent, dataset)):
+        if not folder.is_dir():
+            raise InputError(
+                f"folder {folder} does not exist: name the folder that holds {dataset}/ with --data-dir, "
+                "or use --dataset docstrings"
+            )
+    return Path(parent, dataset)
+
+
+def read_lines(file: Path) -> list[str]:
+    """The lines of a UTF-8 text file, without their ends; line i + 1 is the i-th. A byte order mark is dropped.
+
+    Raises:
+        InputError: the file is missing, empty, not UTF-8, or has a line of MAX_LINE bytes or more.
+    """
+    if not file.exists():
+        raise InputError(f"{file.parent} has no {file.name}: give a folder that has it")
+    try:
+        content = file.read_bytes()
+        text = content.decode("utf-8-sig")
+    except OSError as error:
+        raise InputError(f"{file} cannot be read ({error.strerror}): give a text file") from error
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        byte = error.object[error.start]
+        raise InputError(f"{file}, line {line}: byte 0x{byte:02x} is not UTF-8: save the file as UTF-8") from error
+    if not text.strip():
+        raise InputError(f"{file} is empty: give a file with text in it")
+    for number, line in enumerate(content.split(b"\n"), 1):
+        if len(line) >= MAX_LINE:
+            raise InputError(
+                f"{file}, line {number} is {len(line):,} bytes long: break it into lines below {MAX_LINE:,} bytes"
+            )
+    return [line.removesuffix("\r") for line in text.removesuffix("\n").split("\n")]
+
+
+def tokenise(text: str) -> list[str]:
+    """Lower-case words (letters, digits, underscores, inner apostrophes), numbers and single punctuation marks.
+
+    "<unk>" stays one token, so that an already prepared text keeps its unknown words.
+    """
+    return _TOKEN.findall(unicodedata.normalize("NFC", text).lower())
+
+
+def split_sentences(text: str) -> list[str]:
+    """English prose -> its sentences: a full stop, question or exclamation mark ends one where a capital follows."""
+    return _SENTENCE_END.split(text)
+
+
+def cut(examples: Sequence[Any], *sizes: int) -> list[list[Any]]:
+    """Parts of these sizes and one of all the rest, in a random order that depends only on the number of examples."""
+    order = np.random.default_rng(SPLIT_SEED).permutation(len(examples))
+    return [[examples[i] for i in part] for part in np.split(order, np.cumsum(sizes))]
+
+
+def cut_three(examples: Sequence[Any], source: str) -> tuple[list[Any], list[Any], list[Any]]:
+    """Train, validation and test: 80, 10 and 10 %. Raises InputError for fewer than MIN_EXAMPLES."""
+    tenth = len(examples) // 10
+    if len(examples) < MIN_EXAMPLES:
+        raise InputError(f"{source} holds {len(examples)} examples, too few to cut: give at least {MIN_EXAMPLES}")
+    test, validation, train = cut(examples, tenth, tenth)
+    return train, validation, test

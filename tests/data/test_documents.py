@@ -1,0 +1,285 @@
+import os
+from itertools import islice
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from scipy.sparse import csr_array
+
+from data import documents as reader
+from data.docstrings import Docstring
+from data.errors import InputError
+
+
+def raises(match):
+    """InputError whose message is one line that matches."""
+    return pytest.raises(InputError, match=rf"^.*(?:{match}).*\Z")
+
+
+def write(folder, train, test="2 1:1\n", vocab="fish 9\ncod 5\nowl 2\n"):
+    """A folder of counts."""
+    folder.mkdir(exist_ok=True)
+    for name, text in {"train.feat": train, "test.feat": test, "vocab.new": vocab}.items():
+        (folder / name).write_text(text)
+    return str(folder)
+
+
+def write_text(tmp_path, lines):
+    (tmp_path / "mine.txt").write_text("".join(f"{line}\n" for line in lines))
+    return str(tmp_path / "mine.txt")
+
+
+# Counted corpora
+
+TWENTY = "".join(f"{3 + i % 2} 1:{i + 1} 3:2\n" for i in range(20))
+
+
+def test_counts_and_labels_are_those_of_the_files(tmp_path):
+    corpus = reader.load_documents(write(tmp_path / "x", TWENTY, "7 2:5 1:1 2:1\n"))
+    assert corpus.words == ("fish", "cod", "owl") and corpus.label_names == ("3", "4", "7")
+    assert corpus.test.counts.dtype == np.float32 and corpus.test.labels.dtype == np.int64
+    np.testing.assert_array_equal(corpus.test.counts.toarray(), [[1, 6, 0]])  # the two counts of word 2 add up
+    np.testing.assert_array_equal(corpus.test.labels, [2])
+    x = corpus.train.counts.toarray()
+    assert (x[:, 1] == 0).all() and (x[:, 2] == 2).all()
+    np.testing.assert_array_equal(corpus.train.labels, (x[:, 0] - 1) % 2)
+
+
+def test_validation_is_a_tenth_of_train_and_never_of_test(tmp_path):
+    corpus = reader.load_documents(write(tmp_path / "x", TWENTY, "3 2:100\n" * 30))
+    assert [d.counts.shape for d in corpus[1:4]] == [(18, 3), (2, 3), (30, 3)]
+    firsts = [d.counts.toarray()[:, 0] for d in corpus[1:3]]
+    np.testing.assert_array_equal(np.sort(np.concatenate(firsts)), np.arange(1, 21))
+    again = reader.load_documents(str(tmp_path / "x"))
+    np.testing.assert_array_equal(again.validation.counts.toarray(), corpus.validation.counts.toarray())
+
+
+def test_documents_without_words_are_left_out_and_counted(tmp_path):
+    corpus = reader.load_documents(write(tmp_path / "x", TWENTY, "3\n4 1:0\n3 1:2\n"))
+    assert corpus.facts["test"] == {"documents": 1, "words": 2, "left_out": 2}
+    assert corpus.test.labels.tolist() == [0]
+    with raises("the test part of .* has no document with a word in it"):
+        reader.load_documents(write(tmp_path / "x", TWENTY, "3\n4 1:0\n"))
+
+
+@pytest.mark.parametrize(
+    "line, match",
+    [
+        ("3 1:-2", "'1:-2' is not id:count with whole numbers from 0"),
+        ("3 1:two", "'1:two' is not id:count"),
+        ("3 1:2.5", "'1:2.5' is not id:count"),
+        ("3 1:1 1:inf", "'1:inf' is not id:count"),
+        ("3 1:99999999", "'1:99999999' is not id:count"),
+        ("3 17", "'17' is not id:count"),
+        ("3 1:", "'1:' is not id:count"),
+        ("3 0:1", "id 0 is outside the vocabulary of 3 words: use ids 1 to 3"),
+        ("3 1:1 4:1", "id 4 is outside"),
+        ("1:1 2:1", "'1:1' is not a label: begin the line with a whole number"),
+        ("", "'' is not a label"),
+        ("-1 1:1", "'-1' is not a label"),
+        ("sport 1:1", "'sport' is not a label"),
+        ("x" * 999 + " 1:1", r"'x{40}\.\.\.' is not a label"),
+    ],
+)
+def test_bad_line(tmp_path, line, match):
+    with raises(f"train.feat, line 2: {match}"):
+        reader.load_documents(write(tmp_path / "x", f"3 1:1\n{line}\n3 1:1\n"))
+
+
+@pytest.mark.parametrize(
+    "vocab, match",
+    [
+        ("fish 9\ncod\n", "line 2: 'cod' is not a word and its count"),
+        ("fish 9\n\nowl 1\n", "line 2: '' is not a word"),
+        ("fish 9\ncod 5\nfish 2\n", "line 3: 'fish' is on line 1 too"),
+    ],
+)
+def test_bad_vocabulary(tmp_path, vocab, match):
+    with raises(f"vocab.new, {match}"):
+        reader.load_documents(write(tmp_path / "x", TWENTY, vocab=vocab))
+
+
+@pytest.mark.parametrize("name", ["train.feat", "test.feat", "vocab.new"])
+def test_bad_files(tmp_path, name):
+    folder = write(tmp_path / "x", TWENTY)
+    file = tmp_path / "x" / name
+    for content, match in [
+        (b"", " is empty"),
+        (b"3 1:1\n\xff\n", ", line 2: byte 0xff is not UTF-8"),
+        (b"3 1:1\n" + b"3" * 1_000_000, ", line 2 is 1,000,000 bytes long"),
+    ]:
+        file.write_bytes(content)
+        with raises(f"{name}{match}"):
+            reader.load_documents(folder)
+    file.unlink()
+    with raises(f"has no {name}"):
+        reader.load_documents(folder)
+
+
+def test_names_and_places(tmp_path, monkeypatch):
+    with raises("'20nwes' is neither a data set .*did you mean 20news"):
+        reader.load_documents("20nwes")
+    with raises(f"folder {tmp_path}/20news does not exist"):
+        reader.load_documents("20news", str(tmp_path))
+    with raises("a vocabulary of 0 words is empty"):
+        reader.load_documents("docstrings", vocabulary_size=0)
+    write(tmp_path / "20news", TWENTY, "3 1:1\n")
+    assert reader.load_documents("20news", str(tmp_path)).name == "20news"
+
+
+# Raw text
+
+
+def test_own_text(tmp_path):
+    lines = [f"The Fish, don't {'cod ' * (i % 3)} x 42 Owl_owl" for i in range(30)] + ["", "and of the"] * 10
+    corpus = reader.load_documents(write_text(tmp_path, lines))
+    assert corpus.train.labels is None and corpus.label_names is None
+    assert sum(corpus.facts[part]["left_out"] for part in reader.PARTS) == 10
+    assert sum(d.counts.shape[0] for d in corpus[1:4]) == 30
+    assert set(corpus.words) == {"fish", "don", "cod", "owl"}  # no stop word, letter or number
+    assert corpus.words[0] == "owl"
+    x = corpus.train.counts.toarray()
+    assert (x[:, corpus.words.index("owl")] == 2).all() and set(x[:, corpus.words.index("cod")]) == {0, 1, 2}
+
+
+def test_vocabulary_is_of_the_training_part(tmp_path):
+    lines = [f"fish fish cod owl{chr(97 + i // 26)}{chr(97 + i % 26)}" for i in range(100)]
+    corpus = reader.load_documents(write_text(tmp_path, lines))
+    assert [d.counts.shape for d in corpus[1:4]] == [(80, 82), (10, 82), (10, 82)]
+    assert corpus.words[:2] == ("fish", "cod") and list(corpus.words[2:]) == sorted(corpus.words[2:])
+    assert (corpus.train.counts.sum(axis=1) == 4).all() and (corpus.test.counts.sum(axis=1) == 3).all()
+    assert len(reader.load_documents(write_text(tmp_path, lines), vocabulary_size=2).words) == 2
+
+
+def test_docstrings_are_labelled_by_sub_package(monkeypatch):
+    sizes = {"p.big": 60, "p.small": 9, "q.big": 50}
+    found = [
+        Docstring(label[0], label, f"{label}.f{i}", "Summary here.", [label.replace(".", " ") + " letters"])
+        for label, size in sizes.items()
+        for i in range(size)
+    ]
+    found += [Docstring("p", "p.big", "p.big.g", "Only a summary.", [])]
+    monkeypatch.setattr(reader, "read_docstrings", lambda: tuple(found))
+    monkeypatch.setattr(reader, "versions", lambda: {"p": "1.2"})
+    corpus = reader.load_documents("docstrings")
+    assert corpus.label_names == ("p", "p.big", "q.big") and corpus.facts["versions"] == {"p": "1.2"}
+    assert np.bincount(np.concatenate([d.labels for d in corpus[1:4]])).tolist() == [9, 60, 50]
+    small = corpus.train.counts[:, [corpus.words.index("small")]].toarray()[:, 0]
+    np.testing.assert_array_equal(small == 1, corpus.train.labels == 0)
+
+
+def test_newsgroups(monkeypatch, tmp_path):
+    import sklearn.datasets
+
+    def fetch(data_home, subset, remove):
+        assert data_home == str(tmp_path) and set(remove) == {"headers", "footers", "quotes"}
+        count = {"train": 30, "test": 7}[subset]
+        labels = np.arange(count) % 2
+        texts = [f"{subset} {['cod', 'owl'][label]}" for label in labels]
+        return SimpleNamespace(data=texts, target=labels, target_names=["alt.cod", "alt.owl"])
+
+    monkeypatch.setattr(sklearn.datasets, "fetch_20newsgroups", fetch)
+    corpus = reader.load_documents("newsgroups", str(tmp_path))
+    assert [d.counts.shape for d in corpus[1:4]] == [(27, 3), (3, 3), (7, 3)]
+    assert corpus.label_names == ("alt.cod", "alt.owl") and set(corpus.words) == {"train", "cod", "owl"}
+    for documents in corpus[1:4]:
+        owl = documents.counts.toarray()[:, corpus.words.index("owl")]
+        np.testing.assert_array_equal(documents.labels, owl)
+
+
+def test_ag_news(monkeypatch, tmp_path):
+    import tensorflow_datasets as tfds
+
+    def part(count):
+        return {"description": np.array([b"caf\xc3\xa9 news"] * count, object), "label": np.arange(count) % 4}
+
+    names = ["World", "Sports", "Business", "Sci/Tech"]
+    builder = SimpleNamespace(
+        is_prepared=lambda: True,
+        as_dataset=lambda split, batch_size: [part(20), part(8)],
+        info=SimpleNamespace(features={"label": SimpleNamespace(names=names)}),
+    )
+    monkeypatch.setattr(tfds, "builder", lambda name, data_dir: builder)
+    monkeypatch.setattr(tfds, "as_numpy", lambda parts: parts)
+    corpus = reader.load_documents("ag_news", str(tmp_path))
+    assert [d.counts.shape for d in corpus[1:4]] == [(18, 2), (2, 2), (8, 2)]
+    assert corpus.words == ("café", "news") and corpus.label_names == tuple(names)
+    assert corpus.test.labels.tolist() == [0, 1, 2, 3] * 2
+
+
+@pytest.mark.parametrize("dataset", ["newsgroups", "ag_news"])
+def test_no_network(monkeypatch, tmp_path, dataset):
+    import sklearn.datasets
+
+    def refuse(*_, **__):
+        raise ConnectionError("two\nlines")
+
+    monkeypatch.setattr(sklearn.datasets, "fetch_20newsgroups", refuse)
+    monkeypatch.setattr(reader.socket, "create_connection", refuse)
+    with raises(f"{dataset} could not be had .*ConnectionError: two lines.*--dataset docstrings"):
+        reader.load_documents(dataset, str(tmp_path))
+
+
+# Batches
+
+
+def numbered(count):
+    """Counts whose first column is the document's own number plus 1, and whose third is 7 in every other document."""
+    x = np.zeros((count, 4), np.float32)
+    x[:, 0], x[::2, 2] = np.arange(1, count + 1), 7
+    return csr_array(x)
+
+
+def take(counts, steps, batch_size=4, seed=0, **kwargs):
+    return np.stack([x.numpy() for x in islice(reader.batches(counts, batch_size, seed, **kwargs), steps)])
+
+
+def test_each_epoch_is_another_permutation_of_dense_rows():
+    counts = numbered(20)
+    assert reader.batches(counts, 4, 0).element_spec.shape.as_list() == [4, 4]
+    epochs = take(counts, 15).reshape(3, 20, 4)
+    assert epochs.dtype == np.float32
+    for epoch in epochs:
+        np.testing.assert_array_equal(epoch[np.argsort(epoch[:, 0])], counts.toarray())
+    assert not np.array_equal(epochs[0], epochs[1]) and not np.array_equal(epochs[1], epochs[2])
+
+
+def test_remainder_is_dropped():
+    assert all(len(set(epoch)) == 8 for epoch in take(numbered(11), 4)[..., 0].reshape(2, 8))
+
+
+def test_order_is_a_function_of_seed_and_epoch():
+    counts = numbered(22)
+    np.testing.assert_array_equal(take(counts, 25)[15:], take(counts, 10, first_epoch=3))
+    assert not np.array_equal(take(counts, 5), take(counts, 5, seed=1))
+
+
+@pytest.mark.parametrize("batch_size", [0, 11])
+def test_batch_size_must_fit(batch_size):
+    with raises(f"batch size {batch_size} does not fit 10 training documents"):
+        reader.batches(numbered(10), batch_size, seed=0)
+
+
+def test_evaluation_batches_hold_every_document_once_in_order():
+    batches = [x.numpy() for x in reader.evaluation_batches(numbered(11), 4)]
+    assert [len(x) for x in batches] == [4, 4, 3]
+    np.testing.assert_array_equal(np.concatenate(batches), numbered(11).toarray())
+    with raises("batch size 0 is not a size"):
+        reader.evaluation_batches(numbered(11), 0)
+
+
+# The prepared corpus
+
+
+def test_20news():
+    folder = os.environ.get("INFOBIGBIGAN_DATA")
+    if folder is None or not Path(folder, "20news").is_dir():
+        pytest.skip("INFOBIGBIGAN_DATA does not name a folder that holds 20news")
+    corpus = reader.load_documents("20news", folder)
+    assert [d.counts.shape for d in corpus[1:4]] == [(10_142, 2000), (1_126, 2000), (7_505, 2000)]
+    assert corpus.label_names == tuple(map(str, range(1, 21))) and corpus.words[:2] == ("who", "out")
+    assert set(corpus.validation.labels) == set(range(20))
+    total = sum(d.counts.sum() for d in corpus[1:3])
+    lines = Path(folder, "20news", "train.feat").read_text().splitlines()
+    assert total == sum(int(pair.split(":")[1]) for line in lines for pair in line.split()[1:])

@@ -1,0 +1,63 @@
+import numpy as np
+import pytest
+
+from data.errors import InputError
+from data.vocabulary import BOS, EOS, PAD, RESERVED, UNK, Vocabulary, build_vocabulary, most_frequent
+
+SENTENCES = [line.split() for line in ("the cat sat", "the dog sat", "<unk> the <unk> owl <unk> <unk>")]
+
+
+def test_reserved_ids_and_their_printed_forms():
+    assert (PAD, BOS, EOS, UNK) == (0, 1, 2, 3)
+    assert RESERVED == ("<pad>", "<s>", "</s>", "<unk>")
+
+
+def test_most_frequent_words_come_first_and_ties_in_alphabetical_order():
+    vocabulary = build_vocabulary(SENTENCES, 100)
+    assert vocabulary.words == (*RESERVED, "the", "sat", "cat", "dog", "owl")
+    assert vocabulary.size == 9
+    assert build_vocabulary(reversed(SENTENCES), 100) == vocabulary
+
+
+def test_size_counts_the_reserved_ids():
+    assert build_vocabulary(SENTENCES, 7).words == (*RESERVED, "the", "sat", "cat")
+    assert build_vocabulary(SENTENCES, 7).size == 7
+    with pytest.raises(InputError, match="a vocabulary of 4 ids has no room for words: 4 ids are reserved"):
+        build_vocabulary(SENTENCES, 4)
+
+
+def test_most_frequent_leaves_reserved_forms_out():
+    assert most_frequent(SENTENCES, 2) == ["the", "sat"]
+
+
+def test_encode_and_decode_are_inverse_on_known_words():
+    vocabulary = build_vocabulary(SENTENCES, 100)
+    ids = vocabulary.encode(["dog", "the", "owl"])
+    assert ids.dtype == np.int32
+    np.testing.assert_array_equal(ids, [7, 4, 8])
+    assert vocabulary.decode(ids) == ["dog", "the", "owl"]
+    assert vocabulary.encode([]).shape == (0,)
+
+
+def test_unknown_words_and_printed_forms_of_reserved_ids_are_unk():
+    np.testing.assert_array_equal(build_vocabulary(SENTENCES, 100).encode(["emu", "The", *RESERVED]), [UNK] * 6)
+
+
+def test_decode_stops_at_the_end_and_drops_padding():
+    vocabulary = build_vocabulary(SENTENCES, 100)
+    assert vocabulary.decode(np.array([BOS, PAD, 4, UNK, EOS, 5, 6])) == ["the", "<unk>"]
+
+
+def test_digest_changes_with_any_word_and_its_place():
+    digests = [Vocabulary((*RESERVED, *words)).digest for words in (["a", "b"], ["b", "a"], ["a"], ["ab"])]
+    assert len(set(digests)) == 4
+    assert all(len(digest) == 16 and set(digest) <= set("0123456789abcdef") for digest in digests)
+    assert Vocabulary((*RESERVED, "a", "b")).digest == digests[0]
+    assert Vocabulary(RESERVED).digest == "52d25f083aa02766"  # as sha256sum gives it
+
+
+def test_words_are_checked():
+    with pytest.raises(InputError, match="a vocabulary begins with .*give it .*'<pad>'"):
+        Vocabulary(("the", *RESERVED))
+    with pytest.raises(InputError, match="holds 'the' 2 times"):
+        Vocabulary((*RESERVED, "the", "cat", "the"))
