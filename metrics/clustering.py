@@ -7,7 +7,7 @@ The map from codes to classes is fitted on one split and scored on another.
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 from sklearn.cluster import KMeans
-from sklearn.metrics import normalized_mutual_info_score
+from sklearn.metrics import mutual_info_score, normalized_mutual_info_score
 
 
 def confusion(codes, labels, num_codes, num_classes):
@@ -54,6 +54,11 @@ def matched_accuracy(codes, labels, code_to_class):
 def normalized_mutual_information(codes, labels):
     """I(code; class) / ((H(code) + H(class)) / 2), in [0, 1]; needs no map and no equal numbers."""
     return float(normalized_mutual_info_score(labels, codes, average_method="arithmetic"))
+
+
+def mutual_information(codes, other_codes):
+    """I(c; c') of two codes int [N] of the same examples, in nats; 0 where they tell nothing of each other."""
+    return float(mutual_info_score(codes, other_codes))
 
 
 def kmeans_accuracy(train_codes, train_labels, test_codes, test_labels, num_clusters=10, seed=0):

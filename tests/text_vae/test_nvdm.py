@@ -1,0 +1,140 @@
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from text_vae.nvdm import NVDM
+
+WORDS, TOPICS = 7, 3
+SEED = tf.constant([1, 2])
+
+
+def build(turns=0, rate=0.1, **options):
+    keras.utils.set_random_seed(0)
+    options = {"log_counts": False, "dropout": 0.0, "kl_weight": lambda step: tf.ones([])} | options
+    model = NVDM(words=WORDS, topics=TOPICS, widths=(5, 4), turns=turns, **options)
+    model.compile(keras.optimizers.Adam(rate), keras.optimizers.Adam(rate))
+    return model
+
+
+def counts():
+    return tf.constant(np.random.default_rng(0).integers(0, 4, (6, WORDS)).astype("float32"))
+
+
+def weights(variables):
+    return [variable.numpy() for variable in variables]
+
+
+def same(before, after):
+    return all(np.array_equal(old, new) for old, new in zip(before, after, strict=True))
+
+
+def test_the_terms_of_the_elbo_against_numpy():
+    model, x = build(), counts().numpy()
+    model.log_variance.kernel.assign(tf.random.stateless_normal(model.log_variance.kernel.shape, [0, 1]))
+    h = x
+    for layer in model.hidden:
+        h = np.maximum(h @ layer.kernel.numpy() + layer.bias.numpy(), 0)
+    mu = h @ model.mu.kernel.numpy() + model.mu.bias.numpy()
+    log_variance = h @ model.log_variance.kernel.numpy() + model.log_variance.bias.numpy()
+    ours = model.infer(counts())
+    np.testing.assert_allclose(ours[0], mu, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(ours[1], log_variance, rtol=1e-4, atol=1e-5)
+    terms = model.elbo_terms(counts(), SEED)
+    kl = 0.5 * np.sum(mu**2 + np.exp(log_variance) - 1 - log_variance, 1)
+    np.testing.assert_allclose(terms.kl, kl, rtol=1e-3, atol=1e-4)
+    np.testing.assert_array_equal(terms.kl, terms.regularizer)
+    assert terms.nll.shape == [6]
+
+
+def test_the_reconstruction_is_of_a_sample_of_the_posterior():
+    """With sigma at 0 it is that of mu."""
+    model = build()
+    model.log_variance.bias.assign([-60.0] * TOPICS)
+    z = model.infer(counts())[0]
+    log_p = tf.nn.log_softmax(model.decoder(z))
+    np.testing.assert_allclose(model.elbo_terms(counts(), SEED).nll, -np.sum(log_p * counts(), 1), rtol=1e-4)
+    model.log_variance.bias.assign([1.0] * TOPICS)
+    first, again, other = (model.elbo_terms(counts(), seed).nll for seed in (SEED, SEED, SEED + 1))
+    np.testing.assert_array_equal(first, again)
+    assert not np.allclose(first, other)
+
+
+def test_log_counts_and_dropout():
+    model = build(log_counts=True, dropout=0.5)
+    plain = build()
+    np.testing.assert_allclose(model.infer(tf.exp(counts()) - 1)[0], plain.infer(counts())[0], rtol=1e-4, atol=1e-5)
+    dropped = model.infer(counts(), SEED)[0]
+    assert not np.allclose(dropped, model.infer(counts())[0])
+    np.testing.assert_array_equal(dropped, model.infer(counts(), SEED)[0])
+    np.testing.assert_array_equal(model.elbo_terms(counts(), SEED).kl, model.elbo_terms(counts(), SEED).kl)
+
+
+def test_a_new_posterior_has_the_priors_width():
+    np.testing.assert_allclose(build().infer(counts())[1], 0.0, atol=1e-6)
+    np.testing.assert_allclose(build().posterior(counts()).stddev(), 1.0, atol=1e-6)
+
+
+def test_a_step_changes_every_weight_and_its_logs_are_finite():
+    model = build()
+    before = weights(model.trainable_variables)
+    logs = model.train_step(counts())
+    assert list(logs) == list(model.tracked_names)
+    assert all(np.isfinite(value) for value in logs.values())
+    np.testing.assert_allclose(logs["loss/elbo"], logs["loss/nll"] + logs["loss/kl"], rtol=1e-5)
+    changed = [
+        not np.array_equal(old, new) for old, new in zip(before, weights(model.trainable_variables), strict=True)
+    ]
+    assert all(changed)
+    assert int(model.step) == 1
+
+
+def test_the_weight_of_the_kl_is_that_of_the_step():
+    model = build(kl_weight=lambda step: 0.25 * tf.cast(step, tf.float32))
+    for weight in (0.0, 0.25):
+        for tracker in model.metrics:
+            tracker.reset_state()
+        logs = model.train_step(counts())
+        assert float(logs["schedule/kl_weight"]) == weight
+        np.testing.assert_allclose(logs["loss/elbo"], logs["loss/nll"] + weight * logs["loss/kl"], rtol=1e-5)
+
+
+@pytest.mark.parametrize("traced", [False, True])
+def test_in_turns_only_one_side_learns(traced):
+    model = build(turns=2)
+    step = tf.function(model.train_step) if traced else model.train_step
+    for decoders_turn in (True, True, False, False, True):
+        decoder, encoder = weights(model.decoder.trainable_variables), weights(model.encoder_variables)
+        step(counts())
+        assert same(decoder, weights(model.decoder.trainable_variables)) == (not decoders_turn)
+        assert same(encoder, weights(model.encoder_variables)) == decoders_turn
+
+
+def test_the_two_sides_are_all_there_is():
+    model = build()
+    sides = model.encoder_variables + model.decoder.trainable_variables
+    assert {v.path for v in sides} == {v.path for v in model.trainable_variables}
+    assert len(sides) == 2 * 5
+
+
+def test_a_training_is_repeated_bit_by_bit():
+    models = [build(dropout=0.3), build(dropout=0.3)]
+    for model in models:
+        step = tf.function(model.train_step)
+        for _ in range(3):
+            step(counts())
+    assert same(*(weights(model.trainable_variables) for model in models))
+
+
+def test_it_finds_two_topics():
+    """Documents of two kinds of words: the bound of a trained model is near the best, and z tells them apart."""
+    kinds = np.repeat([[4, 4, 4, 0, 0, 0, 0], [0, 0, 0, 3, 3, 3, 3]], 8, axis=0).astype("float32")
+    model = build(rate=0.02)
+    step = tf.function(model.train_step)
+    for _ in range(400):
+        step(tf.constant(kinds))
+    terms = model.elbo_terms(tf.constant(kinds), SEED)
+    best = np.repeat([12 * np.log(3), 12 * np.log(4)], 8) + np.log(2)  # which kind, then which word
+    assert np.mean(terms.nll + terms.kl - best) < 2.0
+    mu = model.infer(tf.constant(kinds))[0].numpy()
+    assert np.linalg.norm(mu[0] - mu[-1]) > 1.5

@@ -1,0 +1,113 @@
+import json
+import shutil
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import evaluate
+import train
+from data.errors import InputError
+from training import documents
+from training.config import NVDMConfig
+from training.runs import load_run, open_run
+
+KINDS = [["cat", "dog", "cow", "hen", "pig", "fox"], ["sun", "moon", "star", "sky", "comet", "orbit"]]
+FLAGS = ["--mode", "nvdm", "--batch-size", "8", "--vocabulary-size", "12", "--topics", "2", "--encoder-widths", "8"]
+
+
+def write_folder(folder, count=80):
+    """A counted corpus of two kinds of documents, labelled."""
+    random = np.random.default_rng(0)
+    words = [word for kind in KINDS for word in kind]
+    folder.mkdir()
+    (folder / "vocab.new").write_text("".join(f"{word} 1\n" for word in words))
+    for part, size in (("train", count), ("test", count // 2)):
+        lines = []
+        for document in range(size):
+            kind = document % 2
+            ids = sorted(6 * kind + random.choice(6, 4, replace=False) + 1)
+            lines.append(f"{kind + 1} " + " ".join(f"{i}:{random.integers(1, 4)}" for i in ids))
+        (folder / f"{part}.feat").write_text("\n".join(lines) + "\n")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("nvdm")
+    corpus = write_folder(folder / "animals")
+    flags = ["--dataset", str(corpus), "--epochs", "30", "--rate", "0.02", "--kl-warm-up", "20", "--curves"]
+    keras.utils.clear_session(free_memory=False)  # a checkpoint holds layer names, numbered from here as in a process
+    assert train.main([*FLAGS, *flags, "--runs-dir", str(folder / "runs"), "--name", "a"]) == 0
+    return open_run(folder / "runs/a")
+
+
+def test_a_training_ends_with_its_scores(run):
+    scores = json.loads((run.path / "metrics.json").read_text())
+    assert 1 < scores["perplexity_corpus"] < 12  # twelve words, so a uniform guess is 12
+    assert scores["kl"] > 0.1
+    assert scores["linear_accuracy"] > 0.9
+    assert scores["linear_accuracy_lda"] > 0.9 and scores["linear_accuracy_lsa"] > 0.9
+    assert 1 < scores["perplexity_document_lda"] < 12
+    assert set(scores["topics"][0]) <= {word for kind in KINDS for word in kind}
+    assert len(scores["nearest_words"]) == 10
+    assert {
+        "coherence_npmi",
+        "topic_diversity",
+        "coherence_npmi_lda",
+        "validation_perplexity_document",
+    } <= scores.keys()
+
+
+def test_curves_and_weight_of_the_kl(run):
+    first, last = run.history[0], run.history[-1]
+    assert first["schedule/kl_weight"] < last["schedule/kl_weight"] == 1.0
+    assert last["validation/perplexity_document"] < 12
+    assert list((run.path / "tensorboard").glob("events.*"))
+    assert "words" in (run.path / "tensorboard/projector/metadata.tsv").read_text().splitlines()[0]
+
+
+def test_the_scores_of_a_loaded_run_are_the_same(run, capsys):
+    assert evaluate.main([str(run.path), "--likelihood", "--json"]) == 0
+    scores = json.loads(capsys.readouterr().out)
+    assert scores["perplexity_document"] == json.loads((run.path / "metrics.json").read_text())["perplexity_document"]
+
+
+def test_a_resumed_training_ends_in_the_same_bits(run, tmp_path, capsys):
+    """Stopped after some epochs: what was kept goes on as if nothing had been."""
+    runs = tmp_path / "runs"
+    shutil.copytree(run.path, runs / "a")
+    newest, older = (file for _, file in open_run(runs / "a").checkpoints())
+    newest.unlink()
+    keras.utils.clear_session(free_memory=False)
+    assert train.main(["--resume", "a", "--runs-dir", str(runs)]) == 0
+    assert open_run(runs / "a").checkpoints()[0][1].name == newest.name  # the name carries the digest
+    assert older.exists()
+
+
+def test_more_samples_average_and_do_not_tighten(run):
+    """The ELBO's terms are averaged: twenty samples are steadier than one, and no better in the mean."""
+    model, (config, corpus) = load_run(run.path), documents.prepare(run.config)
+    scores = documents.DocumentScores(model, corpus, run)
+    nll, kl = scores.bounds(corpus.test)
+    ones = []
+    for sample in range(run.config.samples):
+        x = corpus.test.counts.toarray()
+        seed = tf.random.fold_in(tf.constant([config.seed, 2]), sample)
+        ones.append(model.elbo_terms(tf.constant(x), seed).nll.numpy())
+    np.testing.assert_allclose(nll, np.mean(ones, 0), rtol=1e-4)
+    assert kl.shape == nll.shape == (corpus.test.counts.shape[0],)
+
+
+def test_another_corpus_is_noticed(run):
+    other = dict(run.data) | {"vocabulary_sha256": "0"}
+    with pytest.raises(InputError, match="is not what .* was started with"):
+        run.check_data(other)
+
+
+def test_facts_tell_the_vocabulary_and_the_documents(tmp_path):
+    config, corpus = documents.prepare(NVDMConfig(dataset=str(write_folder(tmp_path / "a")), batch_size=8, updates=18))
+    assert config.epochs == 2  # 72 documents left for training: 9 steps
+    facts = documents.facts(corpus)
+    assert facts["vocabulary"] == 12 and facts["labels"] and facts["train"]["documents"] == 72

@@ -1,0 +1,97 @@
+"""NVDM (Miao, Yu & Blunsom 2016): a document is a bag of words, each drawn from the softmax of a Gaussian topic vector.
+
+z ~ N(0, I)        p(w | z) = softmax(z R + b)        q(z | x) = N(mu(x), diag sigma^2(x))
+"""
+
+import keras
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+from losses.variational import gaussian_kl, multinomial_nll
+from text_vae.base import ElboTerms, TextVAE
+
+tfd = tfp.distributions
+
+
+class NVDM(TextVAE):
+    """A multilayer perceptron over a document's counts infers z; one matrix R [topics, V] and a bias draw the words.
+
+    The rows of R are the topics, its columns the words' vectors.
+
+    Args:
+        words: V, size of the vocabulary.
+        topics: dimensions of z.
+        widths: hidden layers of the inference network.
+        dropout: rate after the last of them, in training. Not in the paper.
+        log_counts: infer from log(1 + count) in place of the count, so that long documents do not saturate the network.
+            Not in the paper.
+        turns: steps for which R and b, then the inference network, learn alone, in alternation (the paper's wake and
+            sleep by turns of epochs); 0: both learn in every step.
+        options: those of `TextVAE`.
+    """
+
+    def __init__(
+        self,
+        *,
+        words: int,
+        topics: int,
+        widths: tuple[int, ...],
+        dropout: float = 0.0,
+        log_counts: bool = False,
+        turns: int = 0,
+        **options,
+    ):
+        super().__init__(**options)
+        self.rate, self.log_counts, self.turns = dropout, log_counts, turns
+        self.hidden = [keras.layers.Dense(width, "relu") for width in widths]
+        self.mu = keras.layers.Dense(topics)
+        self.log_variance = keras.layers.Dense(topics, kernel_initializer="zeros")  # sigma starts as the prior's
+        self.decoder = keras.layers.Dense(words)
+        self.decoder(self.infer(tf.zeros([1, words]))[0])
+
+    def infer(self, x: tf.Tensor, dropout_seed: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor]:
+        """(mu, log sigma^2) of q(z | x), each [B, topics], from counts x [B, V]; without a seed nothing is dropped."""
+        h = tf.math.log1p(x) if self.log_counts else x
+        for layer in self.hidden:
+            h = layer(h)
+        if dropout_seed is not None and self.rate:
+            h = tf.nn.experimental.stateless_dropout(h, self.rate, dropout_seed)
+        return self.mu(h), self.log_variance(h)
+
+    def posterior(self, x: tf.Tensor) -> tfd.Distribution:
+        """q(z | x), batch [B], event [topics]."""
+        mu, log_variance = self.infer(x)
+        return tfd.MultivariateNormalDiag(mu, tf.exp(0.5 * log_variance))
+
+    def elbo_terms(self, batch, seed, training=False):
+        dropout_seed, z_seed = tf.unstack(tf.random.split(seed, 2))
+        mu, log_variance = self.infer(batch, dropout_seed if training else None)
+        z = tfd.MultivariateNormalDiag(mu, tf.exp(0.5 * log_variance)).sample(seed=z_seed)
+        kl = gaussian_kl(mu, log_variance)
+        return ElboTerms(multinomial_nll(self.decoder(z), batch), kl, kl)
+
+    def compile(self, optimizer: keras.Optimizer, encoder_optimizer: keras.Optimizer):
+        """Takes the optimizer of R and b and that of the inference network; apart, so that each may rest in turn."""
+        keras.Model.compile(self, optimizer=optimizer, jit_compile=False)
+        self.encoder_optimizer = encoder_optimizer
+        self.optimizer.build(self.decoder.trainable_variables)
+        self.encoder_optimizer.build(self.encoder_variables)
+        self.track()
+
+    @property
+    def encoder_variables(self) -> list[keras.Variable]:
+        """Those of the inference network; `trainable_variables` has the two of the decoder last."""
+        return self.trainable_variables[:-2]
+
+    def update(self, gradients):
+        def learn_decoder():
+            self.optimizer.apply(gradients[-2:], self.decoder.trainable_variables)
+
+        def learn_encoder():
+            self.encoder_optimizer.apply(gradients[:-2], self.encoder_variables)
+
+        if self.turns:
+            tf.cond((self.step // self.turns) % 2 == 0, learn_decoder, learn_encoder)
+        else:
+            learn_decoder()
+            learn_encoder()

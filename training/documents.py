@@ -1,0 +1,196 @@
+"""The mode nvdm: its documents, its model and its scores, from a config."""
+
+import dataclasses
+import hashlib
+
+import joblib
+import keras
+import numpy as np
+import tensorflow as tf
+
+from data import documents
+from data.documents import DocumentCorpus, Documents, load_documents
+from losses.variational import linear_weight
+from metrics.likelihood import corpus_perplexity, document_perplexity
+from metrics.linear_probe import linear_accuracy
+from metrics.topics import coherence_npmi, fit_lda, fit_lsa, lda_document_nll, top_words, topic_diversity
+from text_vae.nvdm import NVDM
+from training.runs import Run
+from training.tensorboard import document_callbacks as tensorboard_callbacks  # noqa: F401
+
+EVALUATION_BATCH = 500
+DIVERSITY_WORDS = 25  # of each topic, as Dieng et al. 2020 count them
+NEAREST = 5  # words that are shown beside a word
+
+
+def prepare(config) -> tuple[object, DocumentCorpus]:
+    """Loads the corpus; returns the config with its name and the number of epochs decided.
+
+    Raises InputError for a corpus that cannot be had.
+    """
+    name = config.dataset or "docstrings"
+    corpus = load_documents(name, config.data_dir, config.vocabulary_size)
+    epochs = config.epochs or -(-config.updates // max(1, steps_per_epoch(config, corpus)))
+    return dataclasses.replace(config, dataset=name, epochs=epochs), corpus
+
+
+def facts(corpus: DocumentCorpus) -> dict:
+    """What a run records of its corpus, and a model must know of it."""
+    train = corpus.train.counts
+    content = b"".join(np.ascontiguousarray(part).tobytes() for part in (train.indptr, train.indices, train.data))
+    return corpus.facts | {
+        "labels": corpus.train.labels is not None,
+        "vocabulary": len(corpus.words),
+        "vocabulary_sha256": hashlib.sha256("\n".join(corpus.words).encode()).hexdigest()[:16],
+        "sha256": hashlib.sha256(content).hexdigest()[:16],  # of the training counts
+    }
+
+
+def steps_per_epoch(config, corpus: DocumentCorpus) -> int:
+    """Training steps of one pass over the training documents; the remainder of a pass is dropped."""
+    return corpus.train.counts.shape[0] // config.batch_size
+
+
+def batches(config, corpus: DocumentCorpus, first_epoch: int) -> tf.data.Dataset:
+    """The training documents, float32 [batch_size, V] counts, from the start of an epoch on."""
+    return documents.batches(corpus.train.counts, config.batch_size, config.seed, first_epoch)
+
+
+def build(mode: str, config, data_facts: dict) -> NVDM:
+    """The compiled model with seeded initial weights."""
+    keras.utils.set_random_seed(config.seed)
+    steps = data_facts["train"]["documents"] // config.batch_size
+    warm_up = config.kl_warm_up
+    model = NVDM(
+        words=data_facts["vocabulary"],
+        topics=config.topics,
+        widths=config.encoder_widths,
+        dropout=config.dropout,
+        log_counts=config.log_counts,
+        turns=config.alternate * steps,
+        kl_weight=lambda step: linear_weight(step, 0, warm_up) if warm_up else tf.ones([]),
+        seed=config.seed,
+    )
+    model.compile(keras.optimizers.Adam(config.rate), keras.optimizers.Adam(config.rate))
+    return model
+
+
+def evaluate(run: Run, wanted: tuple[str, ...]) -> dict:
+    """The wanted scores of a finished or unfinished run, by key."""
+    config, corpus = prepare(run.config)
+    run.check_data(facts(corpus))
+    model = build(run.mode, config, run.data)
+    scores = {"dataset": corpus.name, "epoch": run.restore(model)}
+    return scores | DocumentScores(model, corpus, run).compute(wanted) | {"n_parameters": model.count_params()}
+
+
+def curve_point(run: Run, corpus: DocumentCorpus, model: NVDM) -> dict[str, float]:
+    """Perplexity and KL of the validation part, by their names in the history; {} without `--curves`."""
+    if not run.config.curves:
+        return {}
+    found = DocumentScores(model, corpus, run).likelihood_of(corpus.validation)
+    return {f"validation/{name}": value for name, value in found.items()}
+
+
+class DocumentScores:
+    """The scores of one model on one corpus; what several of them need is computed once.
+
+    Args:
+        model: a trained NVDM.
+        corpus: its documents.
+        run: whose options count (samples, seed), and whose cache keeps the controls.
+    """
+
+    def __init__(self, model: NVDM, corpus: DocumentCorpus, run: Run):
+        self.model, self.corpus, self.run = model, corpus, run
+        self.cached = joblib.Memory(run.cache_dir, verbose=0).cache
+
+    def compute(self, wanted) -> dict:
+        """The keys of the wanted scores: "likelihood", "topics", "linear", "controls"."""
+        scores = {}
+        for name in wanted:
+            scores |= getattr(self, name)()
+        return scores
+
+    def bounds(self, part: Documents) -> tuple[np.ndarray, np.ndarray]:
+        """(nll, kl) of every document, float64 [D] each: the mean of the ELBO's terms over `samples` of z, in nats."""
+        seed = tf.constant([self.run.config.seed, 2])
+        terms = tf.function(
+            lambda x, s: self.model.elbo_terms(x, tf.random.fold_in(seed, s))[:2], reduce_retracing=True
+        )
+        found = []
+        for x in documents.evaluation_batches(part.counts, EVALUATION_BATCH):
+            drawn = [terms(x, tf.constant(s)) for s in range(self.run.config.samples)]
+            found.append(np.mean([[nll.numpy(), kl.numpy()] for nll, kl in drawn], 0, np.float64))
+        return tuple(np.concatenate(found, 1))
+
+    def likelihood_of(self, part: Documents) -> dict[str, float]:
+        nll, kl = self.bounds(part)
+        words = part.counts.sum(1)
+        return {
+            "perplexity_document": document_perplexity(nll + kl, words),
+            "perplexity_corpus": corpus_perplexity(nll + kl, words),
+            "elbo_nll": float(np.mean(nll + kl)),
+            "kl": float(np.mean(kl)),
+        }
+
+    def likelihood(self) -> dict:
+        """Of the test documents; the validation documents' perplexity stands beside it, as what may choose."""
+        chosen_by = self.likelihood_of(self.corpus.validation)["perplexity_document"]
+        return self.likelihood_of(self.corpus.test) | {"validation_perplexity_document": chosen_by}
+
+    def topics(self) -> dict:
+        """NPMI of ten top words on the training documents, diversity of 25; the topics; the nearest words of some."""
+        weights, words = self.model.decoder.kernel.numpy(), self.corpus.words
+        return self.described(weights, "") | {
+            "topics": top_words(weights, words),
+            "nearest_words": nearest_words(weights, words, self.corpus.train.counts),
+        }
+
+    def described(self, weights: np.ndarray, suffix: str) -> dict:
+        top = [top_words(weights, self.corpus.words, count) for count in (10, DIVERSITY_WORDS)]
+        coherence = coherence_npmi(top[0], self.corpus.train.counts, self.corpus.words)
+        return {
+            f"coherence_npmi{suffix}": float(np.mean(coherence)),
+            f"topic_diversity{suffix}": topic_diversity(top[1]),
+        }
+
+    def vectors(self, part: Documents) -> np.ndarray:
+        """mu of every document, float32 [D, topics]."""
+        return np.concatenate(
+            [self.model.infer(x)[0].numpy() for x in documents.evaluation_batches(part.counts, EVALUATION_BATCH)]
+        )
+
+    def linear(self) -> dict:
+        """Accuracy of logistic regression on mu: fitted on the training documents, scored on the test documents."""
+        return {"linear_accuracy": self.probe(self.vectors)}
+
+    def probe(self, vectors) -> float:
+        train, test = self.corpus.train, self.corpus.test
+        return linear_accuracy(vectors(train), train.labels, vectors(test), test.labels)
+
+    def controls(self) -> dict:
+        """LDA and LSA with as many topics on the same documents."""
+        topics, train, test = self.run.config.topics, self.corpus.train, self.corpus.test
+        lda, lsa = self.cached(fit_lda)(train.counts, topics), self.cached(fit_lsa)(train.counts, topics)
+        nll, words = lda_document_nll(lda, test.counts), test.counts.sum(1)
+        scores = {
+            "perplexity_document_lda": document_perplexity(nll, words),
+            "perplexity_corpus_lda": corpus_perplexity(nll, words),
+        }
+        scores |= self.described(lda.components_, "_lda") | self.described(lsa[-1].components_, "_lsa")
+        if train.labels is not None:
+            scores["linear_accuracy_lda"] = self.probe(lambda part: lda.transform(part.counts))
+            scores["linear_accuracy_lsa"] = self.probe(lambda part: lsa.transform(part.counts))
+        return scores
+
+
+def nearest_words(weights: np.ndarray, words: tuple[str, ...], counts) -> dict[str, list[str]]:
+    """For the ten words of most training documents, the words whose columns of R point the same way (cosine)."""
+    vectors = weights / np.linalg.norm(weights, axis=0)
+    shown = np.argsort(-np.bincount(counts.indices, minlength=len(words)), kind="stable")[:10]
+    order = np.argsort(-(vectors[:, shown].T @ vectors), axis=1, kind="stable")
+    return {
+        words[own]: [words[other] for other in row if other != own][:NEAREST]
+        for own, row in zip(shown, order, strict=True)
+    }
