@@ -1,0 +1,147 @@
+"""Makes a study's tables and figures: python reproduce.py STUDY. Trains what is missing; stops and goes on at any time."""
+
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from data.errors import InputError
+from studies.plan import Study, Training, finished, read_study
+from training.cli import DIVERGED, Parser, run_program
+from training.modes import quiet_standard_error
+
+ROOT = Path(__file__).resolve().parent
+RESULTS = ROOT / "docs/results"
+SECONDS_PER_UPDATE = 0.12  # until a training of the study has been timed: two cores at 200 GFLOP/s
+
+
+def parse(argv: list[str]):
+    parser = Parser(
+        prog="reproduce.py", description="Runs what is missing of a study, then writes its table and figures."
+    )
+    parser.add_argument("study", help="a name in studies/studies.yaml")
+    parser.add_argument("--seeds", type=int, metavar="N", help="only the first N seeds of every row")
+    parser.add_argument("--preset", choices=("quick", "default"), help="a length of training in place of the study's")
+    parser.add_argument("--runs-dir", default="runs", help="where runs are kept (default: runs)")
+    parser.add_argument("--results-dir", default=RESULTS, type=Path, help="where results go (default: docs/results)")
+    parser.add_argument("--dry-run", action="store_true", help="print the commands and the time they would take")
+    parser.add_argument("--tables", action="store_true", help="train nothing; write table and figures of what is there")
+    return parser.parse_args(argv)
+
+
+def read_entries(file: Path) -> dict[str, dict]:
+    """The results so far, by name. Raises InputError where the file is damaged."""
+    try:
+        return {entry["name"]: entry for entry in json.loads(file.read_text())} if file.exists() else {}
+    except (ValueError, TypeError, KeyError) as error:
+        raise InputError(f"{file} is damaged ({error}): restore it, or delete it to train anew") from error
+
+
+def minutes_of(training: Training, entries: dict[str, dict]) -> float:
+    """Expected minutes: as others of its mode took per update, else a guess."""
+    config = training.config
+    per_update = [
+        entry["metrics"]["train_minutes"] / entry["config"]["updates"]
+        for entry in entries.values()
+        if entry["mode"] == training.mode and "train_minutes" in entry["metrics"]
+    ]
+    return config["updates"] * (statistics.median(per_update) if per_update else SECONDS_PER_UPDATE / 60)
+
+
+def carry_out(training: Training, runs_dir: str) -> dict:
+    """Trains (or resumes) and evaluates; returns the entry. A training that diverges gives an entry that says so.
+
+    Raises InputError where the training could not begin or was broken off.
+    """
+    from training.runs import open_run
+
+    path = Path(runs_dir) / training.run_name
+    if path.exists() and not list(path.glob("checkpoints/epoch-*")):
+        shutil.rmtree(path)  # stopped before its first checkpoint: nothing to go on with
+    place = ["--resume", str(path)] if path.exists() else ["--name", training.run_name]
+    command = [sys.executable, str(ROOT / "train.py"), *training.arguments, *place, "--runs-dir", runs_dir]
+    environment = dict(os.environ)
+    if "INFOBIGBIGAN_DATA" in environment:
+        environment.setdefault("TFDS_DATA_DIR", str(Path(environment["INFOBIGBIGAN_DATA"]) / "tfds"))
+    done = subprocess.run(command, env=environment, stderr=subprocess.PIPE, text=True)
+    last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
+    if done.returncode not in (0, DIVERGED):
+        raise InputError(f"{training.name}: {last.removeprefix(f'{command[1]}: ')}")
+    run = open_run(path)
+    entry = {
+        "name": training.name,
+        "row": training.row,
+        "mode": training.mode,
+        "dataset": training.given["dataset"],
+        "seed": training.seed,
+        "config_hash": training.config_hash,
+        "command": " ".join(["python train.py", *training.arguments]),
+        "config": training.config,
+        "metrics": {},
+        "curves": [
+            {name: value for name, value in point.items() if name == "step" or name.startswith("validation/")}
+            for point in run.history
+            if any(name.startswith("validation/") for name in point)
+        ],
+    }
+    if done.returncode == DIVERGED:
+        return entry | {"error": last}
+    return entry | {"metrics": json.loads((run.path / "metrics.json").read_text())}
+
+
+def keep_figures(study: Study, training: Training, runs_dir: str, folder: Path):
+    """Copies the figures that the study keeps of a row's first seed."""
+    from training.runs import write_bytes
+
+    if training.seed == study.rows[training.row].get("seeds", study.seeds)[0]:
+        folder.mkdir(parents=True, exist_ok=True)
+        for figure in study.keep:
+            file = Path(runs_dir) / training.run_name / "figures" / f"{figure}.png"
+            if file.exists():
+                write_bytes(folder / f"{training.name}-{figure}.png", file.read_bytes())
+
+
+def reproduce(argv: list[str]):
+    options = parse(argv)
+    study = read_study(options.study, options.seeds, options.preset)
+    file = options.results_dir / f"{study.name}.json"
+    entries = read_entries(file)
+    missing = [training for training in study.trainings(entries) if not finished(training, entries)]
+    if options.dry_run:
+        for training in missing:
+            print(f"{minutes_of(training, entries):6.1f} min  python train.py {' '.join(training.arguments)}")
+        later = study.size - len(study.trainings(entries))
+        total = sum(minutes_of(training, entries) for training in missing)
+        print(f"{len(missing)} trainings are missing, about {total / 60:.1f} hours; {later} more are chosen by them")
+        return
+
+    with quiet_standard_error():
+        from studies.tables import write_report
+    from training.runs import write_text
+
+    options.results_dir.mkdir(parents=True, exist_ok=True)
+    while missing and not options.tables:
+        training, number = missing[0], len(study.trainings(entries)) - len(missing) + 1
+        left = sum(minutes_of(other, entries) for other in missing)
+        print(f"{time.strftime('%H:%M')} {study.name}: run {number} of {study.size}, {training.name}; "
+              f"about {left:.0f} minutes left", flush=True)  # fmt: skip
+        entries[training.name] = carry_out(training, options.runs_dir)
+        write_text(file, json.dumps(list(entries.values()), indent=1) + "\n")
+        keep_figures(study, training, options.runs_dir, options.results_dir / study.name)
+        write_report(study, entries, options.results_dir)
+        missing = [training for training in study.trainings(entries) if not finished(training, entries)]
+    write_report(study, entries, options.results_dir)
+    print(f"{study.name}: {options.results_dir / study.name}.md")
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Reproduces; returns the exit code."""
+    return run_program(reproduce, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,152 @@
+"""A study's figures, drawn from its entries and from the pictures kept of its runs. `studies.yaml` names functions here."""
+
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+from matplotlib.figure import Figure
+from PIL import Image
+
+from studies.plan import Study
+from training.figures import DPI
+
+LABELS = {
+    "fid": "FID",
+    "linear_accuracy": "linear accuracy, mu",
+    "linear_accuracy_features": "linear accuracy, last hidden layer",
+    "hungarian_accuracy": "Hungarian accuracy, head",
+    "hungarian_accuracy_encoder": "Hungarian accuracy, E",
+    "view_information": "information of two views [nats]",
+}
+
+
+def colours(study: Study) -> dict[str, tuple]:
+    """One colour for each row, the same in all figures of the study."""
+    palette = matplotlib.colormaps["tab20" if len(study.rows) > 10 else "tab10"].colors
+    return {row: palette[i % len(palette)] for i, row in enumerate(study.rows)}
+
+
+def of_rows(study: Study, entries: dict[str, dict]) -> dict[str, list[dict]]:
+    """The entries of every row that has any, in the study's order of rows and by seed."""
+    found = {row: [e for e in entries.values() if e["row"] == row] for row in study.rows}
+    return {row: sorted(members, key=lambda entry: entry["seed"]) for row, members in found.items() if members}
+
+
+def curves(study: Study, entries: dict[str, dict], folder: Path) -> tuple[Figure, str] | None:
+    """Scores of the validation part along the training: mean of a row's seeds, and the range between them."""
+    shown = [key for key in LABELS if any(f"validation/{key}" in p for e in entries.values() for p in e["curves"])]
+    if not shown:
+        return None
+    figure = Figure(figsize=(4.2 * len(shown), 3.8), dpi=DPI, layout="constrained")
+    for axes, key in zip(np.atleast_1d(figure.subplots(1, len(shown))), shown, strict=True):
+        for row, members in of_rows(study, entries).items():
+            paths = [
+                {p["step"]: p[f"validation/{key}"] for p in e["curves"] if f"validation/{key}" in p} for e in members
+            ]
+            steps = sorted(set.intersection(*map(set, paths)))
+            values = np.array([[path[step] for step in steps] for path in paths])
+            if steps:
+                axes.plot(
+                    steps, values.mean(0), color=colours(study)[row], label=f"{row} ({len(members)})", linewidth=1.5
+                )
+                axes.fill_between(
+                    steps, values.min(0), values.max(0), color=colours(study)[row], alpha=0.2, linewidth=0
+                )
+        if key == "fid":
+            axes.set_yscale("log")
+        axes.set_title(LABELS[key], fontsize=10)
+        axes.set_xlabel("updates")
+        axes.grid(alpha=0.3)
+    axes.legend(fontsize=7, title="row (seeds)", title_fontsize=7)
+    caption = "Scores of the validation part along the training: mean over seeds, and the range between them."
+    return figure, caption
+
+
+def fid_against_accuracy(study: Study, entries: dict[str, dict], folder: Path) -> tuple[Figure, str] | None:
+    """Every run as a point."""
+    return scatter(study, entries, ("linear_accuracy", "linear_accuracy_features"), "fid")
+
+
+def criterion_against_accuracy(study: Study, entries: dict[str, dict], folder: Path) -> tuple[Figure, str] | None:
+    """What chose without labels against what it was to choose."""
+    return scatter(study, entries, (study.select,), "hungarian_accuracy")
+
+
+def scatter(study: Study, entries: dict[str, dict], across: tuple[str, ...], up: str) -> tuple[Figure, str] | None:
+    figure = Figure(figsize=(4.6 * len(across), 4.2), dpi=DPI, layout="constrained")
+    for axes, key in zip(np.atleast_1d(figure.subplots(1, len(across))), across, strict=True):
+        for row, members in of_rows(study, entries).items():
+            points = [(e["metrics"][key], e["metrics"][up]) for e in members if {key, up} <= e["metrics"].keys()]
+            if points:
+                axes.scatter(*zip(*points, strict=True), s=28, color=colours(study)[row], label=row)
+        axes.set_xlabel(LABELS.get(key, key))
+        axes.set_ylabel(LABELS.get(up, up))
+        if up == "fid":
+            axes.set_yscale("log")
+        axes.grid(alpha=0.3)
+    if not axes.collections:
+        return None
+    axes.legend(fontsize=7)
+    return (
+        figure,
+        f"{LABELS.get(up, up)} against {' and '.join(LABELS.get(key, key) for key in across)}: a point is a run.",
+    )
+
+
+def accuracy_by_seed(study: Study, entries: dict[str, dict], folder: Path) -> tuple[Figure, str] | None:
+    """Class accuracy without labels, every seed as a point and the median as a line."""
+    found = {}
+    for row, members in of_rows(study, entries).items():
+        metrics = [entry["metrics"] for entry in members]
+        key = next((key for key in ("hungarian_accuracy", "kmeans_accuracy") if any(key in m for m in metrics)), None)
+        if key:
+            found[row] = [m[key] for m in metrics if key in m]
+    if not found:
+        return None
+    figure = Figure(figsize=(6.5, 0.45 * len(found) + 1.2), dpi=DPI, layout="constrained")
+    axes = figure.subplots()
+    for i, (row, values) in enumerate(found.items()):
+        axes.scatter(values, [i] * len(values), s=30, color=colours(study).get(row, "gray"), zorder=2)
+        axes.plot([np.median(values)] * 2, [i - 0.3, i + 0.3], color="black", linewidth=1.5)
+    axes.set_yticks(range(len(found)), found)
+    axes.invert_yaxis()
+    axes.set_xlabel("accuracy of ten codes (Hungarian) or clusters of mu (K-means), test images")
+    axes.grid(axis="x", alpha=0.3)
+    return figure, "Accuracy of the found classes: a point is a seed, the line their median."
+
+
+def side_by_side(kept: str):
+    """A figure function: the pictures of that name that were kept of the rows' first seeds, under their names."""
+
+    def draw(study: Study, entries: dict[str, dict], folder: Path) -> tuple[Figure, str] | None:
+        pictures = {}
+        for row, members in of_rows(study, entries).items():
+            for entry in members:
+                file = folder / study.name / f"{entry['name']}-{kept}.png"
+                if file.exists():
+                    pictures[f"{row}, seed {entry['seed']}"] = np.asarray(Image.open(file).convert("RGB"))
+        if not pictures:
+            return None
+        columns = min(4, len(pictures))
+        lines = -(-len(pictures) // columns)
+        figure = Figure(figsize=(3.2 * columns, 3.5 * lines), dpi=DPI, layout="constrained")
+        grid = np.atleast_1d(figure.subplots(lines, columns)).ravel()
+        for axes in grid:
+            axes.set_axis_off()
+        for axes, (title, picture) in zip(grid, pictures.items(), strict=False):
+            axes.imshow(picture)
+            axes.set_title(title, fontsize=9)
+        return figure, f"{kept.capitalize()} of the rows' first seeds."
+
+    return draw
+
+
+FIGURES = {
+    "curves": curves,
+    "fid_against_accuracy": fid_against_accuracy,
+    "criterion_against_accuracy": criterion_against_accuracy,
+    "accuracy_by_seed": accuracy_by_seed,
+    "samples": side_by_side("samples"),
+    "reconstructions": side_by_side("reconstructions"),
+    "confusion": side_by_side("confusion"),
+}

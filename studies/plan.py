@@ -1,0 +1,184 @@
+"""What a study consists of: `studies.yaml`, read, checked and turned into trainings. Nothing here imports TensorFlow."""
+
+import dataclasses
+import hashlib
+import json
+from pathlib import Path
+
+import yaml
+
+from data.errors import InputError, nearest
+from training.config import flag, make_config
+from training.modes import find_mode
+
+FILE = Path(__file__).with_name("studies.yaml")
+STUDY_KEYS = (
+    "about",
+    "dataset",
+    "seeds",
+    "options",
+    "columns",
+    "figures",
+    "keep",
+    "select",
+    "finalists",
+    "include",
+    "rows",
+)
+ROW_KEYS = ("mode", "seeds", "options", "control")
+LABEL_FREE = (
+    "view_information",
+    "view_agreement",
+    "information_bound",
+)  # all that may choose: none of them saw a label
+ELSEWHERE = ("data_dir", "precision")  # of a config: what depends on the machine and not on the study
+
+
+@dataclasses.dataclass(frozen=True)
+class Training:
+    """One training of a study: a row with one seed.
+
+    study, row: their names. mode, seed. given: the options that differ from the mode's defaults, data set and seed too.
+    """
+
+    study: str
+    row: str
+    mode: str
+    seed: int
+    given: dict
+
+    @property
+    def name(self) -> str:
+        return f"{self.row}-{self.seed}"
+
+    @property
+    def config(self) -> dict:
+        """Every option of the training but those that depend on the machine."""
+        config = make_config(find_mode(self.mode).config, self.given)
+        return {name: value for name, value in dataclasses.asdict(config).items() if name not in ELSEWHERE}
+
+    @property
+    def config_hash(self) -> str:
+        """Eight hexadecimal digits of mode and config."""
+        return hashlib.sha256(json.dumps([self.mode, self.config], sort_keys=True).encode()).hexdigest()[:8]
+
+    @property
+    def run_name(self) -> str:
+        """Of the run's directory; a changed row gets another one."""
+        return f"{self.study}-{self.name}-{self.config_hash}"
+
+    @property
+    def arguments(self) -> list[str]:
+        """Of `train.py`, without the run's name."""
+        arguments = ["--mode", self.mode]
+        for name, value in self.given.items():
+            if isinstance(value, bool):
+                arguments.append(flag(name) if value else flag("no_" + name))
+            else:
+                arguments += [flag(name), *(map(str, value) if isinstance(value, tuple) else [str(value)])]
+        return arguments
+
+
+@dataclasses.dataclass(frozen=True)
+class Study:
+    """A study as `studies.yaml` describes it.
+
+    about: its question. rows: name -> {mode, seeds, options, control}. columns: keys of its table. figures: names of
+    functions of `studies.figures`. keep: figures of a run that are kept for every row's first seed. select: the label-free
+    key that chooses finalists, `finalists` = {count, seeds}. include: other study -> its rows that the table shows too.
+    """
+
+    name: str
+    about: str
+    dataset: str
+    rows: dict[str, dict]
+    columns: tuple[str, ...]
+    seeds: tuple[int, ...] = (0,)
+    options: dict = dataclasses.field(default_factory=dict)
+    figures: tuple[str, ...] = ()
+    keep: tuple[str, ...] = ()
+    select: str | None = None
+    finalists: dict | None = None
+    include: dict[str, list[str]] = dataclasses.field(default_factory=dict)
+
+    def training(self, row: str, seed: int) -> Training:
+        own = self.rows[row]
+        options = {**self.options, **own.get("options", {})}
+        options = {name: tuple(value) if isinstance(value, list) else value for name, value in options.items()}
+        return Training(self.name, row, own["mode"], seed, {"dataset": self.dataset, "seed": seed, **options})
+
+    def screening(self) -> list[Training]:
+        """The trainings that need no others first: every row's first seed, in the file's order, then the second ones."""
+        seeds = {row: own.get("seeds", self.seeds) for row, own in self.rows.items()}
+        most = max(map(len, seeds.values()))
+        return [self.training(row, seeds[row][i]) for i in range(most) for row in self.rows if i < len(seeds[row])]
+
+    def chosen(self, entries: dict[str, dict]) -> list[str]:
+        """The finalists: the rows whose first seed has the highest `select`, best first; controls do not take part."""
+        first = {row: entries.get(f"{row}-{own.get('seeds', self.seeds)[0]}", {}) for row, own in self.rows.items()}
+        scored = {
+            row: entry["metrics"][self.select]
+            for row, entry in first.items()
+            if self.select in entry.get("metrics", {}) and not self.rows[row].get("control")
+        }
+        return sorted(scored, key=scored.get, reverse=True)[: self.finalists["count"]]
+
+    def trainings(self, entries: dict[str, dict]) -> list[Training]:
+        """All trainings that are known: the screening, and once it is finished (`entries`, by name) the finalists' seeds."""
+        screening = self.screening()
+        if not self.finalists or any(not finished(training, entries) for training in screening):
+            return screening
+        return screening + [self.training(row, s) for s in self.finalists["seeds"] for row in self.chosen(entries)]
+
+    @property
+    def size(self) -> int:
+        """How many trainings there will be."""
+        return len(self.screening()) + (self.finalists["count"] * len(self.finalists["seeds"]) if self.finalists else 0)
+
+
+def finished(training: Training, entries: dict[str, dict]) -> bool:
+    """Whether the results hold this very training, failed or not.
+
+    An option that came into being after the entry was written counts as its default, so that a new idea does not make all
+    old trainings undone.
+    """
+    entry = entries.get(training.name)
+    if entry is None or entry["mode"] != training.mode:
+        return False
+    fields = dataclasses.fields(find_mode(training.mode).config)
+    defaults = {field.name: field.default for field in fields if field.name in training.config}
+    return json.dumps(defaults | entry["config"], sort_keys=True) == json.dumps(training.config, sort_keys=True)
+
+
+def read_study(name: str, seeds: int | None = None, preset: str | None = None) -> Study:
+    """A study of `studies.yaml`; `seeds` keeps each row's first ones, `preset` replaces the length of its trainings.
+
+    Raises InputError where there is no such study, or the file says what it may not.
+    """
+    studies = yaml.safe_load(FILE.read_text())
+    if name not in studies:
+        raise InputError(f"{name!r} is no study: {FILE.name} has {', '.join(studies)}{nearest(name, studies)}")
+    described = studies[name]
+    for key in described:
+        if key not in STUDY_KEYS:
+            raise InputError(f"{FILE.name}: {name} has an unknown key {key!r}{nearest(key, STUDY_KEYS)}")
+    if described.get("select") not in (None, *LABEL_FREE):
+        raise InputError(
+            f"{FILE.name}: {name} would select by {described['select']!r}: only {', '.join(LABEL_FREE)} saw no label"
+        )
+    if bool(described.get("finalists")) != bool(described.get("select")):
+        raise InputError(f"{FILE.name}: {name} needs both `select` and `finalists`, or neither")
+    for row, own in described["rows"].items():
+        for key in own:
+            if key not in ROW_KEYS:
+                raise InputError(f"{FILE.name}: {name}: {row} has an unknown key {key!r}{nearest(key, ROW_KEYS)}")
+        if seeds:
+            own["seeds"] = own.get("seeds", described.get("seeds", [0]))[:seeds]
+    if preset:
+        kept = {key: value for key, value in described.get("options", {}).items() if key != "updates"}
+        described |= {"options": {**kept, "preset": preset}}
+        name = f"{name}-{preset}"
+    study = Study(name=name, **described)
+    for training in study.screening():
+        _ = training.config  # raises InputError for an option that the mode does not have
+    return study

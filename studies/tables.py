@@ -1,0 +1,169 @@
+"""A study's page: tables from its entries, figures, and the command of every run. Nothing in it is typed by hand."""
+
+import json
+import statistics
+from pathlib import Path
+
+from scipy.stats import spearmanr
+
+from studies.figures import FIGURES, of_rows
+from studies.plan import Study, finished
+from training.figures import save_figure
+from training.runs import write_text
+from training.scores import worst
+
+SHARED = 0.1  # a code is shared by the classes that make up more than this part of its images
+
+
+def write_report(study: Study, entries: dict[str, dict], folder: Path):
+    """Writes `<study>.md` and the figures of a study into `folder`, from what is there so far."""
+    rows = included(study, folder) | of_rows(study, entries)
+    done = sum(map(len, of_rows(study, entries).values()))
+    parts = [f"# {study.name}", study.about, f"{done} of {study.size} trainings. `python reproduce.py {study.name}`"]
+    parts += ["Table 1. Mean over the seeds, and the standard deviation.", summary_table(study, rows)]
+    parts += ["Table 2. Median over the seeds / worst seed.", order_table(study, rows), "Table 3. Every run."]
+    parts += [run_table(study, rows), *footnotes(rows)]
+    parts += chosen_part(study, entries) if study.select else []
+    parts += codes_part(rows)
+    number = 0
+    for name in study.figures:
+        drawn = FIGURES[name](study, entries, folder)
+        if drawn:
+            figure, caption = drawn
+            (folder / study.name).mkdir(exist_ok=True)
+            save_figure(figure, folder / study.name / f"{name}.png")
+            number += 1
+            parts += [f"![{caption}]({study.name}/{name}.png)", f"Figure {number}. {caption}"]
+    parts += ["Commands:", command_list(rows)]
+    write_text(folder / f"{study.name}.md", "\n\n".join(parts) + "\n")
+
+
+def included(study: Study, folder: Path) -> dict[str, list[dict]]:
+    """Entries of other studies' rows, by row, as far as they are there."""
+    found: dict[str, list[dict]] = {}
+    for other, rows in study.include.items():
+        file = folder / f"{other}.json"
+        for entry in json.loads(file.read_text()) if file.exists() else []:
+            if entry["row"] in rows:
+                found.setdefault(entry["row"], []).append(entry)
+    return found
+
+
+def markdown(header: list[str], lines: list[list[str]]) -> str:
+    return "\n".join(f"| {' | '.join(line)} |" for line in [header, ["---"] * len(header), *lines])
+
+
+def values_of(members: list[dict], key: str) -> list[float]:
+    return [entry["metrics"][key] for entry in members if key in entry["metrics"]]
+
+
+def number(value: float) -> str:
+    """Three decimals, or three figures where that would say nothing."""
+    return f"{value:.3f}" if abs(value) >= 0.0995 or value == 0 else f"{value:.3g}"
+
+
+def summary_table(study: Study, rows: dict[str, list[dict]]) -> str:
+    def cell(values):
+        if len(values) < 2:
+            return number(values[0]) if values else ""
+        return f"{number(statistics.mean(values))} ± {number(statistics.stdev(values))}"
+
+    lines = [
+        [row, described(study, row), seeds(members), *(cell(values_of(members, key)) for key in study.columns)]
+        for row, members in rows.items()
+    ]
+    return markdown(["row", "what it changes", "seeds", *study.columns], lines)
+
+
+def described(study: Study, row: str) -> str:
+    """The mode and the options by which a row differs from the study's others; nothing for another study's row."""
+    own = study.rows.get(row, {})
+    several = len({other["mode"] for other in study.rows.values()}) > 1
+    options = [f"{name} {value}" for name, value in own.get("options", {}).items()]
+    return ", ".join(([own["mode"]] if own and several else []) + options)
+
+
+def seeds(members: list[dict]) -> str:
+    """How many seeds a row has, and how many of them failed."""
+    failed = sum("error" in entry for entry in members)
+    return f"{len(members)}" + (f" ({failed} failed)" if failed else "")
+
+
+def order_table(study: Study, rows: dict[str, list[dict]]) -> str:
+    def cell(key, values):
+        return f"{number(statistics.median(values))} / {number(worst(key, values))}" if values else ""
+
+    lines = [[row, *(cell(k, values_of(members, k)) for k in study.columns)] for row, members in rows.items()]
+    return markdown(["row", *study.columns], lines)
+
+
+def run_table(study: Study, rows: dict[str, list[dict]]) -> str:
+    lines = []
+    for entry in (entry for members in rows.values() for entry in members):
+        scores = [number(entry["metrics"][key]) if key in entry["metrics"] else "" for key in study.columns]
+        lines.append([entry["name"], *scores, entry.get("error", "")])
+    return markdown(["run", *study.columns, ""], lines)
+
+
+def footnotes(rows: dict[str, list[dict]]) -> list[str]:
+    """What the figures depend on, as the runs wrote it down."""
+    metrics = [entry["metrics"] for members in rows.values() for entry in members]
+    said = dict.fromkeys(
+        f"FID and KID: {m['feature_network']}, test accuracy {m['feature_network_accuracy']:.4f}; "
+        f"{m['samples']['generated']:,} generated against {m['samples']['test']:,} test images; floor, "
+        f"{m['samples']['floor']:,} real images against the same: {m['fid_floor']:.3f} and {m['kid_floor']:.2g}."
+        for m in metrics
+        if "fid" in m
+    )
+    controls = dict.fromkeys(
+        f"Linear accuracy of raw pixels: {m['linear_accuracy_pixels']:.3f}."
+        for m in metrics
+        if "linear_accuracy_pixels" in m
+    )
+    return [*said, *controls]
+
+
+def chosen_part(study: Study, entries: dict[str, dict]) -> list[str]:
+    """Who was chosen, by what, and how well that would have predicted the accuracy."""
+    pairs = [
+        (entry["metrics"][study.select], entry["metrics"]["hungarian_accuracy"])
+        for entry in entries.values()
+        if {study.select, "hungarian_accuracy"} <= entry["metrics"].keys()
+    ]
+    over = all(finished(training, entries) for training in study.screening())
+    said, best = "Chosen" if over else "Best so far", ", ".join(study.chosen(entries))
+    parts = [f"{said}, without labels, by the highest `{study.select}` of the first seed: {best}."]
+    if len(pairs) > 2:
+        rank = spearmanr(*zip(*pairs, strict=True))
+        parts.append(f"Rank correlation (Spearman) of `{study.select}` and `hungarian_accuracy` over {len(pairs)} runs: "
+                     f"{rank.statistic:.2f}.")  # fmt: skip
+    return parts
+
+
+def codes_part(rows: dict[str, list[dict]]) -> list[str]:
+    """The map from codes to classes of every run that has one, and the codes that classes share."""
+    lines = []
+    for entry in (entry for members in rows.values() for entry in members):
+        if "confusion" in entry["metrics"]:
+            shared = []
+            for code, counts in enumerate(entry["metrics"]["confusion"]):
+                parts = {label: count / max(1, sum(counts)) for label, count in enumerate(counts)}
+                mixed = [f"{label} ({part:.0%})" for label, part in parts.items() if part > SHARED]
+                if len(mixed) > 1:
+                    shared.append(f"c = {code}: {' '.join(mixed)}")
+            classes = " ".join(map(str, entry["metrics"]["code_to_class"]))
+            lines.append([entry["name"], classes, "; ".join(shared) or "none"])
+    if not lines:
+        return []
+    heading = (
+        f"Table 4. The class of each code, and the codes that classes share (over {SHARED:.0%} of a code's images)."
+    )
+    return [heading, markdown(["run", "code_to_class", "shared codes"], lines)]
+
+
+def command_list(rows: dict[str, list[dict]]) -> str:
+    lines = []
+    for entry in (entry for members in rows.values() for entry in members):
+        minutes = entry["metrics"].get("train_minutes")
+        lines.append(f"- {entry['name']}" + (f" ({minutes:.0f} min)" if minutes else "") + f": `{entry['command']}`")
+    return "\n".join(lines)

@@ -1,0 +1,144 @@
+import json
+
+import pytest
+
+from data.errors import InputError
+from studies import plan
+from studies.plan import LABEL_FREE, finished, read_study
+
+YAML = """
+tiny:
+  about: a question
+  dataset: digits
+  seeds: [0, 1]
+  options: {updates: 20, generator_widths: [8, 8]}
+  columns: [fid]
+  select: view_information
+  finalists: {count: 1, seeds: [5, 6]}
+  rows:
+    base: {mode: infogan}
+    heavy: {mode: infogan, options: {info_weight: 2.0}}
+    control: {mode: infogan, control: true, seeds: [0], options: {info_weight: 0.0}}
+    image: {mode: bigbigan, seeds: [3], options: {s_z: false}}
+"""
+
+
+@pytest.fixture
+def write(tmp_path, monkeypatch):
+    """Puts a file in the place of studies.yaml."""
+    monkeypatch.setattr(plan, "FILE", tmp_path / "studies.yaml")
+    return plan.FILE.write_text
+
+
+def entry_of(training, **metrics):
+    config = json.loads(json.dumps(training.config))  # as it comes from a file
+    return {"name": training.name, "row": training.row, "mode": training.mode, "config": config, "metrics": metrics}
+
+
+def test_every_study_of_the_project_can_be_read():
+    import yaml
+
+    for name in yaml.safe_load(plan.FILE.read_text()):
+        study = read_study(name)
+        names = [training.name for training in study.screening()]
+        assert len(set(names)) == len(names) > 1
+        assert study.select in (None, *LABEL_FREE)
+
+
+def test_first_seeds_go_before_second_ones(write):
+    write(YAML)
+    names = [training.name for training in read_study("tiny").screening()]
+    assert names == ["base-0", "heavy-0", "control-0", "image-3", "base-1", "heavy-1"]
+
+
+def test_a_training_is_what_the_file_says(write):
+    write(YAML)
+    training = read_study("tiny").training("image", 3)
+    flags = "--mode bigbigan --dataset digits --seed 3 --updates 20 --generator-widths 8 8 --no-s-z"
+    assert " ".join(training.arguments) == flags
+    assert (training.config["s_z"], training.config["s_x"], training.config["seed"]) == (False, True, 3)
+    assert training.run_name == f"tiny-image-3-{training.config_hash}"
+
+
+def test_the_hash_knows_every_option_but_where_the_data_lies(write):
+    write(YAML)
+    one = read_study("tiny").training("base", 0).config_hash
+    write(YAML.replace("updates: 20", "updates: 21"))
+    assert read_study("tiny").training("base", 0).config_hash != one
+    write(YAML.replace("updates: 20", "updates: 20, data_dir: elsewhere, precision: float32"))
+    assert read_study("tiny").training("base", 0).config_hash == one
+
+
+def test_finalists_are_chosen_by_the_criterion_when_the_screening_is_over(write):
+    write(YAML)
+    study = read_study("tiny")
+    assert study.size == 8
+    screening = study.screening()
+    score = {"base": 1.0, "heavy": 2.0, "control": 9.0}
+    entries = {t.name: entry_of(t, **({"view_information": score[t.row]} if t.row in score else {})) for t in screening}
+    assert [t.name for t in study.trainings(entries)[len(screening) :]] == ["heavy-5", "heavy-6"]
+    entries.pop("base-1")
+    assert study.trainings(entries) == screening
+
+
+def test_a_label_changes_no_choice(write):
+    """Accuracy beside the criterion, however high, is not looked at."""
+    write(YAML)
+    study = read_study("tiny")
+    entries = {
+        "base-0": {"metrics": {"view_information": 1.0, "hungarian_accuracy": 0.99}},
+        "heavy-0": {"metrics": {"view_information": 1.1, "hungarian_accuracy": 0.1}},
+    }
+    assert study.chosen(entries) == ["heavy"]
+
+
+def test_finished_means_the_same_config(write):
+    write(YAML)
+    training = read_study("tiny").training("base", 0)
+    assert not finished(training, {})
+    assert finished(training, {"base-0": entry_of(training)})
+    assert not finished(training, {"base-0": entry_of(training) | {"mode": "biggan"}})
+    other = read_study("tiny").training("heavy", 0)
+    assert not finished(training, {"base-0": entry_of(other)})
+
+
+def test_an_option_that_came_later_undoes_no_finished_training(write):
+    write(YAML)
+    training = read_study("tiny").training("base", 0)
+    earlier = entry_of(training)
+    del earlier["config"]["info_weight"]
+    assert finished(training, {"base-0": earlier})
+    assert not finished(read_study("tiny").training("heavy", 0), {"heavy-0": earlier | {"name": "heavy-0"}})
+
+
+def test_fewer_seeds_and_another_preset(write):
+    write(YAML)
+    study = read_study("tiny", seeds=1, preset="quick")
+    assert study.name == "tiny-quick"
+    assert [training.name for training in study.screening()] == ["base-0", "heavy-0", "control-0", "image-3"]
+    assert "--preset quick" in " ".join(study.training("base", 0).arguments)
+    assert "--updates" not in study.training("base", 0).arguments
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("view_information", "hungarian_accuracy", "tiny would select by 'hungarian_accuracy': only view_information"),
+        ("view_information", "fid", "would select by 'fid'"),
+        ("  about:", "  abot: x\n  about:", "tiny has an unknown key 'abot'; did you mean about"),
+        ("mode: bigbigan,", "mode: bigbigan, sedes: [1],", "image has an unknown key 'sedes'; did you mean seeds"),
+        ("mode: bigbigan", "mode: bigbigna", "'bigbigna' is not one of .* did you mean bigbigan"),
+        ("s_z: false", "s_y: false", "--s-y is no option of this mode"),
+        ("  finalists: {count: 1, seeds: [5, 6]}\n", "", "needs both `select` and `finalists`"),
+    ],
+)
+def test_bad_files_are_one_clear_line(write, old, new, message):
+    write(YAML.replace(old, new))
+    with pytest.raises(InputError, match=message):
+        read_study("tiny")
+
+
+def test_an_unknown_study(write):
+    write(YAML)
+    with pytest.raises(InputError, match="'tinny' is no study: studies.yaml has tiny; did you mean tiny?"):
+        read_study("tinny")

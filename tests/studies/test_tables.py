@@ -1,0 +1,91 @@
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from studies.plan import Study
+from studies.tables import codes_part, markdown, number, write_report
+
+CONFUSION = [[90, 0, 0], [0, 50, 40], [2, 30, 60]]
+
+
+def entry(row, seed, fid, accuracy=None, **more):
+    metrics = {"fid": fid, "kid": fid / 10, "fid_floor": 0.1, "kid_floor": 0.001, "feature_network": "CNN",
+               "feature_network_accuracy": 0.99, "samples": {"generated": 100, "test": 100, "floor": 100},
+               "train_minutes": 2.0}  # fmt: skip
+    if accuracy is not None:
+        metrics |= {"hungarian_accuracy": accuracy, "linear_accuracy": accuracy / 2, "view_information": accuracy + 1,
+                    "linear_accuracy_features": accuracy, "code_to_class": [0, 1, 2], "confusion": CONFUSION}  # fmt: skip
+    curves = [{"step": step, "validation/fid": fid + 1 / step} for step in (1, 2)]
+    return {"name": f"{row}-{seed}", "row": row, "seed": seed, "mode": "bigbigan", "config": {},
+            "command": f"python {row} {seed}", "metrics": metrics, "curves": curves} | more  # fmt: skip
+
+
+@pytest.fixture
+def study():
+    rows = {
+        "a": {"mode": "bigbigan", "seeds": [0, 1, 2]},
+        "b": {"mode": "bigbigan", "seeds": [0], "options": {"s_x": False}},
+    }
+    figures = (
+        "curves",
+        "fid_against_accuracy",
+        "criterion_against_accuracy",
+        "accuracy_by_seed",
+        "samples",
+        "confusion",
+    )
+    return Study("small", "What for?", "digits", rows, ("fid", "hungarian_accuracy"), figures=figures,
+                 select="view_information", finalists={"count": 1, "seeds": []}, include={"other": ["c"]})  # fmt: skip
+
+
+@pytest.fixture
+def entries():
+    members = [entry("a", 0, 1.0, 0.5), entry("a", 1, 2.0, 0.9), entry("a", 2, 6.0, 0.7)]
+    members.append(entry("b", 0, 3.0, 0.6) | {"metrics": {}, "curves": [], "error": "loss/d is nan"})
+    return {member["name"]: member for member in members}
+
+
+def test_the_page_of_a_study(tmp_path, study, entries):
+    (tmp_path / "other.json").write_text(json.dumps([entry("c", 0, 0.25, 0.8), entry("d", 0, 1.0)]))
+    (tmp_path / "small").mkdir()
+    Image.fromarray(np.zeros((40, 40, 3), np.uint8)).save(tmp_path / "small/a-0-samples.png")
+    write_report(study, entries, tmp_path)
+    page = (tmp_path / "small.md").read_text()
+    lines = page.splitlines()
+    assert "What for?" in lines
+    assert "| a |  | 3 | 3.000 ± 2.646 | 0.700 ± 0.200 |" in lines  # mean and deviation
+    assert "| a | 2.000 / 6.000 | 0.700 / 0.500 |" in lines  # median / worst
+    assert "| b | s_x False | 1 (1 failed) |  |  |" in lines  # a failed seed stays
+    assert "| b-0 |  |  | loss/d is nan |" in lines
+    assert "| c |  | 1 | 0.250 | 0.800 |" in lines  # of the other study
+    assert "| d | " not in page
+    assert "- a-1 (2 min): `python a 1`" in lines
+    assert "so far, without labels, by the highest `view_information` of the first seed: a." in page
+    assert "(Spearman) of `view_information` and `hungarian_accuracy` over 3 runs: 1.00." in page
+    for name in ("curves", "fid_against_accuracy", "criterion_against_accuracy", "accuracy_by_seed", "samples"):
+        assert f"(small/{name}.png)" in page
+        assert Image.open(tmp_path / f"small/{name}.png").size[0] > 300
+    assert "confusion.png" not in page  # no picture of it was kept
+    before = {file: file.read_bytes() for file in tmp_path.rglob("*.*")}
+    write_report(study, entries, tmp_path)
+    assert {file: file.read_bytes() for file in tmp_path.rglob("*.*")} == before
+
+
+def test_codes_that_classes_share():
+    heading, table = codes_part({"a": [entry("a", 0, 1.0, 0.5)]})
+    assert "over 10%" in heading
+    assert table.splitlines()[-1] == "| a-0 | 0 1 2 | c = 1: 1 (56%) 2 (44%); c = 2: 1 (33%) 2 (65%) |"
+    assert codes_part({"a": [entry("a", 0, 1.0)]}) == []
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(0.98765, "0.988"), (12.3456, "12.346"), (0.00123, "0.00123"), (0, "0.000")]
+)
+def test_number(value, text):
+    assert number(value) == text
+
+
+def test_markdown():
+    assert markdown(["a", "b"], [["1", "2"]]) == "| a | b |\n| --- | --- |\n| 1 | 2 |"
