@@ -1,6 +1,7 @@
 """Trains a model: python train.py --mode infobigbigan. See --help, and --mode MODE --help for the options of a mode."""
 
 import contextlib
+import functools
 import sys
 
 from data.errors import InputError
@@ -73,23 +74,14 @@ def train(argv: list[str]):
         run.check_data(facts)
         done = run.restore(model)
         run.write_history(run.history[:done])
-    print(f"{mode} on {config.dataset} in {run.path}: epochs {done + 1} to {config.epochs}, {config.precision}")
-    steps = program.steps_per_epoch(config, data)
+    print(f"{mode} on {config.dataset} in {run.path}: epochs {done + 1} to {config.epochs}")
+    steps, x = program.steps_per_epoch(config, data), program.batches(config, data, first_epoch=done)
+    keeper = callbacks.Keeper(run, functools.partial(program.curve_point, run, data))
+    shown = program.tensorboard_callbacks(run, data)
     with contextlib.closing(callbacks.ProgressBar(run, steps, done)) as bar:
-        model.fit(
-            program.batches(config, data, first_epoch=done),
-            initial_epoch=done,
-            epochs=config.epochs,
-            steps_per_epoch=steps,
-            verbose=0,
-            shuffle=False,
-            callbacks=[
-                bar,
-                callbacks.NonFiniteGuard(run),
-                callbacks.Keeper(run),
-                *program.tensorboard_callbacks(run, data),
-            ],
-        )
+        span = {"initial_epoch": done, "epochs": config.epochs, "steps_per_epoch": steps}
+        followers = [bar, callbacks.NonFiniteGuard(run), keeper, *shown]
+        model.fit(x, **span, verbose=0, shuffle=False, callbacks=followers)
     scores = score(run, [])
     print_table(run, scores)
     print(f"run: {run.path}\nwatch it: tensorboard --logdir {run.path / 'tensorboard'}")

@@ -46,7 +46,7 @@ def smallest():
 @pytest.fixture(scope="session")
 def whole_flags():
     """The flags of `whole`, four epochs of five steps."""
-    return ["--mode", "infobigbigan", *WHOLE, *ENCODER]
+    return ["--mode", "infobigbigan", *WHOLE, *ENCODER, "--consistency-weight", "1"]
 
 
 @pytest.fixture(scope="session")

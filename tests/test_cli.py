@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,8 +13,10 @@ import pytest
 
 import evaluate
 import train
+from data.images import load, to_float
+from training.cli import DIVERGED
 from training.config import BigGANConfig, InfoBigBiGANConfig
-from training.runs import Run, create_run, open_run
+from training.runs import Run, create_run, load_run, open_run
 from training.scores import comparison
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -23,6 +26,7 @@ EVERY_MODE |= {"feature_network_accuracy", "fid", "fid_floor", "kid", "kid_floor
 ENCODER = {"linear_accuracy", "linear_accuracy_features", "linear_accuracy_pixels", "linear_accuracy_untrained"}
 ENCODER |= {"linear_accuracy_features_untrained", "reconstruction_mse", "reconstruction_features"}
 CODE = {"hungarian_accuracy", "code_to_class", "nmi", "confusion"}
+CONSISTENCY = {"view_agreement", "view_information", "information_bound"}
 
 
 @pytest.fixture
@@ -70,7 +74,7 @@ def test_a_finished_run_is_complete(whole):
         file.name for file in (run.path / "figures").iterdir()
     }
     scores = json.loads((run.path / "metrics.json").read_text())
-    assert scores.keys() == EVERY_MODE | ENCODER | CODE | {"hungarian_accuracy_encoder"}
+    assert scores.keys() == EVERY_MODE | ENCODER | CODE | CONSISTENCY | {"hungarian_accuracy_encoder"}
     assert (scores["mode"], scores["dataset"], scores["epoch"]) == ("infobigbigan", "digits", 4)
     assert not list(run.path.rglob("*partial*"))
 
@@ -81,7 +85,7 @@ def test_evaluate_prints_json_alone_and_merges_it_into_the_metrics(whole, short_
     assert evaluate.main(["--hungarian", "--json", "--runs-dir", str(run.path.parent), "whole"]) == 0
     scores = json.loads(capsys.readouterr().out)
     assert scores.keys() >= CODE
-    assert "fid" not in scores
+    assert not {"fid", "view_agreement"} & scores.keys()
     assert scores["code_to_class"] == before["code_to_class"]
     assert json.loads((run.path / "metrics.json").read_text()) == before | scores
 
@@ -92,7 +96,7 @@ def test_evaluate_prints_json_alone_and_merges_it_into_the_metrics(whole, short_
         ("biggan", [], EVERY_MODE, {"loss/d_x"}),
         ("bigan", [], EVERY_MODE | ENCODER | {"kmeans_accuracy"}, {"loss/d_xz"}),
         ("bigbigan", ["--no-s-x", "--no-s-z"], EVERY_MODE | ENCODER | {"kmeans_accuracy"}, {"loss/d_xz"}),
-        ("infogan", [], EVERY_MODE | CODE, {"loss/d_x", "loss/d_info"}),
+        ("infogan", [], EVERY_MODE | CODE | CONSISTENCY, {"loss/d_x", "loss/d_info"}),
     ],
 )
 def test_every_mode_trains_and_is_scored(runs_dir, smallest, short_features, eager, mode, more, keys, terms):
@@ -108,6 +112,54 @@ def test_a_dry_run_prints_the_resolved_options_and_writes_nothing(runs_dir, smal
     out = capsys.readouterr().out.splitlines()
     assert {"dataset = digits", "batch_size = 512", "precision = float32", "generator_widths = (8,)"} <= set(out)
     assert not runs_dir.exists()
+
+
+# A run to give away
+
+
+@pytest.fixture(scope="module")
+def exported(whole, tmp_path_factory):
+    """The directory that `--export` wrote of `whole`."""
+    folder = tmp_path_factory.mktemp("pretrained") / "small"
+    assert evaluate.main([str(whole[0].path), "--consistency", "--export", str(folder)]) == 0
+    return folder
+
+
+def test_an_exported_run_generates_encodes_and_classifies_as_the_run_does(whole, exported):
+    model, own = load_run(exported), load_run(whole[0].path)
+    x = to_float(load("digits").test.images)
+    assert np.max(np.abs(model.generate(20) - own.generate(20))) < 0.05
+    assert np.max(np.abs(model.encode(x).mu - own.encode(x).mu)) < 0.05
+    assert np.mean(model.classify(x).argmax(1) == own.classify(x).argmax(1)) > 0.98
+    whole_size = sum(file.stat().st_size for _, file in whole[0].checkpoints()[:1])
+    assert sum(file.stat().st_size for file in exported.iterdir()) < whole_size / 4
+    assert {file.name for file in exported.iterdir()} == {"config.json", "metrics.json", "weights.npz"}
+
+
+def test_an_exported_run_is_scored_within_rounding(whole, exported, tmp_path, capsys):
+    given = shutil.copytree(exported, tmp_path / "small")
+    assert evaluate.main([str(given), "--hungarian", "--json"]) == 0
+    ours, theirs = json.loads(capsys.readouterr().out), json.loads((whole[0].path / "metrics.json").read_text())
+    assert abs(ours["hungarian_accuracy"] - theirs["hungarian_accuracy"]) < 0.02
+    assert ours["epoch"] == theirs["epoch"]
+
+
+def test_an_exported_run_is_not_trained_on(exported, answer):
+    assert "is an exported run, without optimizers" in answer(train, "--resume", exported)
+
+
+def test_an_export_overwrites_nothing(whole, exported, answer):
+    before = content(exported)
+    line = answer(evaluate, whole[0].path, "--consistency", "--export", exported)
+    assert f"--export: {exported} exists: give another folder" in line
+    assert content(exported) == before
+
+
+@pytest.mark.parametrize("damage", [lambda b: b[: len(b) // 2], lambda b: b"", lambda b: b"PK" + b[5:]])
+def test_damaged_weights_of_an_exported_run(exported, tmp_path, answer, damage):
+    given = shutil.copytree(exported, tmp_path / "small")
+    (given / "weights.npz").write_bytes(damage((given / "weights.npz").read_bytes()))
+    assert "weights.npz is damaged or of another model" in answer(evaluate, given, "--consistency")
 
 
 # Several runs
@@ -211,7 +263,7 @@ def test_help_names_every_option_with_its_default(capsys):
     assert stop.value.code == 0
     out = " ".join(capsys.readouterr().out.split())
     assert "--generator-widths" in out
-    assert "lowest resolution first (default: 48 24)" in out
+    assert "lowest resolution first (default: 32 16)" in out
 
 
 # Bad input
@@ -350,7 +402,7 @@ def test_a_full_disk_is_one_line_and_harms_nothing(answer, whole, short_features
 
 def test_a_loss_that_is_no_number_stops_the_training(runs_dir, smallest, eager, monkeypatch, capsys):
     monkeypatch.setenv("FORCE_COLOR", "1")  # as on a terminal
-    assert train.main([*smallest("biggan"), "--runs-dir", str(runs_dir), "--name", "a", "--d-rate", "1e30"]) == 2
+    assert train.main([*smallest("biggan"), "--runs-dir", str(runs_dir), "--name", "a", "--d-rate", "1e30"]) == DIVERGED
     out, err = capsys.readouterr()
     (line,) = err.splitlines()
     assert " at step " in line

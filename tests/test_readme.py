@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 import evaluate
+import reproduce
 import train
+from studies.plan import read_study
 
 ROOT = Path(__file__).parents[1]
 BLOCKS = re.findall(r"^```\n(.*?)^```", (ROOT / "README.md").read_text(), re.M | re.S)
@@ -32,6 +34,12 @@ def test_train_commands_parse(argv):
 def test_evaluate_commands_parse(argv):
     options = evaluate.parse(argv)
     assert options.runs == [word for word in argv if word == "RUN"]
+
+
+@pytest.mark.parametrize("argv", arguments("reproduce.py"), ids=" ".join)
+def test_reproduce_commands_parse(argv):
+    options = reproduce.parse(argv)
+    assert read_study(options.study, options.seeds, options.preset).rows
 
 
 def test_ci_calls_the_test_command():

@@ -2,15 +2,19 @@
 
 import math
 import time
+from collections.abc import Callable
 
 import keras
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from data.errors import InputError
+from data.errors import Diverged
 from training.runs import Run
 
+CHECKPOINTS = 20  # of a training, about; pictures too
+CURVE_POINTS = 10  # of the learning curves of a training, about; each takes seconds
 
-def is_due(epoch: int, epochs: int, times: int = 20) -> bool:
+
+def is_due(epoch: int, epochs: int, times: int = CHECKPOINTS) -> bool:
     """Whether something done about `times` times in a training of `epochs` is due after this one (counted from 1)."""
     return epoch == epochs or epoch % max(1, epochs // times) == 0
 
@@ -52,7 +56,7 @@ class ProgressBar(keras.callbacks.Callback):
 
 
 class NonFiniteGuard(keras.callbacks.Callback):
-    """Stops the training at the first loss that is not a number. Raises InputError: step, term, last good checkpoint."""
+    """Stops the training at the first loss that is not a number. Raises Diverged: step, term, last good checkpoint."""
 
     def __init__(self, run: Run):
         super().__init__()
@@ -63,18 +67,23 @@ class NonFiniteGuard(keras.callbacks.Callback):
             if not math.isfinite(logs[name]):
                 good = self.run.checkpoints()
                 where = f"the last good checkpoint is {good[0][1]}" if good else "there is no checkpoint yet"
-                raise InputError(
+                raise Diverged(
                     f"{name} is {float(logs[name])} at step {int(self.model.step)}: {where}; "
                     f"try smaller --d-rate and --ge-rate, or --precision float32"
                 )
 
 
 class Keeper(keras.callbacks.Callback):
-    """After an epoch: refreshes what belongs to the averages, writes the history, and saves a checkpoint when due."""
+    """Keeps the history; when due, refreshes what belongs to the averages, scores the model, saves a checkpoint.
 
-    def __init__(self, run: Run):
+    Args:
+        run: where to.
+        curve_point: gives a model's scores, which join the logs of the epoch under their names.
+    """
+
+    def __init__(self, run: Run, curve_point: Callable[[keras.Model], dict[str, float]]):
         super().__init__()
-        self.run, self.entries = run, run.history
+        self.run, self.entries, self.curve_point = run, run.history, curve_point
 
     def on_epoch_begin(self, epoch, logs=None):
         self.start = time.perf_counter()
@@ -82,9 +91,13 @@ class Keeper(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         done = epoch + 1
         seconds = round(time.perf_counter() - self.start, 2)
+        due, scored = (is_due(done, self.run.config.epochs, times) for times in (CHECKPOINTS, CURVE_POINTS))
+        if due or scored:
+            self.model.refresh_statistics()
+        if scored:
+            logs |= self.curve_point(self.model)  # in place: the callbacks that follow see them too
         self.entries.append({"epoch": done, "step": int(self.model.step), "seconds": seconds}
                             | {name: float(value) for name, value in logs.items()})  # fmt: skip
-        if is_due(done, self.run.config.epochs):
-            self.model.refresh_statistics()
+        if due:
             self.run.write_history(self.entries)
             self.run.save(self.model, done)

@@ -7,8 +7,10 @@ import sys
 from collections.abc import Callable
 from typing import get_type_hints
 
-from data.errors import InputError, nearest
+from data.errors import Diverged, InputError, nearest
 from training.config import Config, element_type, flag
+
+DIVERGED = 3  # exit code of a training whose loss is no longer a number
 
 
 class Parser(argparse.ArgumentParser):
@@ -50,14 +52,15 @@ def add_config_options(parser: argparse.ArgumentParser, config_class: type[Confi
 def run_program(main: Callable[[list[str]], None], argv: list[str] | None = None) -> int:
     """Calls `main` with the arguments of the command line; returns the exit code.
 
-    Bad input and a full disk are one line on standard error and 2; an interruption by the user is 130.
+    Bad input and a full disk are one line on standard error and 2, a loss that is no number DIVERGED; an interruption by
+    the user is 130.
     """
     program = main.__module__ if main.__module__ != "__main__" else sys.argv[0]
     try:
         main(sys.argv[1:] if argv is None else argv)
     except InputError as error:
         print(f"{program}: {error}", file=sys.stderr)
-        return 2
+        return DIVERGED if isinstance(error, Diverged) else 2
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
             raise

@@ -5,7 +5,7 @@ Nothing here imports TensorFlow, so `--help` and errors in flags answer at once.
 
 import dataclasses
 import types
-from typing import Any, get_args, get_type_hints
+from typing import Any, ClassVar, get_args, get_type_hints
 
 from data.errors import InputError, nearest
 
@@ -24,18 +24,18 @@ def flag(name: str) -> str:
 class Config:
     """What every mode has. Raises InputError for a value that a field may not have."""
 
+    presets: ClassVar[dict[str, dict[str, Any]]] = {}  # preset -> field values; a mode takes those that it has
+
     dataset: str | None = option(None, "mnist, fashion_mnist, cifar10, digits, an .npz or a folder of images")
     data_dir: str | None = option(None, "where tensorflow-datasets keeps its data")
     preset: str = option("default", "sizes and length of the run", choices=("quick", "default", "reference"))
     epochs: int | None = option(
-        None, "passes over the training images; default: enough for --updates, at most 250", low=1
+        None, "passes over the training data; default: enough for --updates, at most 250", low=1
     )
-    updates: int = option(7800, "training steps to reach, where --epochs is not given", low=1)
+    updates: int = option(15600, "training steps to reach, where --epochs is not given", low=1)
     batch_size: int = option(128, "examples per update", low=2)
+    curves: bool = option(False, "score the validation part about ten times on the way, for learning curves")
     seed: int = option(0, "of initial weights, data order and sampling", low=0, high=2**31 - 1)
-    precision: str = option(
-        "auto", "of convolutions; auto: bfloat16 where the processor has it", choices=("auto", "float32", "bfloat16")
-    )
 
     def __post_init__(self):
         hints = get_type_hints(type(self))
@@ -60,12 +60,33 @@ class Config:
 
 @dataclasses.dataclass(frozen=True)
 class BigGANConfig(Config):
-    """G and F alone."""
+    """G and F alone. The preset "reference" has the sizes of the public TensorFlow 2 code."""
 
+    presets: ClassVar = {
+        "quick": {"updates": 1170, "ema_decay": 0.99},
+        "default": {},
+        "reference": {
+            "image_size": 32,
+            "batch_size": 256,
+            "latent_dim": 100,
+            "generator_widths": (256, 128, 64),
+            "discriminator_widths": (64, 128, 256),
+            "attention": 16,
+            "encoder_size": 64,
+            "encoder_widths": (8, 16, 32, 64),
+            "latent_width": 64,
+            "latent_blocks": 3,
+            "d_updates": 2,
+        },
+    }
+
+    precision: str = option(
+        "auto", "of convolutions; auto: bfloat16 where the processor has it", choices=("auto", "float32", "bfloat16")
+    )
     image_size: int | None = option(None, "resize images to this height and width; default: as they are", low=8)
     latent_dim: int = option(16, "size of z", low=2)
-    generator_widths: tuple[int, ...] = option((48, 24), "channels of G's up-blocks, lowest resolution first", low=4)
-    discriminator_widths: tuple[int, ...] = option((24, 48), "channels of F's down-blocks", low=4)
+    generator_widths: tuple[int, ...] = option((32, 16), "channels of G's up-blocks, lowest resolution first", low=4)
+    discriminator_widths: tuple[int, ...] = option((16, 32), "channels of F's down-blocks", low=4)
     attention: int = option(0, "resolution at which G and F attend to themselves; 0: nowhere", low=0)
     d_updates: int = option(1, "discriminator updates per step", low=1, high=8)
     d_rate: float = option(6e-4, "learning rate of the discriminators (Adam)", low=0)
@@ -78,7 +99,7 @@ class BigGANConfig(Config):
 class BiGANConfig(BigGANConfig):
     """E and the joint discriminator beside them."""
 
-    encoder_widths: tuple[int, ...] = option((24, 48), "channels of E's stem and blocks, each halves", low=4)
+    encoder_widths: tuple[int, ...] = option((16, 32), "channels of E's stem and blocks, each halves", low=4)
     encoder_size: int = option(0, "height and width to which E resizes its input; 0: as given", low=0)
     feature_dim: int = option(256, "width of E's last hidden layer", low=1)
     deterministic_encoder: bool = option(False, "z_hat = mu in place of a sample")
@@ -117,6 +138,12 @@ class InfoBigBiGANConfig(CodeConfig, BigBiGANConfig):
     joint_code: str = option(
         "encoder", "what H and J see of the code of a real image", choices=("none", "head", "encoder")
     )
+    real_info_weight: float = option(0.0, "weight of the head's bound on E's codes of real images", low=0)
+    consistency_on: str = option(
+        "encoder", "whose codes of real images the two weights below are about", choices=("encoder", "head")
+    )
+    consistency_weight: float = option(0.0, "weight of what the codes of two views of an image share", low=0)
+    balance_weight: float = option(0.0, "weight of the entropy of the average code of real images", low=0)
 
     def __post_init__(self):
         super().__post_init__()
@@ -125,26 +152,54 @@ class InfoBigBiGANConfig(CodeConfig, BigBiGANConfig):
                 f"--head-on joint: with --joint-code {self.joint_code} J is shown the code that its head is to recover; "
                 "use --head-on image, or --joint-code none"
             )
+        if self.real_info_weight and self.joint_code != "encoder":
+            raise InputError(
+                f"--real-info-weight: with --joint-code {self.joint_code} E has no code that the head could recover; use "
+                "--joint-code encoder"
+            )
+        if self.consistency_weight or self.balance_weight:
+            if self.consistency_on == "encoder" and self.joint_code != "encoder":
+                raise InputError(
+                    f"--consistency-on encoder: with --joint-code {self.joint_code} E has no code; use --consistency-on "
+                    "head, or --joint-code encoder"
+                )
+            if self.consistency_on == "head" and self.head_on == "joint":
+                raise InputError("--consistency-on head: a head on J would need E's z of the view; use --head-on image")
 
 
-# The field values of a preset; a mode takes those that it has. "reference" has the sizes of the public TensorFlow 2 code.
-PRESETS = {
-    "quick": {"updates": 780, "ema_decay": 0.99},
-    "default": {},
-    "reference": {
-        "image_size": 32,
-        "batch_size": 256,
-        "latent_dim": 100,
-        "generator_widths": (256, 128, 64),
-        "discriminator_widths": (64, 128, 256),
-        "attention": 16,
-        "encoder_size": 64,
-        "encoder_widths": (8, 16, 32, 64),
-        "latent_width": 64,
-        "latent_blocks": 3,
-        "d_updates": 2,
-    },
-}
+@dataclasses.dataclass(frozen=True)
+class NVDMConfig(Config):
+    """Topics of documents. The preset "reference" is the paper's recipe."""
+
+    presets: ClassVar = {
+        "quick": {"updates": 2000},
+        "default": {},
+        "reference": {
+            "encoder_widths": (500, 500),
+            "log_counts": False,
+            "dropout": 0.0,
+            "rate": 5e-5,
+            "alternate": 10,
+            "kl_warm_up": 0,
+            "updates": 160_000,
+        },
+    }
+
+    dataset: str | None = option(
+        None, "20news, docstrings, newsgroups, ag_news, a folder of .feat files, or a text file"
+    )
+    data_dir: str | None = option(None, "the folder that holds 20news, or to download to")
+    updates: int = option(10_000, "training steps to reach, where --epochs is not given", low=1)
+    batch_size: int = option(64, "documents per update", low=1)
+    vocabulary_size: int = option(2000, "most frequent words of raw text that are kept", low=10)
+    topics: int = option(50, "size of z", low=1)
+    encoder_widths: tuple[int, ...] = option((500,), "hidden layers of the inference network", low=1)
+    log_counts: bool = option(True, "infer from log(1 + count) in place of the counts")
+    dropout: float = option(0.2, "rate after the hidden layers", low=0, high=0.95)
+    rate: float = option(1e-3, "learning rate (Adam)", low=0)
+    alternate: int = option(0, "epochs for which decoder and inference network learn in turn; 0: together", low=0)
+    kl_warm_up: int = option(2000, "updates over which the weight of the KL grows from 0 to 1", low=0)
+    samples: int = option(20, "samples of z for each document in evaluation", low=1)
 
 
 def element_type(hint) -> type:
@@ -164,5 +219,5 @@ def make_config(config_class: type[Config], given: dict[str, Any]) -> Config:
         if name not in names:
             raise InputError(f"{flag(name)} is no option of this mode{nearest(flag(name), map(flag, names))}")
     preset = given.get("preset", "default")
-    preset_values = {k: v for k, v in PRESETS.get(preset, {}).items() if k in names}
+    preset_values = {k: v for k, v in config_class.presets.get(preset, {}).items() if k in names}
     return config_class(**(preset_values | given))

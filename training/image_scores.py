@@ -4,18 +4,22 @@ from functools import cached_property
 
 import joblib
 import numpy as np
+import tensorflow as tf
 
-from data.images import ImageDataset, to_float
+from data.images import ImageDataset, Split, to_float
 from metrics.clustering import (
     confusion,
     kmeans_accuracy,
     match_codes,
     matched_accuracy,
+    mutual_information,
     normalized_mutual_information,
 )
 from metrics.frechet import FeatureNetwork, feature_network, frechet_distance, kernel_distance
 from metrics.linear_probe import linear_accuracy
+from models.views import random_view
 
+CURVE_IMAGES = 10_000  # training images that probes and maps are fitted on for a point of a curve
 GENERATED = 10_000  # images that FID and KID are measured on, or as many as the test set has
 SAMPLE_SEED = 0  # of these images
 
@@ -37,7 +41,8 @@ class ImageScores:
         )
 
     def compute(self, wanted) -> dict:
-        """The keys of the wanted scores: "fid", "kid", "linear", "reconstruction", "hungarian", "kmeans"."""
+        """The keys of the wanted scores: "fid", "kid", "linear", "reconstruction", "hungarian", "kmeans",
+        "consistency"."""
         scores = {}
         for name in wanted:
             scores |= getattr(self, name)()
@@ -76,6 +81,26 @@ class ImageScores:
 
     def kid(self) -> dict:
         return self.distances("kid", kernel_distance)
+
+    def curve(self) -> dict:
+        """A point of a learning curve, by the keys of `compute`: a few scores, on the validation part, that cost seconds.
+
+        Probes and maps are fitted on the first CURVE_IMAGES training images; FID has the validation part on the other side.
+        """
+        generated = self.model.generate(min(GENERATED, len(self.held_out)), seed=SAMPLE_SEED)
+        scores = {"fid": frechet_distance(*(self.network.features(x) for x in (self.held_out, generated)))}
+        few, held_out = (Split(*(None if part is None else part[:CURVE_IMAGES] for part in split))
+                         for split in (self.data.train, self.data.validation))  # fmt: skip
+        cheap = ImageScores(self.model, None, ImageDataset(self.data.name, few, few, held_out), self.cache_dir)
+        if hasattr(self.model, "code"):
+            scores |= self.consistency()
+        if self.data.train.labels is not None:
+            scores |= cheap.hungarian() if hasattr(self.model, "code") else {}
+            if hasattr(self.model, "encode"):
+                train, test = cheap.codes
+                scores["linear_accuracy"] = cheap.probe(train.mu, test.mu)
+                scores["linear_accuracy_features"] = cheap.probe(train.features, test.features)
+        return {name: value for name, value in scores.items() if isinstance(value, float)}
 
     def probe(self, train_codes, test_codes) -> float:
         return linear_accuracy(train_codes, self.data.train.labels, test_codes, self.data.test.labels)
@@ -119,6 +144,25 @@ class ImageScores:
         (train, test), labels = self.codes, self.data.train.labels
         classes = int(labels.max()) + 1
         return {"kmeans_accuracy": kmeans_accuracy(train.mu, labels, test.mu, self.data.test.labels, classes)}
+
+    def consistency(self) -> dict:
+        """What the head's codes are worth, told without a label; images are those of the validation part.
+
+        `view_agreement`: share of images whose code is that of a second view of them. `view_information`: the mutual
+        information of both codes in nats, at most log(num_categories). `information_bound`: InfoGAN's bound for the
+        categorical code of generated images, in nats, with the same most.
+        """
+        count = min(GENERATED, len(self.held_out))
+        z, c = self.model.sample_latents(count, tf.constant([SAMPLE_SEED, 2]))
+        drawn = c.numpy()[:, : self.model.code.num_categories]
+        q = np.sum(drawn * self.model.classify(self.model.decode(z, c)), 1)
+        views = random_view(tf.constant(self.held_out), tf.constant([SAMPLE_SEED, 3])).numpy()
+        codes, view_codes = (self.model.classify(x).argmax(1) for x in (self.held_out, views))
+        return {
+            "view_agreement": float(np.mean(codes == view_codes)),
+            "view_information": mutual_information(codes, view_codes),
+            "information_bound": float(np.log(drawn.shape[1]) + np.mean(np.log(np.maximum(q, 1e-12)))),
+        }
 
     def reconstruction(self) -> dict:
         """Mean squared error of test images (in [-1, 1]) and their reconstructions: of pixels, and of features."""

@@ -68,6 +68,14 @@ def batches(config, data: ImageDataset, first_epoch: int) -> tf.data.Dataset:
     return images.batches(data.train.images, config.batch_size, config.seed, first_epoch)
 
 
+def curve_point(run: Run, data: ImageDataset, model: GAN) -> dict[str, float]:
+    """Scores of a model in training on the validation part, by their names in the history; {} without `--curves`."""
+    if not run.config.curves:
+        return {}
+    scores = ImageScores(model, None, data, run.cache_dir).curve()
+    return {f"validation/{name}": value for name, value in scores.items()}
+
+
 def evaluate(run: Run, wanted: tuple[str, ...]) -> dict:
     """The wanted scores of a finished or unfinished run, by key; draws its figures."""
     config, data = prepare(run.config)
@@ -90,6 +98,7 @@ def draw(run: Run, model: GAN, data: ImageDataset, scores: dict):
     if "confusion" in scores:
         title = f"{run.dataset}: the head's code against the class\nof {len(data.test.images):,} test images"
         figures["confusion"] = confusion_figure(np.array(scores["confusion"]), np.array(scores["code_to_class"]), title)
+    (run.path / "figures").mkdir(exist_ok=True)  # an exported run comes without
     for name, figure in figures.items():
         save_figure(figure, run.path / "figures" / f"{name}.png")
 
@@ -124,7 +133,8 @@ def build(mode: str, config, data_facts: dict) -> GAN:
         parts |= {"code": code, "head": CodeHead(features, code.parameters), "info_weight": config.info_weight}
         parts["head_on"] = "joint" if on_joint else "image"
     if mode == "infobigbigan":
-        parts["joint_code"] = config.joint_code
+        own = ("joint_code", "real_info_weight", "consistency_on", "consistency_weight", "balance_weight")
+        parts |= {name: getattr(config, name) for name in own}
     model = model_class(**parts, d_updates=config.d_updates, ema_decay=config.ema_decay, seed=config.seed)
     model.compile(
         d_optimizer=keras.optimizers.Adam(config.d_rate, beta_1=config.beta_1),

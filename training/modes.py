@@ -47,13 +47,16 @@ def quiet_standard_error():
 IMAGES = "training.images"
 SAMPLES = ("fid", "kid")
 CODES = (*SAMPLES, "linear", "reconstruction")
+CLASSES = ("hungarian", "consistency")
+TOPICS = ("likelihood", "topics", "linear", "controls")
 
 MODES = {
     "biggan": Mode("BigGAN without labels: G and F alone", configs.BigGANConfig, SAMPLES, IMAGES),
     "bigan": Mode("BiGAN: E and a joint discriminator", configs.BiGANConfig, (*CODES, "kmeans"), IMAGES),
     "bigbigan": Mode("BigBiGAN: and the unary scores", configs.BigBiGANConfig, (*CODES, "kmeans"), IMAGES),
-    "infogan": Mode("InfoGAN: G and F with a code c", configs.InfoGANConfig, (*SAMPLES, "hungarian"), IMAGES),
-    "infobigbigan": Mode("BigBiGAN with a code c", configs.InfoBigBiGANConfig, (*CODES, "hungarian"), IMAGES),
+    "infogan": Mode("InfoGAN: G and F with a code c", configs.InfoGANConfig, (*SAMPLES, *CLASSES), IMAGES),
+    "infobigbigan": Mode("BigBiGAN with a code c", configs.InfoBigBiGANConfig, (*CODES, *CLASSES), IMAGES),
+    "nvdm": Mode("NVDM: topics of documents", configs.NVDMConfig, TOPICS, "training.documents"),
 }
 
 

@@ -7,18 +7,24 @@ import dataclasses
 import errno
 import hashlib
 import importlib.metadata
+import io
 import json
 import os
 import platform
 import shutil
 import time
+import zipfile
+import zlib
 from pathlib import Path
+
+import numpy as np
 
 from data.errors import InputError
 from training.config import Config, flag
 from training.modes import MODES, Mode
 
-FORMAT = 1  # of the run directory; raised when older runs can no longer be read
+FORMAT = 2  # of the run directory; raised when older runs can no longer be read
+WEIGHTS = "weights.npz"  # of an exported run, in the place of checkpoints
 KEPT = 2  # checkpoints that are kept, newest first
 RECORDED = ("tensorflow", "keras", "tensorflow-probability", "tensorflow-gan", "numpy", "scikit-learn")
 
@@ -67,9 +73,15 @@ class Run:
 
     @property
     def history(self) -> list[dict]:
-        """One dict per finished epoch: epoch, seconds, and the mean of everything that training reports."""
+        """One dict per finished epoch: epoch, seconds, and the mean of everything that training reports.
+
+        Raises InputError where the file is damaged.
+        """
         path = self.path / "history.jsonl"
-        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+        try:
+            return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+        except ValueError as error:
+            raise InputError(f"{path} is damaged ({error}): restore it, or start the run anew") from error
 
     def check_data(self, facts: dict):
         """Raises InputError where the facts of the data at hand are not those that the run was started with."""
@@ -103,10 +115,12 @@ class Run:
         return file
 
     def restore(self, model) -> int:
-        """Loads the newest whole checkpoint into a built model; returns its epoch.
+        """Loads the newest whole checkpoint, or exported weights, into a built model; returns the epoch.
 
         A checkpoint whose bytes do not have the SHA-256 in its name is passed over. Raises InputError where none is left.
         """
+        if (self.path / WEIGHTS).exists():
+            return read_weights(self.path / WEIGHTS, model)
         found = self.checkpoints()
         for epoch, file in found:
             if digest(file) == file.name.removesuffix(".weights.h5").split("-")[2]:
@@ -119,6 +133,46 @@ class Run:
         if found:
             raise InputError(f"no checkpoint in {self.path / 'checkpoints'} is whole: start the run anew")
         raise InputError(f"{self.path / 'checkpoints'} has no checkpoint: start the run anew")
+
+
+def write_weights(file: Path, model, epoch: int):
+    """Writes what a model is used through (`in_use`), as float16 and without pickles: no optimizer, no training goes on."""
+    arrays = [weight.numpy().astype(np.float16) for network in model.in_use for weight in network.weights]
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, *arrays, epoch=epoch)
+    write_bytes(file, buffer.getvalue())
+
+
+def read_weights(file: Path, model) -> int:
+    """Puts written weights into a built model; returns their epoch. Raises InputError where they do not fit."""
+    weights = [weight for network in model.in_use for weight in network.weights]
+    try:
+        with np.load(file, allow_pickle=False) as stored:
+            arrays, epoch = [stored[name] for name in stored.files if name != "epoch"], int(stored["epoch"])
+        for weight, array in zip(weights, arrays, strict=True):
+            weight.assign(array.astype(np.float32))
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        line = " ".join(str(error).split())[:200]
+        raise InputError(f"{file} is damaged or of another model ({line}): restore it") from error
+    return epoch
+
+
+def export_run(run: Run, folder: Path):
+    """Writes a new folder to be given away: config.json, metrics.json, and the weights that the run is used through."""
+    model = run.kind.program().build(run.mode, run.config, run.data)
+    epoch = run.restore(model)
+    beside = folder.with_name(folder.name + ".partial")
+    shutil.rmtree(beside, ignore_errors=True)
+    beside.mkdir(parents=True)
+    try:
+        described = json.loads((run.path / "config.json").read_text())
+        described["config"]["data_dir"] = None  # of the machine that trained it
+        write_text(beside / "config.json", json.dumps(described, indent=2) + "\n")
+        write_bytes(beside / "metrics.json", (run.path / "metrics.json").read_bytes())
+        write_weights(beside / WEIGHTS, model, epoch)
+        beside.rename(folder)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
 
 
 def digest(file: Path) -> str:
@@ -185,7 +239,9 @@ def latest_run(runs_dir: str) -> Run:
 
 
 def check_unchanged(run: Run, given: dict):
-    """Raises InputError where an option given with --resume differs from the run's own."""
+    """Raises InputError where an option given with --resume differs from the run's own, or the run was exported."""
+    if (run.path / WEIGHTS).exists():
+        raise InputError(f"{run.path} is an exported run, without optimizers: it can be used, but no training goes on")
     for name, value in given.items():
         if not hasattr(run.config, name):
             raise InputError(f"{flag(name)} is no option of {run.path}, a run of mode {run.mode}")

@@ -8,7 +8,8 @@ from data.errors import InputError
 from training.runs import Run, write_text
 
 NEEDS_LABELS = ("linear", "hungarian", "kmeans")
-LOWER_IS_BETTER = ("fid", "kid", "reconstruction_mse", "reconstruction_features", "train_minutes")
+LOWER_IS_BETTER = ("fid", "kid", "reconstruction_mse", "reconstruction_features", "train_minutes", "elbo_nll")
+LOWER_IS_BETTER += ("perplexity_document", "perplexity_corpus", "validation_perplexity_document")
 
 
 def wanted_scores(run: Run, asked: list[str]) -> tuple[str, ...]:
@@ -60,6 +61,11 @@ def print_table(run: Run, scores: dict):
             print(f"{name}: {scores[name]}")
 
 
+def worst(name: str, values: list[float]) -> float:
+    """The worst of some values of a score."""
+    return max(values) if name in LOWER_IS_BETTER else min(values)
+
+
 def comparison(runs: list[Run], scored: list[dict]) -> str:
     """A Markdown table: runs that differ by their seed alone share a row of mean, median, spread and worst."""
     groups: dict[str, list[tuple[Run, dict]]] = {}
@@ -71,9 +77,8 @@ def comparison(runs: list[Run], scored: list[dict]) -> str:
         names = ", ".join(run.path.name for run, _ in members)
         for name in dict.fromkeys(name for _, scores in members for name in numbers(scores)):
             values = [scores[name] for _, scores in members if name in scores]
-            worst = max(values) if name in LOWER_IS_BETTER else min(values)
             spread = statistics.stdev(values) if len(values) > 1 else 0.0
-            figures = [statistics.mean(values), statistics.median(values), spread, worst]
+            figures = [statistics.mean(values), statistics.median(values), spread, worst(name, values)]
             seeds = " ".join(f"{value:.4g}" for value in values)
             lines.append(f"| {names} | {name} | {' | '.join(f'{figure:.4g}' for figure in figures)} | {seeds} |")
     return "\n".join(lines)

@@ -15,8 +15,10 @@ from PIL import Image
 from tensorboard.plugins import projector
 from tensorboard.plugins.hparams import api as hparams
 
+from data.documents import DocumentCorpus
 from data.images import ImageDataset, to_float
 from metrics.clustering import confusion, match_codes
+from metrics.topics import top_words
 from training.callbacks import is_due
 from training.figures import (
     confusion_figure,
@@ -36,6 +38,12 @@ def tensorboard_callbacks(run: Run, data: ImageDataset) -> list[keras.callbacks.
     """The callbacks of an image mode; they stand after `Keeper`, which refreshes the averages that they show."""
     writer = open_writer(run)
     return [Scalars(run, writer), Pictures(run, writer, data), FinalSummary(run, writer, data)]
+
+
+def document_callbacks(run: Run, corpus: DocumentCorpus) -> list[keras.callbacks.Callback]:
+    """The callbacks of the mode nvdm."""
+    writer = open_writer(run)
+    return [Scalars(run, writer), TopicSummary(run, writer, corpus)]
 
 
 def open_writer(run: Run) -> tf.summary.SummaryWriter:
@@ -101,7 +109,7 @@ class FinalSummary(keras.callbacks.Callback):
             columns["code"] = self.codes(images)
         if hasattr(self.model, "encode"):
             mu = self.model.encode(to_float(images)).mu
-            write_projector(self.run.path / "tensorboard", mu, images, columns)
+            write_projector(self.run.path / "tensorboard", "mu of test images", mu, columns, images)
         if columns.keys() == {"class", "code"}:
             self.write_confusion(columns["code"], labels)
 
@@ -125,26 +133,52 @@ def write_figure(tag: str, figure: Figure):
     tf.summary.image(tag, pixels(figure)[np.newaxis])  # as one array: a list of bytes would be taken for int32
 
 
-def write_projector(folder: Path, vectors: np.ndarray, images: np.ndarray, columns: dict[str, np.ndarray]):
-    """Files of the embedding projector, with images as sprites.
+class TopicSummary(keras.callbacks.Callback):
+    """When due: the top words of every topic; when the training is over: mu of test documents in the projector."""
+
+    def __init__(self, run: Run, writer: tf.summary.SummaryWriter, corpus: DocumentCorpus):
+        super().__init__()
+        self.run, self.writer, self.corpus = run, writer, corpus
+
+    def on_epoch_end(self, epoch, logs=None):
+        if is_due(epoch + 1, self.run.config.epochs):
+            topics = top_words(self.model.decoder.kernel.numpy(), self.corpus.words)
+            lines = [f"| {topic} | {' '.join(words)} |" for topic, words in enumerate(topics)]
+            with self.writer.as_default(int(self.model.step)):
+                tf.summary.text("topics", "\n".join(["| topic | top words |", "|---|---|", *lines]))
+            self.writer.flush()
+
+    def on_train_end(self, logs=None):
+        counts, labels = (None if part is None else part[:EMBEDDED] for part in self.corpus.test)
+        names = self.corpus.label_names
+        columns = {} if labels is None else {"class": np.array(names)[labels]}
+        columns["words"] = [" ".join(words) for words in top_words(counts.toarray(), self.corpus.words, 5)]
+        mu = self.model.infer(tf.constant(counts.toarray()))[0].numpy()
+        write_projector(self.run.path / "tensorboard", "mu of test documents", mu, columns)
+
+
+def write_projector(folder: Path, title: str, vectors: np.ndarray, columns: dict, images: np.ndarray | None = None):
+    """Files of the embedding projector, with images as sprites where there are any.
 
     Args:
         folder: a run's TensorBoard directory.
+        title: what the vectors are.
         vectors: float [N, D].
+        columns: what to colour or label points by, name -> N values.
         images: uint8 [N, H, W, C].
-        columns: what to colour points by, name -> int [N].
     """
-    step = -(-max(images.shape[1:3]) // SPRITE_SIDE)  # a coarser image is enough, and TensorBoard refuses large sprites
-    sprites = images[:, ::step, ::step]
-    sprite = tile(sprites, int(np.ceil(np.sqrt(len(sprites)))), line=0)
     (folder / "projector").mkdir(exist_ok=True)
-    write_bytes(folder / "projector/images.png", encode_png(Image.fromarray(sprite.squeeze())))
     write_text(folder / "projector/mu.tsv", "".join("\t".join(f"{x:.5g}" for x in row) + "\n" for row in vectors))
 
     config = projector.ProjectorConfig()
-    embedding = config.embeddings.add(tensor_name="mu of test images", tensor_path="projector/mu.tsv")
-    embedding.sprite.image_path = "projector/images.png"
-    embedding.sprite.single_image_dim.extend([sprites.shape[2], sprites.shape[1]])
+    embedding = config.embeddings.add(tensor_name=title, tensor_path="projector/mu.tsv")
+    if images is not None:
+        step = -(-max(images.shape[1:3]) // SPRITE_SIDE)  # coarser is enough, and TensorBoard refuses large sprites
+        sprites = images[:, ::step, ::step]
+        sprite = tile(sprites, int(np.ceil(np.sqrt(len(sprites)))), line=0)
+        write_bytes(folder / "projector/images.png", encode_png(Image.fromarray(sprite.squeeze())))
+        embedding.sprite.image_path = "projector/images.png"
+        embedding.sprite.single_image_dim.extend([sprites.shape[2], sprites.shape[1]])
     if columns:
         lines = [*([tuple(columns)] if len(columns) > 1 else []), *zip(*columns.values(), strict=True)]
         write_text(folder / "projector/metadata.tsv", "".join("\t".join(map(str, line)) + "\n" for line in lines))

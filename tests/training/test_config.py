@@ -5,7 +5,6 @@ import pytest
 from data.errors import InputError
 from training.cli import Parser, add_config_options
 from training.config import (
-    PRESETS,
     BiGANConfig,
     BigGANConfig,
     Config,
@@ -28,11 +27,13 @@ def parsed(config_class, *argv):
 
 
 @pytest.mark.parametrize("mode", CONFIGS)
-@pytest.mark.parametrize("preset", PRESETS)
-def test_every_mode_takes_every_preset(mode, preset):
-    config = make_config(CONFIGS[mode], {"preset": preset})
-    for name, value in PRESETS[preset].items():
-        assert getattr(config, name, value) == value
+def test_every_mode_takes_every_preset(mode):
+    presets = CONFIGS[mode].presets
+    assert Config.__dataclass_fields__["preset"].metadata["choices"] == tuple(presets)
+    for preset, values in presets.items():
+        config = make_config(CONFIGS[mode], {"preset": preset})
+        for name, value in values.items():
+            assert getattr(config, name, value) == value
 
 
 def test_what_is_given_goes_before_the_preset_and_the_preset_before_the_default():
@@ -44,11 +45,7 @@ def test_what_is_given_goes_before_the_preset_and_the_preset_before_the_default(
 
 def test_presets_have_only_fields_that_some_mode_has():
     fields = {field.name for config in CONFIGS.values() for field in dataclasses.fields(config)}
-    assert set().union(*PRESETS.values()) <= fields
-
-
-def test_every_preset_is_a_choice():
-    assert Config.__dataclass_fields__["preset"].metadata["choices"] == tuple(PRESETS)
+    assert all(values.keys() <= fields for config in CONFIGS.values() for values in config.presets.values())
 
 
 @pytest.mark.parametrize("mode", CONFIGS)
@@ -60,8 +57,10 @@ def test_every_field_has_a_flag_that_gives_its_value(mode):
             argv.append(flag(name) if value else flag(f"no_{name}"))
         else:
             argv += [flag(name), *map(str, value if isinstance(value, tuple) else [value])]
-    given = parsed(CONFIGS[mode], *argv, "--dataset", "a.npz", "--data-dir", "b", "--epochs", "3", "--image-size", "8")
-    expected = defaults | {"dataset": "a.npz", "data_dir": "b", "epochs": 3, "image_size": 8}
+    open_fields = {"dataset": "a.npz", "data_dir": "b", "epochs": 3, "image_size": 8}  # those whose default is None
+    chosen = {f.name: open_fields[f.name] for f in dataclasses.fields(CONFIGS[mode]) if f.default is None}
+    given = parsed(CONFIGS[mode], *argv, *(part for name, value in chosen.items() for part in (flag(name), str(value))))
+    expected = defaults | chosen
     assert {name: tuple(v) if isinstance(v, list) else v for name, v in given.items()} == expected
 
 
@@ -108,8 +107,26 @@ def test_a_config_is_frozen():
 
 @pytest.mark.parametrize("mode", CONFIGS)
 def test_round_trip_through_config_json(tmp_path, mode):
-    config = make_config(CONFIGS[mode], {"dataset": "digits", "preset": "reference", "d_rate": 1e-5, "epochs": 2})
+    rate = "rate" if mode == "nvdm" else "d_rate"
+    config = make_config(CONFIGS[mode], {"dataset": "digits", "preset": "reference", rate: 1e-5, "epochs": 2})
     facts = {"image_shape": [8, 8, 1], "labels": True}
     made = create_run(str(tmp_path), "a", mode, config, facts)
     assert open_run(tmp_path / "a") == made
     assert open_run("a", str(tmp_path)).config == config
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"consistency_weight": 1.0, "joint_code": "none"}, "--consistency-on encoder: .* E has no code"),
+        ({"real_info_weight": 1.0, "joint_code": "head"}, "--real-info-weight: .* E has no code"),
+        ({"balance_weight": 1.0, "joint_code": "head"}, "--consistency-on encoder: .* E has no code"),
+        (
+            {"consistency_weight": 1.0, "consistency_on": "head", "joint_code": "none", "head_on": "joint"},
+            "--consistency-on head: a head on J",
+        ),
+    ],
+)
+def test_consistency_of_codes_that_do_not_exist(options, message):
+    with pytest.raises(InputError, match=message):
+        InfoBigBiGANConfig(**options)

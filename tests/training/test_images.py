@@ -1,3 +1,5 @@
+import functools
+
 import keras
 import numpy as np
 import pytest
@@ -19,22 +21,26 @@ def write_npz(file, labels):
     return str(file)
 
 
-def test_labels_change_no_bit_of_a_training(tmp_path, eager):
+def test_labels_change_no_bit_of_a_training(tmp_path, eager, short_features):
+    """Not even where the training is scored with them on the way."""
     labels = np.arange(40) % 4
     shuffled = np.random.default_rng(1).permutation(labels)
     assert (labels != shuffled).any()
-    checkpoints = []
+    checkpoints, points = [], []
     for name, its_labels in (("own", labels), ("shuffled", shuffled)):
         keras.utils.clear_session(free_memory=False)  # layers are numbered by process, and checkpoints hold their names
         options = TINY | TINY_ENCODER | {"dataset": write_npz(tmp_path / f"{name}.npz", its_labels)}
-        config, data = images.prepare(InfoBigBiGANConfig(**options | {"batch_size": 14, "epochs": 1}))
+        config, data = images.prepare(InfoBigBiGANConfig(**options | {"batch_size": 14, "epochs": 1, "curves": True}))
         model = images.build("infobigbigan", config, images.facts(data))
         run = create_run(str(tmp_path / "runs"), name, "infobigbigan", config, images.facts(data))
+        keeper = Keeper(run, functools.partial(images.curve_point, run, data))
         batches, steps = images.batches(config, data, 0), images.steps_per_epoch(config, data)
-        model.fit(batches, epochs=1, steps_per_epoch=steps, verbose=0, shuffle=False, callbacks=[Keeper(run)])
+        model.fit(batches, epochs=1, steps_per_epoch=steps, verbose=0, shuffle=False, callbacks=[keeper])
         assert int(model.step) == 2
+        points.append(run.history[0]["validation/hungarian_accuracy"])
         checkpoints.append(run.checkpoints()[0][1].name)  # the name carries the digest
     assert checkpoints[0] == checkpoints[1]
+    assert all(0 <= point <= 1 for point in points)
 
 
 def test_epochs_come_from_updates():

@@ -20,7 +20,7 @@ from data.errors import InputError
 from training import images
 from training.callbacks import NonFiniteGuard, is_due
 from training.config import BigGANConfig
-from training.runs import check_unchanged, create_run, digest, load_run, open_run, write_text
+from training.runs import FORMAT, check_unchanged, create_run, digest, load_run, open_run, write_text
 
 ROOT = Path(__file__).resolve().parents[2]
 STUB = {"mode": "infobigbigan", "seed": 0, "dataset": "digits", "epoch": 4}  # scores, where they do not matter
@@ -193,7 +193,7 @@ def test_a_full_disk_leaves_the_old_file_and_no_remains(tmp_path, monkeypatch):
 
 def test_config_json_tells_what_the_run_depends_on(run):
     described = json.loads((run.path / "config.json").read_text())
-    assert described["format"] == 1
+    assert described["format"] == FORMAT
     assert described["mode"] == "biggan"
     assert described["config"]["dataset"] == "digits"
     assert described["config"]["generator_widths"] == [8]
@@ -209,8 +209,11 @@ def test_a_name_that_is_taken(run):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"format": 2}, "is of another version (format 2, mode biggan): use the version that wrote it"),
-        ({"mode": "stylegan"}, "is of another version (format 1, mode stylegan)"),
+        (
+            {"format": FORMAT + 1},
+            f"is of another version (format {FORMAT + 1}, mode biggan): use the version that wrote it",
+        ),
+        ({"mode": "stylegan"}, f"is of another version (format {FORMAT}, mode stylegan)"),
         ({"config": {"batch_size": 1}}, "does not describe a run of this version: --batch-size: 1 is out of range"),
         ({"config": {"depth": 1}}, "does not describe a run of this version"),
         ({"config": None}, "config.json"),
@@ -231,6 +234,12 @@ def test_a_damaged_config_json(run, content):
     (run.path / "config.json").write_bytes(content)
     with pytest.raises(InputError, match="config.json is damaged .* restore it, or start the run anew"):
         open_run(run.path)
+
+
+def test_a_damaged_history(run):
+    (run.path / "history.jsonl").write_text('{"epoch": 1}\n{"epo')
+    with pytest.raises(InputError, match="history.jsonl is damaged .* restore it, or start the run anew"):
+        _ = run.history
 
 
 def test_no_run(run):

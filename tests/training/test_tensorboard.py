@@ -27,7 +27,7 @@ def trained(folder, mode, data):
     config = CONFIGS[mode]
     run = create_run(str(folder), None, mode, config, images.facts(data))
     model = images.build(mode, config, run.data)
-    callbacks = [Keeper(run), *tensorboard_callbacks(run, data)]
+    callbacks = [Keeper(run, lambda model: {"validation/fid": 1.5}), *tensorboard_callbacks(run, data)]
     x = images.batches(config, data, 0)
     model.fit(x, epochs=1, steps_per_epoch=3, verbose=0, shuffle=False, callbacks=callbacks)
     return run, model, events_of(run)
@@ -58,7 +58,7 @@ def biggan(tmp_path_factory, data):
 
 def test_every_tracked_name_is_a_curve_over_steps(infobigbigan):
     run, model, events = infobigbigan
-    assert tags_of(events, "scalars") == set(model.tracked_names)
+    assert tags_of(events, "scalars") == {*model.tracked_names, "validation/fid"}
     (point,) = events.Tensors("loss/d")
     assert point.step == 3
     np.testing.assert_allclose(tf.make_ndarray(point.tensor_proto), run.history[0]["loss/d"], rtol=1e-6)
@@ -122,7 +122,7 @@ def test_without_labels_there_is_no_confusion(tmp_path, infobigbigan, data):
 
 
 def test_large_colour_sprites_are_made_coarser(tmp_path):
-    write_projector(tmp_path, np.zeros([3, 2]), np.zeros([3, 100, 100, 3], np.uint8), {})
+    write_projector(tmp_path, "mu", np.zeros([3, 2]), {}, np.zeros([3, 100, 100, 3], np.uint8))
     sprite = Image.open(tmp_path / "projector/images.png")
     assert (sprite.mode, sprite.size) == ("RGB", (100, 100))  # two by two of 50 x 50
     assert "metadata_path" not in (tmp_path / "projector_config.pbtxt").read_text()
