@@ -81,6 +81,7 @@ def carry_out(training: Training, runs_dir: str) -> dict:
         "config_hash": training.config_hash,
         "command": " ".join(["python train.py", *training.arguments]),
         "config": training.config,
+        "precision": getattr(run.config, "precision", "float32"),
         "metrics": {},
         "curves": [
             {name: value for name, value in point.items() if name == "step" or name.startswith("validation/")}

@@ -2,10 +2,12 @@
 
 import json
 import statistics
+from collections import Counter
 from pathlib import Path
 
 from scipy.stats import spearmanr
 
+from studies.answers import combined_lines, comparison_lines, control_lines
 from studies.figures import FIGURES, of_rows
 from studies.plan import Study, finished
 from training.figures import save_figure
@@ -25,6 +27,7 @@ def write_report(study: Study, entries: dict[str, dict], folder: Path):
     parts += [run_table(study, rows), *footnotes(rows)]
     parts += chosen_part(study, entries) if study.select else []
     parts += codes_part(rows)
+    parts += answers_part(rows)
     number = 0
     for name in study.figures:
         drawn = FIGURES[name](study, entries, folder)
@@ -80,7 +83,7 @@ def described(study: Study, row: str) -> str:
     own = study.rows.get(row, {})
     several = len({other["mode"] for other in study.rows.values()}) > 1
     options = [f"{name} {value}" for name, value in own.get("options", {}).items()]
-    return ", ".join(([own["mode"]] if own and several else []) + options)
+    return ", ".join(([own["mode"]] if own and several else []) + [own[k] for k in ("dataset",) if k in own] + options)
 
 
 def seeds(members: list[dict]) -> str:
@@ -120,7 +123,9 @@ def footnotes(rows: dict[str, list[dict]]) -> list[str]:
         for m in metrics
         if "linear_accuracy_pixels" in m
     )
-    return [*said, *controls]
+    precisions = Counter(entry["precision"] for members in rows.values() for entry in members)
+    trained = ", ".join(f"{count} in {precision}" for precision, count in precisions.items())
+    return [*said, *controls, f"Trained as the machine at hand allowed: {trained}."]
 
 
 def chosen_part(study: Study, entries: dict[str, dict]) -> list[str]:
@@ -159,6 +164,21 @@ def codes_part(rows: dict[str, list[dict]]) -> list[str]:
         f"Table 4. The class of each code, and the codes that classes share (over {SHARED:.0%} of a code's images)."
     )
     return [heading, markdown(["run", "code_to_class", "shared codes"], lines)]
+
+
+def answers_part(rows: dict[str, list[dict]]) -> list[str]:
+    """The controls of answer selection, the tests between its rows, and scores put together."""
+    ranked = {row: [entry for entry in members if "candidates" in entry["metrics"]] for row, members in rows.items()}
+    ranked = {row: members for row, members in ranked.items() if members}
+    tables = [
+        ("Table 4. Rankings without a trained network, on the test part.",
+         ["data set", "ranking", "map", "mrr", "map_clean", "mrr_clean", "validation_map"], control_lines(ranked)),
+        ("Table 5. Paired randomisation test over test questions, each with its mean average precision over the seeds.",
+         ["row", "against", "", "seeds", "map", "map of the other", "difference", "p"], comparison_lines(ranked)),
+        ("Table 6. Two runs' scores added up, weighed on the validation part; mean over the seeds.",
+         ["rows", "seeds", "weight of the second, by seed", "map", "mrr", "validation_map"], combined_lines(ranked)),
+    ]  # fmt: skip
+    return [part for title, header, lines in tables if lines for part in (title, markdown(header, lines))]
 
 
 def command_list(rows: dict[str, list[dict]]) -> str:

@@ -19,6 +19,7 @@ def entry(row, seed, fid, accuracy=None, **more):
                     "linear_accuracy_features": accuracy, "code_to_class": [0, 1, 2], "confusion": CONFUSION}  # fmt: skip
     curves = [{"step": step, "validation/fid": fid + 1 / step} for step in (1, 2)]
     return {"name": f"{row}-{seed}", "row": row, "seed": seed, "mode": "bigbigan", "config": {},
+            "precision": "float32" if seed else "bfloat16",
             "command": f"python {row} {seed}", "metrics": metrics, "curves": curves} | more  # fmt: skip
 
 
@@ -67,6 +68,7 @@ def test_the_page_of_a_study(tmp_path, study, entries):
     for name in ("curves", "fid_against_accuracy", "criterion_against_accuracy", "accuracy_by_seed", "samples"):
         assert f"(small/{name}.png)" in page
         assert Image.open(tmp_path / f"small/{name}.png").size[0] > 300
+    assert "Trained as the machine at hand allowed: 3 in bfloat16, 2 in float32." in lines
     assert "confusion.png" not in page  # no picture of it was kept
     before = {file: file.read_bytes() for file in tmp_path.rglob("*.*")}
     write_report(study, entries, tmp_path)
