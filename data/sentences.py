@@ -1,11 +1,12 @@
 """Sentences in: the built-in docstrings, Penn Treebank, Brown, Multi30k, or the user's own text, as token ids.
 
 A sentence is an int32 array of the ids of its words, without BOS and EOS; `batches` and `evaluation_batches` add EOS.
+They take paragraphs too: `join` makes one sequence of a paragraph.
 TensorFlow is imported inside the functions that need it, so that `--help` and flag errors answer at once.
 """
 
 from collections.abc import Callable
-from itertools import chain, groupby
+from itertools import chain, groupby, takewhile
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -120,11 +121,32 @@ def load_paragraphs(
     return ParagraphCorpus(dataset, *encoded, vocabulary, facts | _versions(dataset))
 
 
+def join(paragraph: list[np.ndarray]) -> np.ndarray:
+    """A paragraph as one sequence of ids, int32 [T]: EOS stands behind each sentence.
+
+    With the EOS that a batch adds the paragraph ends with an empty sentence, which no other sentence is. So a model that
+    predicts a batch's tokens predicts how many sentences there are too, and sequences of a batch can be alike in length
+    where sentences of a paragraph cannot.
+    """
+    return np.array([i for ids in paragraph for i in (*ids, EOS)], np.int32)
+
+
+def split(ids: np.ndarray) -> list[np.ndarray]:
+    """The sentences of a joined paragraph int [T], up to its empty one: `join` undone. No end: all there is."""
+    pieces = np.split(ids, np.flatnonzero(ids == EOS))
+    return list(takewhile(len, (piece[piece != EOS] for piece in pieces)))
+
+
+def printed(vocabulary: Vocabulary, ids: np.ndarray) -> str:
+    """The words of a sentence, or of a joined paragraph with " / " between its sentences."""
+    return " / ".join(" ".join(vocabulary.decode(sentence)) for sentence in split(ids))
+
+
 def steps_per_epoch(sentences: list[np.ndarray], batch_size: int) -> int:
     """Full batches of an epoch of `batches`. Raises InputError where there is none."""
     if not 1 <= batch_size <= len(sentences):
         raise InputError(
-            f"batch size {batch_size} does not fit {len(sentences)} training sentences: choose 1 to {len(sentences)}"
+            f"batch size {batch_size} does not fit {len(sentences)} training texts: choose 1 to {len(sentences)}"
         )
     return len(sentences) // batch_size
 
@@ -137,7 +159,7 @@ def batches(sentences: list[np.ndarray], batch_size: int, seed: int, first_epoch
     batches that an uninterrupted run would have met.
 
     Args:
-        sentences: int32 [T] arrays of ids without BOS and EOS.
+        sentences: int32 [T] arrays of ids without BOS and EOS, or paragraphs as `join` gives them.
         first_epoch: the epoch to start with, counted from 0.
 
     Returns:

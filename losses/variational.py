@@ -54,19 +54,40 @@ def timestep_kl(kl_per_step: tf.Tensor, lengths: tf.Tensor, part: float = 1.0) -
     return tf.math.divide_no_nan(total, tf.cast(kept, tf.float32))
 
 
-def token_nll(logits: tf.Tensor, tokens: tf.Tensor, lengths: tf.Tensor) -> tf.Tensor:
-    """-sum_t log softmax(logits_t)[token_t] over each sentence's real tokens, [B].
+def token_nll(h: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor, tokens: tf.Tensor, lengths: tf.Tensor) -> tf.Tensor:
+    """-sum_t log softmax(h_t kernel + bias)[token_t] over each sentence's real tokens, [B].
 
-    PAD never counts: position t does if t < length, whatever stands there. The sum over a sentence, neither a mean over
-    tokens nor over the batch, so that it weighs against one KL.
+    PAD never counts, nor does it meet the kernel, the widest matrix of a model: position t does if t < length, whatever
+    stands there. The sum over a sentence, neither a mean over tokens nor over the batch, so that it weighs against one KL.
 
     Args:
-        logits: [B, T, V], logits[:, t] predicting tokens[:, t]: the shift by one is up to the caller.
-        tokens: int [B, T], in [0, V) in PAD's places too.
+        h: [B, T, D], h[:, t] predicting tokens[:, t]: the shift by one is up to the caller.
+        kernel, bias: [D, V] and [V], of the logits.
+        tokens: int [B, T], in [0, V) where they are real.
         lengths: int [B], tokens that are predicted: the end symbol is one, the start symbol is not.
     """
-    nll = tf.nn.sparse_softmax_cross_entropy_with_logits(tokens, logits)
-    return tf.reduce_sum(tf.where(tf.sequence_mask(lengths, tf.shape(tokens)[1]), nll, 0.0), 1)
+    real = tf.sequence_mask(lengths, tf.shape(tokens)[1])
+    words = tf.boolean_mask(h, real), tf.convert_to_tensor(kernel), tf.convert_to_tensor(bias)
+    nll = _word_nll(*words, tf.boolean_mask(tokens, real))
+    count = tf.size(lengths)
+    return tf.math.unsorted_segment_sum(nll, tf.repeat(tf.range(count), lengths), count)
+
+
+@tf.custom_gradient
+def _word_nll(h, kernel, bias, words):
+    """-log softmax(h kernel + bias)[word], [N], with as few passes over [N, V] as there can be.
+
+    One operation gives the loss and its gradient for the logits, softmax - one-hot; what a word's loss weighs is multiplied
+    into the narrow h and not into that.
+    """
+    nll, error = tf.raw_ops.SparseSoftmaxCrossEntropyWithLogits(features=tf.matmul(h, kernel) + bias, labels=words)
+
+    def gradient(weight):
+        to_h = weight[:, None] * tf.matmul(error, kernel, transpose_b=True)
+        to_kernel = tf.matmul(weight[:, None] * h, error, transpose_a=True)
+        return to_h, to_kernel, tf.linalg.matvec(error, weight, transpose_a=True), None
+
+    return nll, gradient
 
 
 def multinomial_nll(logits: tf.Tensor, counts: tf.Tensor) -> tf.Tensor:

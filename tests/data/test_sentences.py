@@ -263,7 +263,7 @@ def test_lengths_are_alike_in_a_batch_and_mixed_along_the_epoch():
 
 @pytest.mark.parametrize("batch_size", [0, 11])
 def test_batch_size_must_fit(batch_size):
-    with raises(f"batch size {batch_size} does not fit 10 training sentences"):
+    with raises(f"batch size {batch_size} does not fit 10 training texts"):
         reader.batches(numbered(10), batch_size, seed=0)
 
 
@@ -280,6 +280,21 @@ def test_evaluation_batches_hold_every_sentence_once_by_length():
     np.testing.assert_array_equal(results, [len(ids) + 1 for ids in sentences])
     with raises("batch size 0 is not a size"):
         reader.evaluation_batches(sentences, 0)
+
+
+def test_a_joined_paragraph_ends_with_an_empty_sentence():
+    paragraph = [np.array(ids, np.int32) for ids in ([5, 6], [7], [8, 9, 5])]
+    joined = reader.join(paragraph)
+    np.testing.assert_array_equal(joined, [5, 6, EOS, 7, EOS, 8, 9, 5, EOS])
+    assert joined.dtype == np.int32
+    (batch,) = take([joined, reader.join(paragraph[1:2])], 1, batch_size=2)
+    row = batch["tokens"][np.argmax(batch["lengths"])]
+    np.testing.assert_array_equal(row, [*joined, EOS])
+    for ids in (row, joined, np.append(row, [PAD, PAD])):
+        split = reader.split(ids)
+        assert [list(sentence) for sentence in split] == [list(sentence) for sentence in paragraph]
+    assert [list(sentence) for sentence in reader.split(row[:4])] == [[5, 6], [7]]  # cut off before its end
+    assert reader.split(np.array([EOS, 5, EOS])) == []
 
 
 def test_import_is_light():
@@ -327,5 +342,8 @@ def test_sizes_of_the_other_corpora(data_dir, name, sizes):
 
 
 def test_brown_paragraphs(data_dir):
-    facts = reader.load_paragraphs("brown", data_dir).facts
+    corpus = reader.load_paragraphs("brown", data_dir)
+    facts = corpus.facts
     assert [facts[part]["paragraphs"] + facts[part]["left_out"] for part in reader.PARTS] == [12_853, 1_431, 1_383]
+    joined = [reader.join(paragraph) for paragraph in corpus.train]
+    assert padding(take(joined, reader.steps_per_epoch(joined, 32), batch_size=32)) < 0.05

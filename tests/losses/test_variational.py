@@ -96,11 +96,33 @@ def test_timestep_kl_refuses_a_part_that_is_none(part):
         timestep_kl(tf.ones([2, 3]), tf.constant([3, 2]), part)
 
 
+def nll_of_logits(logits, tokens, lengths):
+    """token_nll of a vocabulary whose kernel is I."""
+    size = logits.shape[-1]
+    return token_nll(logits, tf.eye(size), tf.zeros([size]), tokens, lengths)
+
+
+def test_the_gradients_of_token_nll_are_those_of_the_plain_formula():
+    random = np.random.default_rng(3)
+    arrays = [random.normal(size=shape).astype("float32") for shape in ((3, 4, 6), (6, 5), (5,))]
+    h, kernel, bias = map(tf.constant, arrays)
+    _, tokens, lengths = logits_and_tokens()
+    weight = tf.constant([0.5, -2.0, 3.0])
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch([h, kernel, bias])
+        ours = token_nll(h, kernel, bias, tokens, lengths) * weight
+        plain = tf.nn.sparse_softmax_cross_entropy_with_logits(tokens, h @ kernel + bias)
+        plain = tf.reduce_sum(plain * tf.sequence_mask(lengths, 4, tf.float32), 1) * weight
+    np.testing.assert_allclose(ours, plain, rtol=1e-5)
+    for variable in (h, kernel, bias):
+        np.testing.assert_allclose(tape.gradient(ours, variable), tape.gradient(plain, variable), rtol=1e-4, atol=1e-6)
+
+
 def test_token_nll_against_numpy():
     logits, tokens, lengths = logits_and_tokens()
     log_p = logits.astype("float64") - np.log(np.exp(logits.astype("float64")).sum(-1, keepdims=True))
     expected = [-sum(log_p[b, t, tokens[b, t]] for t in range(lengths[b])) for b in range(3)]
-    nll = token_nll(logits, tokens, lengths)
+    nll = nll_of_logits(logits, tokens, lengths)
     assert nll.shape == [3] and expected[2] == 0
     np.testing.assert_allclose(nll, expected, rtol=1e-5)
 
@@ -110,19 +132,19 @@ def test_pad_never_counts():
     pad = np.arange(4) >= lengths[:, None]
     moved = np.where(pad[..., None], 50 * logits + 3, logits)
     np.testing.assert_array_equal(
-        token_nll(moved, np.where(pad, 0, tokens), lengths), token_nll(logits, tokens, lengths)
+        nll_of_logits(moved, np.where(pad, 0, tokens), lengths), nll_of_logits(logits, tokens, lengths)
     )
     with tf.GradientTape() as tape:
         x = tf.constant(logits)
         tape.watch(x)
-        nll = token_nll(x, tokens, lengths)
+        nll = nll_of_logits(x, tokens, lengths)
     gradient = np.abs(tape.gradient(nll, x)).sum(-1)
     np.testing.assert_array_equal(gradient > 0, ~pad)
 
 
 def test_a_decoder_that_knows_nothing_pays_log_v_a_token():
     np.testing.assert_allclose(
-        token_nll(tf.zeros([2, 6, 10]), tf.ones([2, 6], tf.int32), tf.constant([6, 3])),
+        nll_of_logits(tf.zeros([2, 6, 10]), tf.ones([2, 6], tf.int32), tf.constant([6, 3])),
         math.log(10) * np.array([6, 3]),
         rtol=1e-6,
     )
@@ -132,7 +154,7 @@ def test_multinomial_nll_is_the_nll_of_its_words_one_by_one():
     logits = np.random.default_rng(2).normal(size=(2, 4)).astype("float32")
     counts = np.array([[2, 0, 1, 0], [0, 3, 1, 1]], "float32")
     words = np.array([[0, 2, 0, 0, 0], [1, 3, 1, 2, 1]])
-    one_by_one = token_nll(np.repeat(logits[:, None], 5, axis=1), words, np.array([3, 5]))
+    one_by_one = nll_of_logits(np.repeat(logits[:, None], 5, axis=1), words, np.array([3, 5]))
     np.testing.assert_allclose(multinomial_nll(logits, counts), one_by_one, rtol=1e-5)
 
 
@@ -189,9 +211,11 @@ def test_everything_runs_in_a_graph_of_unknown_shape():
     def loss(logits, tokens, lengths, step):
         kl = timestep_kl(gaussian_kl(logits, 0.1 * logits), lengths, 0.5)
         weight = linear_weight(step, 2, 4) + cyclical_weight(step, 4, 0.5)
-        return token_nll(logits, tokens, lengths) + weight * kl
+        return nll_of_logits(logits, tokens, lengths) + weight * kl
 
     logits, tokens, lengths = logits_and_tokens()
     lengths[2] = 1
-    expected = token_nll(logits, tokens, lengths) + 1.25 * timestep_kl(gaussian_kl(logits, 0.1 * logits), lengths, 0.5)
+    expected = nll_of_logits(logits, tokens, lengths) + 1.25 * timestep_kl(
+        gaussian_kl(logits, 0.1 * logits), lengths, 0.5
+    )
     np.testing.assert_allclose(loss(logits, tokens, lengths, 5), expected, rtol=1e-5)  # weights 0.75 and 0.5

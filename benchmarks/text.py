@@ -1,0 +1,98 @@
+"""How fast a full training step of a text model is, against the machine's own matmul: python benchmarks/text.py
+
+Prints, within one process and alternating with the matmul that they are divided by: target tokens per second (real words
+and ends of sentences, no padding), floating-point operations per second over the matmul's, the input's share of a step, and
+the peak memory of the process. Operations are those of the matrix products of a forward and a backward pass over real
+tokens; dropout, softmax and optimizer take time and count nothing.
+"""
+
+import argparse
+import json
+import os
+import resource
+import statistics
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import numpy as np  # noqa: E402
+import tensorflow as tf  # noqa: E402
+
+from benchmarks.images import MATMUL_SIZE, matmul_rate  # noqa: E402
+from data.vocabulary import UNPREDICTED  # noqa: E402
+from training.config import make_config  # noqa: E402
+from training.modes import MODES  # noqa: E402
+
+PUBLIC_SHARE = 0.24  # of the matmul ceiling, by the public PyTorch code of TWR-VAE at the default's sizes
+GATES = {"lstm": 4, "gru": 3, "rnn": 1}
+
+
+def flops_per_token(config, words: int) -> int:
+    """Of a training step of a sentence model for each target token: a backward pass costs two forward ones."""
+    latent = getattr(config, "latent_dim", 0)
+    recurrent = 2 * GATES[config.cell] * config.units
+    decoder = recurrent * (config.embedding + latent + config.units) + 2 * config.units * (words - len(UNPREDICTED))
+    encoder = (recurrent * (config.embedding + config.units) + 4 * config.units * latent) if latent else 0
+    return 3 * (encoder + decoder)
+
+
+def measure(mode: str, given: dict, rounds: int) -> dict:
+    """The figures of one mode: medians over rounds, each between two matmul timings."""
+    program = MODES[mode].program()
+    config, corpus = program.prepare(make_config(MODES[mode].config, given))
+    facts = program.facts(corpus)
+    model = program.build(mode, config, facts)
+    batches = iter(program.batches(config, corpus, 0))
+    step, multiply = tf.function(model.train_step, reduce_retracing=True), tf.function(tf.matmul)
+    a = tf.random.normal([MATMUL_SIZE, MATMUL_SIZE])
+    for _ in range(5):
+        step(next(batches))
+    multiply(a, a)
+
+    rates, shares, waits, ceilings = [], [], [], []
+    for _ in range(rounds):
+        before = matmul_rate(a, multiply, 1)
+        start = time.perf_counter()
+        tokens, waited = 0, 0.0
+        for _ in range(10):  # sentences of all lengths
+            asked = time.perf_counter()
+            batch = next(batches)
+            waited += time.perf_counter() - asked
+            tokens += int(np.sum(batch["lengths"])) if isinstance(batch, dict) else len(batch)
+            loss = step(batch)["loss/elbo"]
+        float(loss)
+        seconds = time.perf_counter() - start
+        ceilings.append((before + matmul_rate(a, multiply, 1)) / 2)
+        rates.append(tokens / seconds)
+        waits.append(waited / seconds)
+        if mode != "nvdm":
+            shares.append(rates[-1] * flops_per_token(config, facts["vocabulary"]) / 1e9 / ceilings[-1])
+    share = round(statistics.median(shares), 3) if shares else None
+    return {
+        "mode": mode,
+        "documents_per_second" if mode == "nvdm" else "target_tokens_per_second": round(statistics.median(rates)),
+        "flops_over_matmul": share,
+        "times_the_public_code": round(share / PUBLIC_SHARE, 2) if share and mode == "twrvae" else None,
+        "matmul_gflops": round(statistics.median(ceilings)),
+        "input_share": round(statistics.median(waits), 4),
+        "peak_memory_gb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2),
+    }
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--mode", default="twrvae", choices=("nvdm", "lm", "vae", "twrvae"))
+    parser.add_argument("--dataset", default="docstrings", help="any that the mode takes; ptb has 10,000 words")
+    parser.add_argument("--data-dir", help="where it lies")
+    parser.add_argument("--rounds", type=int, default=5)
+    options = parser.parse_args()
+    given = {"dataset": options.dataset, "data_dir": options.data_dir}
+    given = {name: value for name, value in given.items() if value is not None}
+    print(json.dumps(measure(options.mode, given, options.rounds), indent=2))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,216 @@
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from losses.variational import free_bits
+from metrics.likelihood import elbo, importance_weighted_nll
+from text_vae.language_vae import LanguageModel, LanguageVAE
+from text_vae.twr_vae import DECODED, TWRVAE
+
+WORDS, LATENT = 9, 3
+SEED = tf.constant([1, 2])
+SIZES = {"words": WORDS, "embedding": 4, "cell": "lstm", "units": 5}
+
+
+def build(kind=LanguageVAE, **options):
+    keras.utils.set_random_seed(0)
+    options = SIZES | {"dropout": 0.0, "kl_weight": lambda step: tf.ones([])} | options
+    if kind is not LanguageModel:
+        options = {"latent": LATENT} | options
+    if kind is TWRVAE:
+        options = {"decoded": "normal", "kl_part": 1.0, "length_counts": [0, 1, 3, 5, 2, 0, 0]} | options
+    model = kind(**options)
+    far = [model.decoder.embedding.embeddings]  # so that sentences, and their posteriors, differ
+    far += [] if kind is LanguageModel else [model.log_variance.kernel]
+    for variable in far:
+        variable.assign(tf.random.stateless_normal(variable.shape, [0, 1]))
+    model.compile(keras.optimizers.Adam(0.01))
+    return model
+
+
+def batch():
+    return {"tokens": tf.constant([[4, 5, 2, 0, 0], [6, 3, 8, 7, 2]]), "lengths": tf.constant([3, 5])}
+
+
+def alone(row):
+    length = int(batch()["lengths"][row])
+    return {"tokens": batch()["tokens"][row : row + 1, :length], "lengths": batch()["lengths"][row : row + 1]}
+
+
+def weights(model):
+    return [variable.numpy() for variable in model.trainable_variables]
+
+
+def log_weights(model, samples):
+    """Compiled: a hundred passes take long otherwise."""
+    return tf.function(lambda: model.log_weights(batch(), samples, SEED))().numpy()
+
+
+MODELS = [(LanguageModel, {}), (LanguageVAE, {}), (LanguageVAE, {"kl_per_step": True})]
+MODELS += [(TWRVAE, {"decoded": decoded, "kl_part": 0.5}) for decoded in DECODED]
+
+
+@pytest.mark.parametrize(("kind", "options"), MODELS)
+def test_the_loss_of_a_sentence_does_not_depend_on_its_batch(kind, options):
+    model = build(kind, **options)
+    if kind is LanguageModel:
+        found, apart = model.elbo_terms(batch(), SEED).nll, [model.elbo_terms(alone(row), SEED).nll for row in (0, 1)]
+        np.testing.assert_allclose(found, np.concatenate(apart), rtol=1e-5)
+        return
+    latent = model.infer(batch())
+    for row in (0, 1):
+        own = model.infer(alone(row))
+        for together, single in zip((*latent[:3], latent.kl), (*own[:3], own.kl), strict=True):
+            np.testing.assert_allclose(together[row], single[0], rtol=1e-4, atol=1e-5)
+        nll = model.decoder.nll(batch(), latent.mu)[row]
+        np.testing.assert_allclose(nll, model.decoder.nll(alone(row), own.mu)[0], rtol=1e-5)
+
+
+@pytest.mark.parametrize(("kind", "options"), [*MODELS, (LanguageVAE, {"cell": "gru"}), (TWRVAE, {"cell": "rnn"})])
+def test_a_step_changes_every_weight_and_its_logs_are_finite(kind, options):
+    model = build(kind, dropout=0.3, **options)
+    before = weights(model)
+    logs = model.train_step(batch())
+    assert all(np.isfinite(value) for value in logs.values())
+    changed = [old.size == 0 or not np.array_equal(old, new) for old, new in zip(before, weights(model), strict=True)]
+    assert all(changed)
+    assert int(model.step) == 1
+
+
+def test_a_language_model_has_no_kl_and_one_exact_weight():
+    model = build(LanguageModel)
+    terms = model.elbo_terms(batch(), SEED)
+    np.testing.assert_array_equal(terms.kl, 0)
+    np.testing.assert_array_equal(model.log_weights(batch(), 7, SEED), -terms.nll[None])
+
+
+def test_terms_of_the_vae_against_numpy():
+    model = build()
+    latent, terms = model.infer(batch()), model.elbo_terms(batch(), SEED)
+    mu, variance = latent.mu.numpy(), np.exp(latent.log_variance)
+    kl = 0.5 * np.sum(mu**2 + variance - 1 - np.log(variance), 1)
+    np.testing.assert_allclose(terms.kl, kl, rtol=1e-4)
+    np.testing.assert_allclose(terms.regularizer, kl, rtol=1e-4)
+    np.testing.assert_allclose(latent.posterior.kl_divergence(latent.prior), kl, rtol=1e-4)
+
+
+def test_the_regularizer_of_each_rival():
+    per_step, free = build(kl_per_step=True), build(free_bits=0.7)
+    kl = build().elbo_terms(batch(), SEED).kl
+    np.testing.assert_allclose(per_step.elbo_terms(batch(), SEED).regularizer, kl / [3, 5], rtol=1e-5)
+    np.testing.assert_allclose(per_step.elbo_terms(batch(), SEED).kl, kl, rtol=1e-5)
+    mu, log_variance = (value.numpy() for value in free.infer(batch())[:2])
+    dimensions = 0.5 * (mu**2 + np.exp(log_variance) - 1 - log_variance)
+    expected = free_bits(tf.constant(dimensions), 0.7)
+    np.testing.assert_allclose(free.elbo_terms(batch(), SEED).regularizer, expected, rtol=1e-4)
+    assert np.all(expected > 3 * 0.69)
+
+
+def test_a_posterior_that_is_the_prior_costs_nothing():
+    model = build()
+    for layer in (model.mu, model.log_variance):
+        for variable in layer.variables:
+            variable.assign(tf.zeros_like(variable))
+    np.testing.assert_array_equal(model.elbo_terms(batch(), SEED).kl, 0)
+
+
+@pytest.mark.parametrize("decoded", DECODED)
+def test_what_twr_vae_decodes_its_kl_and_its_prior_against_numpy(decoded):
+    model = build(TWRVAE, decoded=decoded, kl_part=0.5)
+    latent = model.infer(batch())
+    mus, log_variances = (value.numpy() for value in model.infer_steps(batch()))
+    p = (np.array([0, 1, 3, 5, 2, 0, 0]) + 1) / 18
+    for row, steps in enumerate((3, 5)):
+        mu, variance = mus[row, :steps], np.exp(log_variances[row, :steps])
+        kl_steps = 0.5 * np.sum(mu**2 + variance - 1 - np.log(variance), 1)
+        np.testing.assert_allclose(latent.regularizer[row], kl_steps[-(steps + 1) // 2 :].mean(), rtol=1e-4)
+        if decoded == "normal":
+            expected = mu[-1], variance[-1], 1.0, 0.0
+        elif decoded == "sum":
+            expected = mu.sum(0), variance.sum(0), steps, -np.log(p[steps - 1])
+        else:
+            expected = mu.mean(0), variance.sum(0) / steps**2, 1 / steps, -np.log(p[steps - 1])
+        mu, variance, prior, length_nats = expected
+        np.testing.assert_allclose(latent.mu[row], mu, rtol=1e-4, atol=1e-6)
+        np.testing.assert_allclose(np.exp(latent.log_variance[row]), variance, rtol=1e-4)
+        kl = 0.5 * np.sum((mu**2 + variance) / prior - 1 - np.log(variance / prior))
+        np.testing.assert_allclose(latent.kl[row], kl, rtol=1e-4)
+        np.testing.assert_allclose(model.elbo_terms(batch(), SEED).kl[row], kl + length_nats, rtol=1e-4)
+        np.testing.assert_allclose(latent.prior.stddev()[row], np.sqrt(prior), rtol=1e-5)
+
+
+@pytest.mark.parametrize("decoded", DECODED)
+def test_the_decoded_z_has_the_moments_of_what_is_drawn_at_every_step(decoded):
+    """Draws z_t of all steps and takes the last, their mean or their sum."""
+    model = build(TWRVAE, decoded=decoded)
+    mus, log_variances = (value.numpy()[1] for value in model.infer_steps(batch()))
+    z = mus + np.exp(0.5 * log_variances) * np.random.default_rng(0).normal(size=(40_000, *mus.shape))
+    z = {"normal": z[:, -1], "mean": z.mean(1), "sum": z.sum(1)}[decoded]
+    latent = model.infer(batch())
+    deviation = np.exp(0.5 * latent.log_variance[1])
+    np.testing.assert_allclose(z.mean(0), latent.mu[1], atol=0.03 * deviation.max())
+    np.testing.assert_allclose(z.std(0), deviation, rtol=0.03)
+
+
+def test_prior_samples_have_the_priors_spread():
+    """Of `mean` and `sum` after drawing T: the variance is E[1 / T] and E[T]."""
+    p = (np.array([0, 1, 3, 5, 2, 0, 0]) + 1) / 18
+    steps = np.arange(1, 8)
+    for decoded, variance in (("normal", 1.0), ("mean", p @ (1 / steps)), ("sum", p @ steps)):
+        z = build(TWRVAE, decoded=decoded).prior_samples(20_000, SEED)
+        np.testing.assert_allclose(np.var(z), variance, rtol=0.03)
+
+
+@pytest.mark.parametrize(("kind", "options"), MODELS[1:])
+def test_jensen_on_the_same_weights_nested_samples_and_the_exact_kl(kind, options):
+    model = build(kind, **options)
+    found = log_weights(model, 400)
+    assert found.shape == (400, 2)
+    assert np.all(importance_weighted_nll(found) <= -elbo(found))
+    means = [importance_weighted_nll(found.reshape(k, -1)).mean() for k in (1, 8, 400)]
+    assert means[0] > means[1] > means[2]
+    latent = model.infer(batch())
+    z = latent.posterior.sample(400, seed=[3, 4])
+    nll = [model.decoder.nll({name: tf.repeat(value[row : row + 1], 400, 0) for name, value in batch().items()}, z[:, row])
+           for row in (0, 1)]  # fmt: skip
+    bound = np.mean(nll, 1) + latent.kl + latent.length_nats  # of other draws, with the KL in closed form
+    np.testing.assert_allclose(-elbo(found), bound, rtol=0.03)
+
+
+def test_a_model_that_ignores_z_is_exact():
+    """Of a decoder that is not told z, with the prior as posterior, every weight is the likelihood."""
+    model = build()
+    told = [*model.mu.variables, *model.log_variance.variables]
+    told += [variable for layer in model.decoder.starts for variable in layer.variables]
+    for variable in told:
+        variable.assign(tf.zeros_like(variable))
+    kernel = model.decoder.recurrent.cell.kernel
+    kernel.assign(tf.concat([kernel[:-LATENT], tf.zeros([LATENT, kernel.shape[1]])], 0))
+    nll = model.decoder.nll(batch(), tf.zeros([2, LATENT]))
+    np.testing.assert_allclose(log_weights(model, 5), np.tile(-nll, [5, 1]), rtol=1e-5)
+
+
+def test_texts_are_functions_of_their_seeds():
+    model = build(TWRVAE, longest=6)
+    sentences = [np.array([4, 5], np.int32), np.array([6, 3, 8, 7], np.int32), np.array([8], np.int32)]
+
+    def as_lists(texts):
+        return [text.tolist() for text in texts]
+
+    assert as_lists(model.generate(5, seed=1)) == as_lists(model.generate(5, seed=1))
+    assert as_lists(model.generate(5, seed=1)) != as_lists(model.generate(5, seed=2))
+    assert as_lists(model.reconstruct(sentences)) == as_lists(model.reconstruct(sentences))
+    np.testing.assert_allclose(model.encode(sentences)[:2], model.infer(batch()).mu, rtol=1e-4)
+    path = model.interpolate(sentences[0], sentences[1], steps=4)
+    assert as_lists([path[0], path[-1]]) == as_lists(model.reconstruct(sentences[:2]))
+    assert len(path) == 4
+
+
+def test_a_training_is_repeated_bit_by_bit():
+    models = [build(TWRVAE, dropout=0.3), build(TWRVAE, dropout=0.3)]
+    for model in models:
+        step = tf.function(model.train_step)
+        for _ in range(3):
+            step(batch())
+    assert all(np.array_equal(a, b) for a, b in zip(*map(weights, models), strict=True))

@@ -1,0 +1,130 @@
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from data.vocabulary import EOS, UNK
+from text_vae.layers import CELLS, LSTM, WordDecoder, choose, dropped, last
+
+WORDS, LATENT = 9, 3
+SEED = tf.constant([1, 2])
+
+
+def decoder(cell="lstm", latent=LATENT, dropout=0.0, **options):
+    return WordDecoder(words=WORDS, latent=latent, embedding=4, cell=cell, units=5, dropout=dropout, **options)
+
+
+def batch():
+    return {"tokens": tf.constant([[4, 5, EOS, 0, 0], [6, UNK, 8, 7, EOS]]), "lengths": tf.constant([3, 5])}
+
+
+def z(latent=LATENT):
+    return tf.random.stateless_normal([2, latent], [0, 1])
+
+
+@pytest.mark.parametrize("traced", [False, True])
+def test_the_lstm_is_that_of_keras(traced):
+    """Its outputs, its states and all gradients."""
+    x, h, c = (tf.random.stateless_normal(shape, [0, i]) for i, shape in enumerate(((2, 6, 4), (2, 5), (2, 5))))
+    plain = keras.layers.LSTM(5, return_sequences=True, return_state=True)
+    ours = LSTM(5, return_sequences=True, return_state=True)
+    ours.build(x.shape)
+    plain.build(x.shape)
+    for own, other in zip(ours.variables, plain.variables, strict=True):
+        other.assign(tf.random.stateless_normal(own.shape, [1, 2]))
+        own.assign(other)
+
+    def outputs_and_gradients(layer):
+        with tf.GradientTape() as tape:
+            tape.watch([x, h, c])
+            found = layer(x, initial_state=[h, c])
+            weights = [tf.random.stateless_normal(value.shape, [3, i]) for i, value in enumerate(found)]
+            loss = tf.add_n([tf.reduce_sum(value * weight) for value, weight in zip(found, weights, strict=True)])
+        return found, tape.gradient(loss, [x, h, c, *layer.trainable_variables])
+
+    call = tf.function(outputs_and_gradients) if traced else outputs_and_gradients
+    for own, other in zip(*(tf.nest.flatten(call(layer)) for layer in (ours, plain)), strict=True):
+        np.testing.assert_allclose(own, other, rtol=1e-3, atol=1e-5)
+    for own, other in zip(ours(x), plain(x), strict=True):
+        np.testing.assert_allclose(own, other, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("latent", [0, LATENT])
+def test_the_nll_of_a_sentence_is_that_of_its_words_one_by_one(cell, latent):
+    """Alone, without padding, and in single steps that carry the state, as a sentence is generated."""
+    layer, whole = decoder(cell, latent), batch()
+    nll = layer.nll(whole, z(latent))
+    for row, length in enumerate(whole["lengths"].numpy()):
+        own, token, state, expected = z(latent)[row : row + 1], tf.constant([[1]]), None, 0.0
+        for word in whole["tokens"][row, :length].numpy():
+            h, *state = layer.states(token, own, state)
+            expected -= tf.nn.log_softmax(layer.vocabulary(h[0]))[0, word - 2]
+            token = tf.constant([[word]])
+        np.testing.assert_allclose(nll[row], expected, rtol=1e-5)
+
+
+def test_z_starts_the_state_and_joins_every_input():
+    layer = decoder()
+    for variable in layer.starts[0].variables + layer.starts[1].variables:
+        variable.assign(tf.zeros_like(variable))
+    kernel = layer.recurrent.cell.kernel
+    assert not np.allclose(layer.nll(batch(), z()), layer.nll(batch(), z() + 1))
+    kernel.assign(tf.concat([kernel[:-LATENT], tf.zeros([LATENT, kernel.shape[1]])], 0))
+    np.testing.assert_array_equal(layer.nll(batch(), z()), layer.nll(batch(), z() + 1))
+
+
+def test_every_weight_has_a_gradient():
+    layer = decoder(dropout=0.5)
+    with tf.GradientTape() as tape:
+        nll = layer.nll(batch(), z(), SEED)
+    gradients = tape.gradient(nll, layer.trainable_variables)
+    assert all(np.any(tf.convert_to_tensor(gradient) != 0) for gradient in gradients)
+
+
+def test_dropout_is_a_function_of_its_seed():
+    layer = decoder(dropout=0.5)
+    first, again, other, without = (layer.nll(batch(), z(), seed) for seed in (SEED, SEED, SEED + 1, None))
+    np.testing.assert_array_equal(first, again)
+    assert not np.allclose(first, other) and not np.allclose(first, without)
+    h = tf.ones([100, 10])
+    assert set(np.unique(dropped(h, 0.5, SEED))) == {0.0, 2.0}
+    assert dropped(h, 0.5, None) is h and dropped(h, 0.0, SEED) is h
+
+
+def test_the_last_real_step():
+    h = tf.reshape(tf.range(12.0), [2, 3, 2])
+    np.testing.assert_array_equal(last(h, tf.constant([1, 3])), [[0, 1], [10, 11]])
+
+
+def test_generation_is_a_function_of_its_seed_and_never_gives_pad_or_start():
+    layer = decoder(longest=12)
+    many = tf.random.stateless_normal([40, LATENT], [0, 3])
+    drawn, again, other = (layer.generate(many, seed) for seed in (SEED, SEED, SEED + 1))
+    assert [ids.tolist() for ids in drawn] == [ids.tolist() for ids in again]
+    assert [ids.tolist() for ids in drawn] != [ids.tolist() for ids in other]
+    assert max(map(len, drawn)) <= 12 and {ids.dtype for ids in drawn} == {np.dtype("int32")}
+    assert set(np.concatenate(drawn)) <= set(range(UNK, WORDS))
+    assert any(len(ids) < 12 for ids in drawn)
+
+
+def test_greedy_generation_follows_the_likeliest_word():
+    layer = decoder(longest=4)
+    layer.vocabulary.bias.assign([0.0, 0.0, 0.0, 50.0, 0.0, 0.0, 0.0])
+    (ids,) = layer.generate(z()[:1], SEED, temperature=0.0)
+    assert ids.tolist() == [5, 5, 5, 5]
+    layer.vocabulary.bias.assign([50.0] + [0.0] * 6)  # EOS
+    assert [len(ids) for ids in layer.generate(z(), SEED)] == [0, 0]
+
+
+def test_top_p_leaves_the_smallest_set_of_that_probability():
+    logits = tf.repeat(tf.math.log([[0.1, 0.5, 0.15, 0.25]]), 2000, axis=0)
+
+    def shares(temperature, top_p):
+        return np.bincount(choose(logits, SEED, temperature, top_p), minlength=4) / 2000
+
+    np.testing.assert_allclose(shares(1.0, 1.0), [0.1, 0.5, 0.15, 0.25], atol=0.04)
+    np.testing.assert_allclose(shares(1.0, 0.7), [0, 2 / 3, 0, 1 / 3], atol=0.04)
+    assert shares(1.0, 0.4)[1] == 1 and shares(0.0, 1.0)[1] == 1
+    squared = np.square([0.1, 0.5, 0.15, 0.25])
+    np.testing.assert_allclose(shares(0.5, 1.0), squared / squared.sum(), atol=0.04)

@@ -1,0 +1,140 @@
+import json
+import shutil
+
+import keras
+import numpy as np
+import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+import evaluate
+import train
+from training import language
+from training.config import LanguageVAEConfig, make_config
+from training.modes import MODES
+from training.runs import load_run, open_run
+
+FLAGS = "--batch-size 16 --embedding 8 --units 8 --epochs 3 --rate 0.01 --max-length 12 --curves".split()
+LATENT = "--latent-dim 3 --samples 10".split()
+
+
+@pytest.fixture(scope="module")
+def text(tmp_path_factory):
+    """A file of sentences of two kinds."""
+    random = np.random.default_rng(0)
+    kinds = [["the", "cat", "sees", "a", "dog"], ["far", "stars", "shine", "at", "night", "."]]
+    file = tmp_path_factory.mktemp("text") / "animals.txt"
+    chosen = [kinds[random.integers(2)] for _ in range(120)]
+    file.write_text("".join(" ".join(words[: random.integers(2, 7)]) + "\n" for words in chosen))
+    return file
+
+
+def trained(mode, text, folder, *flags):
+    keras.utils.clear_session(free_memory=False)  # a checkpoint holds layer names, numbered from here as in a process
+    flags = ["--mode", mode, "--dataset", str(text), *FLAGS, *flags]
+    assert train.main([*flags, "--runs-dir", str(folder), "--name", mode]) == 0
+    return open_run(folder / mode)
+
+
+@pytest.fixture(scope="module")
+def run(text, tmp_path_factory):
+    """Of twrvae, decoding the mean, which has all scores."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(language, "GENERATED", 12)
+        return trained("twrvae", text, tmp_path_factory.mktemp("runs"), *LATENT, "--decoded", "mean")
+
+
+def test_a_training_ends_with_its_scores(run):
+    scores = json.loads((run.path / "metrics.json").read_text())
+    assert scores["iw_nll"] <= scores["elbo_nll"]
+    by_samples = scores["iw_nll_by_samples"]
+    assert by_samples["10"] == scores["iw_nll"] and by_samples.keys() == {"1", "10"}
+    assert scores["perplexity_tokens"] == run.data["test"]["tokens"] + run.data["test"]["sentences"]
+    total = scores["iw_nll"] * run.data["test"]["sentences"]
+    assert np.isclose(scores["perplexity"], np.exp(total / scores["perplexity_tokens"]))
+    assert scores["mutual_information"] <= np.log(scores["mutual_information_sentences"])
+    assert {"reference_nll", "kl", "active_units", "length_nats", "validation_elbo_nll"} <= scores.keys()
+    assert {"validation_kl", "validation_mutual_information", "validation_active_units"} <= scores.keys()
+    assert {"distinct_1", "distinct_2", "self_bleu", "distinct_1_top_p", "self_bleu_test"} <= scores.keys()
+    assert scores["generated"].keys() == {"samples", "samples_top_p", "samples_low_temperature", "samples_greedy"}
+    assert len(scores["reconstructions"]) == 10 and len(scores["interpolations"][0]) == 7
+
+
+def test_curves_and_what_tensorboard_shows(run):
+    assert {"validation/elbo_nll", "validation/kl", "validation/mutual_information"} <= run.history[-1].keys()
+    tags = EventAccumulator(str(run.path / "tensorboard")).Reload().Tags()["tensors"]
+    assert {"loss/kl", "validation/active_units", "samples", "reconstructions", "kl_by_step"} <= set(tags)
+    by_step = np.load(run.path / "tensorboard/kl_by_step.npy")
+    assert by_step.shape == (3, 40)
+    assert np.all(by_step[:, :3] > 0) and np.isnan(by_step[:, -1]).all()
+
+
+def test_the_scores_of_a_loaded_run_are_the_same(run, capsys):
+    assert evaluate.main([str(run.path), "--likelihood", "--json"]) == 0
+    scores, stored = json.loads(capsys.readouterr().out), json.loads((run.path / "metrics.json").read_text())
+    assert {name: stored[name] for name in ("iw_nll", "kl", "perplexity")} == {
+        name: scores[name] for name in ("iw_nll", "kl", "perplexity")
+    }
+
+
+def test_the_best_epoch_on_validation_is_kept_and_used(run, tmp_path):
+    """Were the first epoch the best, it would stay though two are newer, and a training would go on from the newest."""
+    shutil.copytree(run.path, tmp_path / "a")
+    copied, model = open_run(tmp_path / "a"), load_run(run.path)
+    bounds = [entry["validation/elbo_nll"] for entry in copied.history]
+    assert copied.restore(model) == 1 + int(np.argmin(bounds)) == copied.best_first()[0][0]
+    copied.write_history([entry | {"validation/elbo_nll": entry["epoch"]} for entry in copied.history])
+    for _, file in copied.checkpoints():
+        file.unlink()
+    for epoch in (1, 2, 3):
+        copied.save(model, epoch)
+    assert {epoch for epoch, _ in copied.checkpoints()} == {1, 2, 3}
+    assert (copied.restore(model), copied.restore(model, best=False)) == (1, 3)
+
+
+def test_a_resumed_training_ends_in_the_same_bits(run, tmp_path):
+    runs = tmp_path / "runs"
+    shutil.copytree(run.path, runs / "twrvae")
+    (_, newest), *_ = open_run(runs / "twrvae").checkpoints()
+    newest.unlink()
+    keras.utils.clear_session(free_memory=False)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(language, "GENERATED", 12)
+        assert train.main(["--resume", "twrvae", "--runs-dir", str(runs)]) == 0
+    assert open_run(runs / "twrvae").checkpoints()[0][1].name == newest.name  # the name carries the digest
+
+
+def test_a_loaded_model_generates(run):
+    model, (_, corpus) = load_run(run.path), language.prepare(run.config)
+    texts = [corpus.vocabulary.decode(ids) for ids in model.generate(3, temperature=0.7, top_p=0.9, seed=4)]
+    assert texts == [corpus.vocabulary.decode(ids) for ids in model.generate(3, temperature=0.7, top_p=0.9, seed=4)]
+    assert model.encode(corpus.test[:4]).shape == (4, 3)
+
+
+def test_a_language_model_from_end_to_end(text, tmp_path, monkeypatch):
+    monkeypatch.setattr(language, "GENERATED", 12)
+    scores = json.loads((trained("lm", text, tmp_path).path / "metrics.json").read_text())
+    assert scores["iw_nll"] == scores["elbo_nll"]
+    assert not {"kl", "mutual_information", "reference_nll", "reconstructions"} & scores.keys()
+
+
+def test_the_weight_of_the_kl_over_a_training():
+    def weights(**options):
+        config = make_config(LanguageVAEConfig, {"epochs": 4, "batch_size": 10, "embedding": 4, "units": 4} | options)
+        data_facts = {"train": {"sentences": 100}, "vocabulary": 9}  # 40 updates
+        model = language.build("vae", config, data_facts)
+        return [float(model.kl_weight(step)) for step in (0, 5, 10, 15, 20, 39)]
+
+    assert weights() == [1, 1, 1, 1, 1, 1]
+    assert weights(beta=0.5) == [0.5] * 6
+    assert weights(kl_warm_up=20) == [0, 0.25, 0.5, 0.75, 1, 1]
+    assert weights(kl_cycles=2, beta=2.0) == [0, 1, 2, 2, 0, 2]
+
+
+def test_bad_input_is_one_line(tmp_path, capsys):
+    file = tmp_path / "a.txt"
+    file.write_bytes(b"fine\n" * 20 + b"caf\xe9\n")
+    assert train.main(["--mode", "vae", "--dataset", str(file)]) == 2
+    assert "line 21" in capsys.readouterr().err
+    assert train.main(["--mode", "vae", "--kl-warm-up", "9", "--kl-cycles", "2"]) == 2
+    assert "give one" in capsys.readouterr().err
+    assert MODES["vae"].chosen_by == "validation/elbo_nll"

@@ -1,0 +1,63 @@
+"""TWR-VAE (Li et al. 2020): a posterior at every time step, all of them pulled to the prior, one of them decoded.
+
+q(z_t | x_1..t) = N(mu_t, diag sigma_t^2) for t = 1..T        loss: nll + mean_t KL(q(z_t | x_1..t) || N(0, I))
+"""
+
+import numpy as np
+import tensorflow as tf
+
+from losses.variational import gaussian_kl, timestep_kl
+from text_vae.language_vae import LanguageVAE, Latent
+from text_vae.layers import last
+
+DECODED = ("normal", "mean", "sum")
+
+
+class TWRVAE(LanguageVAE):
+    """A `LanguageVAE` whose regularizer is the mean KL of all steps' posteriors. That mean is not a KL of what is decoded.
+
+    What is decoded: "normal": z_T, with the prior N(0, I); "mean" or "sum": that of z_1..z_T, which is Gaussian again,
+    N(mean of mu_t, sum of sigma_t^2 / T^2) or N(sum of mu_t, sum of sigma_t^2). The prior that T independent N(0, I)
+    give it is N(0, I / T) or N(0, T I); it depends on T, so a bound on -log p(x) includes -log p(T).
+
+    Args:
+        decoded: one of DECODED.
+        kl_part: share of the last steps whose KL is averaged, in (0, 1].
+        length_counts: int, training sentences of 1, 2, .. steps (EOS is one), up to the longest sentence that there may
+            be; p(T) is their share, with 1 added to each count.
+        options: those of `LanguageVAE`.
+    """
+
+    def __init__(self, *, decoded: str, kl_part: float, length_counts: np.ndarray, **options):
+        super().__init__(**options)
+        self.decoded, self.kl_part = decoded, kl_part
+        smoothed = np.asarray(length_counts) + 1
+        self.log_length_p = np.log(smoothed / smoothed.sum()).astype(np.float32)
+
+    def infer_steps(self, batch, seed: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor]:
+        """(mu_t, log sigma_t^2) of every step's posterior, each [B, T, latent]; without a seed nothing is dropped."""
+        h = self.read(batch["tokens"], seed)
+        return self.mu(h), self.log_variance(h)
+
+    def infer(self, batch, seed=None):
+        mu, log_variance = self.infer_steps(batch, seed)
+        lengths = batch["lengths"]
+        regularizer = timestep_kl(gaussian_kl(mu, log_variance), lengths, self.kl_part)
+        if self.decoded == "normal":
+            return Latent(last(mu, lengths), last(log_variance, lengths), regularizer)
+        real = tf.sequence_mask(lengths, tf.shape(mu)[1], tf.float32)[..., None]
+        mu, variance = tf.reduce_sum(real * mu, 1), tf.reduce_sum(real * tf.exp(log_variance), 1)
+        steps = tf.cast(lengths, tf.float32)[:, None]
+        length_nats = -tf.gather(self.log_length_p, lengths - 1)
+        if self.decoded == "sum":
+            return Latent(mu, tf.math.log(variance), regularizer, tf.math.log(steps), length_nats)
+        return Latent(mu / steps, tf.math.log(variance / steps**2), regularizer, -tf.math.log(steps), length_nats)
+
+    def prior_samples(self, n, seed):
+        z_seed, length_seed = tf.unstack(tf.random.split(seed, 2))
+        z = super().prior_samples(n, z_seed)
+        if self.decoded == "normal":
+            return z
+        steps = 1 + tf.random.stateless_categorical(self.log_length_p[None], n, length_seed, tf.int32)[0]
+        deviation = tf.sqrt(tf.cast(steps, tf.float32))[:, None]
+        return z * deviation if self.decoded == "sum" else z / deviation
