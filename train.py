@@ -72,7 +72,7 @@ def train(argv: list[str]):
         run, done = create_run(own["runs_dir"], own["name"], mode, config, facts), 0
     else:
         run.check_data(facts)
-        done = run.restore(model)
+        done = run.restore(model, best=False)
         run.write_history(run.history[:done])
     print(f"{mode} on {config.dataset} in {run.path}: epochs {done + 1} to {config.epochs}")
     steps, x = program.steps_per_epoch(config, data), program.batches(config, data, first_epoch=done)

@@ -16,7 +16,11 @@ LABELS = {
     "linear_accuracy_features": "linear accuracy, last hidden layer",
     "hungarian_accuracy": "Hungarian accuracy, head",
     "hungarian_accuracy_encoder": "Hungarian accuracy, E",
+    "map": "MAP",
     "view_information": "information of two views [nats]",
+    "elbo_nll": "NLL + KL [nats]",
+    "kl": "KL [nats]",
+    "mutual_information": "I(x; z) [nats]",
 }
 
 
@@ -149,4 +153,5 @@ FIGURES = {
     "samples": side_by_side("samples"),
     "reconstructions": side_by_side("reconstructions"),
     "confusion": side_by_side("confusion"),
+    "attention": side_by_side("attention"),
 }

@@ -25,7 +25,7 @@ STUDY_KEYS = (
     "include",
     "rows",
 )
-ROW_KEYS = ("mode", "seeds", "options", "control")
+ROW_KEYS = ("mode", "dataset", "seeds", "options", "control")
 LABEL_FREE = (
     "view_information",
     "view_agreement",
@@ -83,7 +83,7 @@ class Training:
 class Study:
     """A study as `studies.yaml` describes it.
 
-    about: its question. rows: name -> {mode, seeds, options, control}. columns: keys of its table. figures: names of
+    about: its question. rows: name -> {mode, dataset, seeds, options, control}. columns: its table's keys. figures: names of
     functions of `studies.figures`. keep: figures of a run that are kept for every row's first seed. select: the label-free
     key that chooses finalists, `finalists` = {count, seeds}. include: other study -> its rows that the table shows too.
     """
@@ -105,7 +105,8 @@ class Study:
         own = self.rows[row]
         options = {**self.options, **own.get("options", {})}
         options = {name: tuple(value) if isinstance(value, list) else value for name, value in options.items()}
-        return Training(self.name, row, own["mode"], seed, {"dataset": self.dataset, "seed": seed, **options})
+        dataset = own.get("dataset", self.dataset)
+        return Training(self.name, row, own["mode"], seed, {"dataset": dataset, "seed": seed, **options})
 
     def screening(self) -> list[Training]:
         """The trainings that need no others first: every row's first seed, in the file's order, then the second ones."""

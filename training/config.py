@@ -202,6 +202,147 @@ class NVDMConfig(Config):
     samples: int = option(20, "samples of z for each document in evaluation", low=1)
 
 
+@dataclasses.dataclass(frozen=True)
+class SentenceConfig(Config):
+    """What recurrent models of sentences share. The preset "reference" has the learning rate of TWR-VAE's public code."""
+
+    presets: ClassVar = {
+        "quick": {"updates": 1000, "embedding": 128, "units": 128},
+        "default": {},
+        "reference": {"rate": 1e-4, "final_rate": 1e-4},
+    }
+
+    dataset: str | None = option(None, "docstrings, ptb, brown, multi30k, a text file, or a folder of train.txt, ...")
+    data_dir: str | None = option(None, "the folder that holds ptb, brown and multi30k")
+    updates: int = option(10_000, "training steps to reach, where --epochs is not given", low=1)
+    batch_size: int = option(64, "sentences per update", low=1)
+    vocabulary_size: int = option(10_000, "words that are predicted, the unknown one and the end included", low=3)
+    max_length: int = option(100, "most words of a sentence; longer ones are left out", low=1)
+    embedding: int = option(512, "width of the words' vectors", low=1)
+    cell: str = option("lstm", "recurrent layer", choices=("lstm", "gru", "rnn"))
+    units: int = option(256, "width of the recurrent layers", low=1)
+    dropout: float = option(0.5, "rate on the words' vectors and before the vocabulary", low=0, high=0.95)
+    rate: float = option(1e-3, "learning rate at the start (Adam)", low=0)
+    final_rate: float = option(0.0, "learning rate at the end, reached on a straight line", low=0)
+
+
+@dataclasses.dataclass(frozen=True)
+class LatentConfig(SentenceConfig):
+    """And z."""
+
+    latent_dim: int = option(32, "size of z", low=1)
+    samples: int = option(100, "samples of z for each sentence in evaluation", low=1)
+
+
+@dataclasses.dataclass(frozen=True)
+class LanguageVAEConfig(LatentConfig):
+    """How the KL is weighed."""
+
+    beta: float = option(1.0, "weight of the KL once it has grown", low=0)
+    kl_warm_up: int = option(0, "updates over which the weight of the KL grows from 0", low=0)
+    kl_cycles: int = option(0, "cycles of that growth, each half as long as it lasts; 0: it does not restart", low=0)
+    free_bits: float = option(0.0, "nats of each dimension's KL that cost nothing more", low=0)
+    kl_per_step: bool = option(False, "divide the KL by the sentence's steps")
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.kl_warm_up and self.kl_cycles:
+            raise InputError("--kl-warm-up and --kl-cycles: the weight of the KL grows once or in cycles; give one")
+
+
+@dataclasses.dataclass(frozen=True)
+class TWRVAEConfig(LatentConfig):
+    """A posterior at every time step."""
+
+    decoded: str = option("normal", "the last z, or the mean or sum of all", choices=("normal", "mean", "sum"))
+    kl_part: float = option(1.0, "share of the last steps whose KL is averaged", low=0.01, high=1)
+
+
+@dataclasses.dataclass(frozen=True)
+class MLVAEConfig(LatentConfig):
+    """Paragraphs. The preset "reference" is wide and long; the paper's own sizes are not known to us."""
+
+    presets: ClassVar = {
+        "quick": {
+            "updates": 300,
+            "embedding": 64,
+            "units": 64,
+            "plan": 64,
+            "encoder_widths": (64, 64),
+            "kl_warm_up": 150,
+        },
+        "default": {},
+        "reference": {"updates": 50_000, "embedding": 512, "units": 512, "plan": 512, "kl_warm_up": 10_000},
+    }
+
+    dataset: str | None = option(None, "docstrings, brown, a text file, or a folder of train.txt, ...")
+    data_dir: str | None = option(None, "the folder that holds brown")
+    updates: int = option(3000, "training steps to reach, where --epochs is not given", low=1)
+    batch_size: int = option(32, "paragraphs per update", low=1)
+    min_sentences: int = option(2, "fewest sentences of a paragraph; others are left out", low=1)
+    max_sentences: int = option(8, "most sentences of a paragraph; others are left out", low=1)
+    levels: int = option(2, "0: flat VAE; 1: ml-VAE-S, with plan vectors; 2: ml-VAE-D, with z2 above z1", low=0, high=2)
+    embedding: int = option(256, "width of the words' vectors", low=1)
+    encoder_widths: tuple[int, ...] = option((256, 256, 256), "channels of the encoder's convolutions", low=1)
+    plan: int = option(256, "size of a plan vector", low=1)
+    top_dim: int = option(32, "size of z2", low=1)
+    hidden: int = option(128, "width of the hidden layers between z1 and z2", low=1)
+    kl_warm_up: int = option(1500, "updates over which the weight of the KL grows from 0 to 1", low=0)
+    samples: int = option(20, "samples of z for each paragraph in evaluation", low=1)
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.min_sentences > self.max_sentences:
+            raise InputError(
+                f"--min-sentences {self.min_sentences} is more than --max-sentences {self.max_sentences}: no paragraph fits"
+            )
+
+
+@dataclasses.dataclass(frozen=True)
+class RankerConfig(Config):
+    """What models of answer selection share. The preset "reference" has the sizes of NASM's paper and only what is in it."""
+
+    presets: ClassVar = {
+        "quick": {"updates": 200},
+        "default": {},
+        "reference": {"units": 50, "layers": 3, "match": False},
+    }
+
+    dataset: str | None = option(None, "wikiqa, trecqa, docstrings, or a folder in the form of the first two")
+    data_dir: str | None = option(None, "the folder that holds wikiqa and trecqa")
+    updates: int = option(540, "training steps to reach, where --epochs is not given", low=1)
+    batch_size: int = option(16, "questions per update, each with all of its candidates", low=1)
+    vocabulary_size: int = option(10_000, "most frequent words, of at least two occurrences, that are kept", low=10)
+    max_length: int = option(40, "words at which questions and candidates are cut", low=1)
+    word_vectors: str | None = option(
+        None, "file of GloVe or word2vec (*.bin: binary); default: word2vec, trained on the training text"
+    )
+    embedding: int = option(50, "width of the words' vectors; that of --word-vectors where it is given", low=1)
+    fine_tune: bool = option(True, "train the words' vectors too")
+    units: int = option(100, "width of the LSTMs", low=1)
+    layers: int = option(1, "LSTMs that read a text, one on the other", low=1)
+    dropout: float = option(0.4, "rate on the words' vectors", low=0, high=0.95)
+    rate: float = option(1e-3, "learning rate (Adam)", low=0)
+
+
+@dataclasses.dataclass(frozen=True)
+class NASMConfig(RankerConfig):
+    """The latent h."""
+
+    attention: str = option(
+        "latent", "steered by h, or by the question, or none", choices=("latent", "deterministic", "none")
+    )
+    latent: int = option(50, "size of h", low=1)
+    match: bool = option(True, "tell the reader of an answer which of its words the question has")
+    samples: int = option(20, "samples of h for each question in evaluation", low=1)
+    kl_weight: float = option(1.0, "weight of the KL", low=0)
+
+
+@dataclasses.dataclass(frozen=True)
+class GQAConfig(RankerConfig):
+    """Nothing more."""
+
+
 def element_type(hint) -> type:
     """The type of one value: int for int, int | None and tuple[int, ...]."""
     if isinstance(hint, types.UnionType) or get_args(hint):

@@ -10,11 +10,14 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
+from data.answers import AnswerCorpus, evaluation_batches
 from data.images import to_uint8
 from training.runs import write_bytes
 
 COLUMNS = 10  # images in a row
 ROWS = 10  # rows of a picture, where nothing else decides
+ANSWERED = 4  # validation questions whose answers are shown with the attention to them
+DRAWN = 5  # samples of h for each
 LINE = 128  # gray value of the separating lines
 DPI = 100
 MAX_BYTES = 300_000  # of a saved picture
@@ -171,6 +174,43 @@ def confusion_figure(table: np.ndarray, code_to_class: np.ndarray, title: str) -
     axes.set_xlabel("class of the image")
     axes.set_yticks(range(codes), [f"c = {code}, stands for {code_to_class[code]}" for code in order])
     axes.tick_params(length=0)
+    return figure
+
+
+def heat_map_figure(values: np.ndarray, title: str, across: str, down: str) -> Figure:
+    """Values float [rows, columns] as colours, rows and columns counted from 1; NaN stays white."""
+    figure = Figure(figsize=(7, 3.5), dpi=DPI, layout="constrained")
+    axes = figure.subplots()
+    rows, columns = values.shape
+    image = axes.imshow(values, aspect="auto", interpolation="nearest", extent=(0.5, columns + 0.5, rows + 0.5, 0.5))
+    figure.colorbar(image)
+    axes.set_title(title, fontsize=10)
+    axes.set_xlabel(across)
+    axes.set_ylabel(down)
+    return figure
+
+
+def attention_figure(model, corpus: AnswerCorpus, seed: int, dataset: str) -> Figure:
+    """The attention to the words of right answers, a row for what steers it: h's mean and samples of h, or the question."""
+    batch = next(iter(evaluation_batches(corpus.validation, corpus.vocabulary, ANSWERED)))
+    questions, answer = model.read(batch)
+    steered = {f"h {i + 1}": h for i, h in enumerate(model.draws(questions, DRAWN, tf.constant([seed, 3])))}
+    steered = {"mean of h": model.encode(batch)} | steered if model.attention == "latent" else {"question": questions}
+    alpha = np.stack([model.weights_of_words(answer, tf.gather(h, batch["groups"])) for h in steered.values()], 1)
+    figure = Figure(figsize=(9, ANSWERED * (0.8 + 0.22 * len(steered))), dpi=DPI, layout="constrained")
+    grid = figure.subplots(ANSWERED, squeeze=False)[:, 0]
+    right = np.flatnonzero(batch["labels"])
+    first = right[np.unique(batch["groups"].numpy()[right], return_index=True)[1]]
+    for axes, candidate in zip(grid, first, strict=False):
+        words = corpus.validation.candidates[candidate]
+        axes.imshow(alpha[candidate, :, : len(words)], cmap="Blues", aspect="auto", vmin=0)
+        axes.set_title(" ".join(corpus.validation.questions[batch["groups"][candidate]]), fontsize=9)
+        axes.set_xticks(range(len(words)), words, rotation=60, ha="right", fontsize=7)
+        axes.set_yticks(range(len(steered)), steered, fontsize=7)
+        axes.tick_params(length=0)
+    for axes in grid[len(first) :]:
+        axes.set_axis_off()
+    figure.suptitle(f"{dataset}: attention to the words of a right answer of validation questions", fontsize=10)
     return figure
 
 

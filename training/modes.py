@@ -15,13 +15,15 @@ class Mode(NamedTuple):
     """A mode of training: a paper.
 
     summary: one line for `--help`. config: its dataclass. metrics: what `evaluate.py` computes for it. module: the name
-    of the module that loads its data, builds its model and computes its metrics.
+    of the module that loads its data, builds its model and computes its metrics. chosen_by: key of the history by whose
+    lowest value a run's checkpoint is chosen, with "-" before it by its highest; None: the newest is used.
     """
 
     summary: str
     config: type[configs.Config]
     metrics: tuple[str, ...]
     module: str
+    chosen_by: str | None = None
 
     def program(self) -> ModuleType:
         """The module, imported; it imports TensorFlow."""
@@ -49,6 +51,9 @@ SAMPLES = ("fid", "kid")
 CODES = (*SAMPLES, "linear", "reconstruction")
 CLASSES = ("hungarian", "consistency")
 TOPICS = ("likelihood", "topics", "linear", "controls")
+RANKINGS = ("ranking", "controls")
+RANKS = ("training.answers", "-validation/map")
+TEXTS = (("likelihood", "generation"), "training.language", "validation/elbo_nll")
 
 MODES = {
     "biggan": Mode("BigGAN without labels: G and F alone", configs.BigGANConfig, SAMPLES, IMAGES),
@@ -57,6 +62,12 @@ MODES = {
     "infogan": Mode("InfoGAN: G and F with a code c", configs.InfoGANConfig, (*SAMPLES, *CLASSES), IMAGES),
     "infobigbigan": Mode("BigBiGAN with a code c", configs.InfoBigBiGANConfig, (*CODES, *CLASSES), IMAGES),
     "nvdm": Mode("NVDM: topics of documents", configs.NVDMConfig, TOPICS, "training.documents"),
+    "lm": Mode("a recurrent language model", configs.SentenceConfig, *TEXTS),
+    "vae": Mode("a VAE over sentences", configs.LanguageVAEConfig, *TEXTS),
+    "twrvae": Mode("TWR-VAE: a posterior at every time step", configs.TWRVAEConfig, *TEXTS),
+    "mlvae": Mode("ml-VAE: plans of paragraphs", configs.MLVAEConfig, TEXTS[0], "training.paragraphs", TEXTS[2]),
+    "nasm": Mode("NASM: which answers are right", configs.NASMConfig, (*RANKINGS, "attention"), *RANKS),
+    "gqa": Mode("a generative ranker of answers", configs.GQAConfig, RANKINGS, *RANKS),
 }
 
 

@@ -9,6 +9,7 @@ import hashlib
 import importlib.metadata
 import io
 import json
+import math
 import os
 import platform
 import shutil
@@ -98,8 +99,18 @@ class Run:
         files = (self.path / "checkpoints").glob("epoch-*.weights.h5")
         return sorted(((int(file.name.split("-")[1]), file) for file in files), reverse=True)
 
+    def best_first(self) -> list[tuple[int, Path]]:
+        """The checkpoints, best first by what the mode is `chosen_by`; newest first where that does not tell."""
+        name = self.kind.chosen_by or ""
+        sign = -1 if name.startswith("-") else 1
+        value = {e["epoch"]: sign * e.get(name.removeprefix("-"), sign * math.inf) for e in self.history}
+        return sorted(self.checkpoints(), key=lambda found: value.get(found[0], math.inf))
+
     def save(self, model, epoch: int) -> Path:
-        """Saves weights, averages, optimizers and step after `epoch` epochs; the file's name carries its SHA-256."""
+        """Saves weights, averages, optimizers and step after `epoch` epochs; the file's name carries its SHA-256.
+
+        The newest KEPT stay, and the best.
+        """
         folder = self.path / "checkpoints"
         beside = folder / "partial.weights.h5"
         if shutil.disk_usage(folder).free < 16 * model.count_params() + 2**20:  # HDF5 does not survive a full disk
@@ -110,18 +121,19 @@ class Run:
             os.replace(beside, file)
         finally:
             beside.unlink(missing_ok=True)
-        for _, old in self.checkpoints()[KEPT:]:
-            old.unlink()
+        for old in set(self.checkpoints()[KEPT:]) - set(self.best_first()[:1]):
+            old[1].unlink()
         return file
 
-    def restore(self, model) -> int:
-        """Loads the newest whole checkpoint, or exported weights, into a built model; returns the epoch.
+    def restore(self, model, best: bool = True) -> int:
+        """Loads the best whole checkpoint, or exported weights, into a built model; returns the epoch.
 
-        A checkpoint whose bytes do not have the SHA-256 in its name is passed over. Raises InputError where none is left.
+        A training goes on from the newest (`best=False`). A checkpoint whose bytes do not have the SHA-256 in its name
+        is passed over. Raises InputError where none is left.
         """
         if (self.path / WEIGHTS).exists():
             return read_weights(self.path / WEIGHTS, model)
-        found = self.checkpoints()
+        found = self.best_first() if best else self.checkpoints()
         for epoch, file in found:
             if digest(file) == file.name.removesuffix(".weights.h5").split("-")[2]:
                 try:
@@ -251,7 +263,7 @@ def check_unchanged(run: Run, given: dict):
 
 
 def load_run(path: str | Path, runs_dir: str = "runs"):
-    """The model of a run, built and restored from its newest whole checkpoint, ready to use.
+    """The model of a run, built and restored from its best whole checkpoint (`Run.restore`), ready to use.
 
     Raises InputError as `open_run` and `Run.restore` do.
     """

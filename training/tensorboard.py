@@ -15,14 +15,20 @@ from PIL import Image
 from tensorboard.plugins import projector
 from tensorboard.plugins.hparams import api as hparams
 
+from data import answers
+from data.answers import AnswerCorpus
 from data.documents import DocumentCorpus
 from data.images import ImageDataset, to_float
+from data.sentences import SentenceCorpus, evaluation_batches, printed
+from losses.variational import gaussian_kl
 from metrics.clustering import confusion, match_codes
 from metrics.topics import top_words
 from training.callbacks import is_due
 from training.figures import (
+    attention_figure,
     confusion_figure,
     encode_png,
+    heat_map_figure,
     model_rows,
     pixels,
     tile,
@@ -30,8 +36,11 @@ from training.figures import (
 from training.runs import Run, write_bytes, write_text
 
 SHOWN = 50  # test images that are reconstructed
+ATTENTIONS = 4  # pictures of attention in a training, about; each takes a second
 EMBEDDED = 2000  # test images in the projector and in the confusion table
 SPRITE_SIDE = 64  # largest height and width of a sprite, in pixels
+SENTENCES = 8  # that are shown of each kind
+STEPS = 40  # of a sentence, in the heat map of its KL
 
 
 def tensorboard_callbacks(run: Run, data: ImageDataset) -> list[keras.callbacks.Callback]:
@@ -44,6 +53,19 @@ def document_callbacks(run: Run, corpus: DocumentCorpus) -> list[keras.callbacks
     """The callbacks of the mode nvdm."""
     writer = open_writer(run)
     return [Scalars(run, writer), TopicSummary(run, writer, corpus)]
+
+
+def language_callbacks(run: Run, corpus: SentenceCorpus) -> list[keras.callbacks.Callback]:
+    """The callbacks of the modes lm, vae, twrvae and mlvae."""
+    writer = open_writer(run)
+    shown = [Scalars(run, writer), SentenceSummary(run, writer, corpus)]
+    return shown + ([StepKL(run, writer, corpus)] if run.mode == "twrvae" else [])
+
+
+def answer_callbacks(run: Run, corpus: AnswerCorpus) -> list[keras.callbacks.Callback]:
+    """The callbacks of the modes nasm and gqa."""
+    writer = open_writer(run)
+    return [Scalars(run, writer)] + ([QuestionSummary(run, writer, corpus)] if run.mode == "nasm" else [])
 
 
 def open_writer(run: Run) -> tf.summary.SummaryWriter:
@@ -155,6 +177,87 @@ class TopicSummary(keras.callbacks.Callback):
         columns["words"] = [" ".join(words) for words in top_words(counts.toarray(), self.corpus.words, 5)]
         mu = self.model.infer(tf.constant(counts.toarray()))[0].numpy()
         write_projector(self.run.path / "tensorboard", "mu of test documents", mu, columns)
+
+
+class SentenceSummary(keras.callbacks.Callback):
+    """When due: sentences from the prior, and validation sentences with what a model with z makes of them."""
+
+    def __init__(self, run: Run, writer: tf.summary.SummaryWriter, corpus: SentenceCorpus):
+        super().__init__()
+        self.run, self.writer, self.corpus = run, writer, corpus
+
+    def on_epoch_end(self, epoch, logs=None):
+        if not is_due(epoch + 1, self.run.config.epochs):
+            return
+        with self.writer.as_default(int(self.model.step)):
+            self.write("samples", ["from the prior"], self.model.generate(SENTENCES, seed=self.run.config.seed))
+            if hasattr(self.model, "reconstruct"):
+                shown = self.corpus.validation[:SENTENCES]
+                self.write("reconstructions", ["sentence", "decoded from mu"], shown, self.model.reconstruct(shown))
+        self.writer.flush()
+
+    def write(self, tag: str, header: list[str], *columns: list[np.ndarray]):
+        words = self.corpus.vocabulary
+        rows = [[printed(words, ids).replace("|", "\\|") for ids in row] for row in zip(*columns, strict=True)]
+        lines = [f"| {' | '.join(cells)} |" for cells in (header, ["---"] * len(header), *rows)]
+        tf.summary.text(tag, "\n".join(lines))
+
+
+class StepKL(keras.callbacks.Callback):
+    """After every epoch: the mean KL of each step's posterior on validation sentences, over the training as a heat map.
+
+    Its rows are kept beside it, so that a resumed training goes on with them.
+    """
+
+    def __init__(self, run: Run, writer: tf.summary.SummaryWriter, corpus: SentenceCorpus):
+        super().__init__()
+        self.run, self.writer, self.corpus = run, writer, corpus
+        self.file = run.path / "tensorboard/kl_by_step.npy"
+        kept = np.load(self.file) if self.file.exists() else np.empty([0, STEPS])
+        self.rows = np.full([run.config.epochs, STEPS], np.nan)
+        self.rows[: len(kept)] = kept
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.rows[epoch] = self.kl_by_step()
+        np.save(self.file, self.rows[: epoch + 1])
+        title = f"{self.run.dataset}: mean KL of q(z_t | x_1..t) to N(0, I), in nats, on validation sentences"
+        with self.writer.as_default(int(self.model.step)):
+            write_figure("kl_by_step", heat_map_figure(self.rows, title, "step t of the sentence", "epoch"))
+        self.writer.flush()
+
+    def kl_by_step(self) -> np.ndarray:
+        """Mean over the sentences that have a step, float64 [STEPS]; NaN where none has."""
+        infer = tf.function(self.model.infer_steps, reduce_retracing=True)
+        total, count = np.zeros(STEPS), np.zeros(STEPS)
+        for batch in evaluation_batches(self.corpus.validation, self.run.config.batch_size):
+            kl = gaussian_kl(*infer({"tokens": batch["tokens"]}))[:, :STEPS].numpy()
+            real = np.arange(kl.shape[1]) < batch["lengths"].numpy()[:, None]
+            total[: kl.shape[1]] += np.sum(kl * real, 0)
+            count[: kl.shape[1]] += np.sum(real, 0)
+        return np.divide(total, count, out=np.full(STEPS, np.nan), where=count > 0)
+
+
+class QuestionSummary(keras.callbacks.Callback):
+    """A few times: the attention to right answers; at the end: h's mean of test questions in the projector."""
+
+    def __init__(self, run: Run, writer: tf.summary.SummaryWriter, corpus: AnswerCorpus):
+        super().__init__()
+        self.run, self.writer, self.corpus = run, writer, corpus
+
+    def on_epoch_end(self, epoch, logs=None):
+        if self.model.attention != "none" and is_due(epoch + 1, self.run.config.epochs, ATTENTIONS):
+            figure = attention_figure(self.model, self.corpus, self.run.config.seed, self.run.dataset)
+            with self.writer.as_default(int(self.model.step)):
+                write_figure("attention", figure)
+            self.writer.flush()
+
+    def on_train_end(self, logs=None):
+        test = self.corpus.test
+        batch = next(iter(answers.evaluation_batches(test, self.corpus.vocabulary, EMBEDDED)))
+        columns = {"question": [" ".join(question) for question in test.questions[:EMBEDDED]]}
+        columns["first word"] = [question[0] for question in test.questions[:EMBEDDED]]
+        folder = self.run.path / "tensorboard"
+        write_projector(folder, "test questions", self.model.encode(batch).numpy(), columns)
 
 
 def write_projector(folder: Path, title: str, vectors: np.ndarray, columns: dict, images: np.ndarray | None = None):

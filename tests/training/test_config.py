@@ -57,7 +57,8 @@ def test_every_field_has_a_flag_that_gives_its_value(mode):
             argv.append(flag(name) if value else flag(f"no_{name}"))
         else:
             argv += [flag(name), *map(str, value if isinstance(value, tuple) else [value])]
-    open_fields = {"dataset": "a.npz", "data_dir": "b", "epochs": 3, "image_size": 8}  # those whose default is None
+    # those whose default is None
+    open_fields = {"dataset": "a.npz", "data_dir": "b", "epochs": 3, "image_size": 8, "word_vectors": "c"}
     chosen = {f.name: open_fields[f.name] for f in dataclasses.fields(CONFIGS[mode]) if f.default is None}
     given = parsed(CONFIGS[mode], *argv, *(part for name, value in chosen.items() for part in (flag(name), str(value))))
     expected = defaults | chosen
@@ -107,7 +108,7 @@ def test_a_config_is_frozen():
 
 @pytest.mark.parametrize("mode", CONFIGS)
 def test_round_trip_through_config_json(tmp_path, mode):
-    rate = "rate" if mode == "nvdm" else "d_rate"
+    rate = "rate" if hasattr(CONFIGS[mode], "rate") else "d_rate"
     config = make_config(CONFIGS[mode], {"dataset": "digits", "preset": "reference", rate: 1e-5, "epochs": 2})
     facts = {"image_shape": [8, 8, 1], "labels": True}
     made = create_run(str(tmp_path), "a", mode, config, facts)

@@ -1,0 +1,104 @@
+"""What a study of answer selection adds to its page: the controls, who beats whom, and scores put together.
+
+Everything is computed again from the scores of candidates that the runs kept; weights are chosen on the validation part.
+"""
+
+import statistics
+
+import numpy as np
+from scipy.stats import permutation_test
+
+from metrics.ranking import average_precision, map_mrr
+
+CONTROLS = {
+    "bm25": "BM25",
+    "only_counts": "overlap counts alone",
+    "query_likelihood": "unigram query likelihood",
+    "lsa": "cosine of LSA's topics",
+    "nvdm": "cosine of NVDM's topics",
+}
+RESAMPLES = 9999
+WEIGHTS = (0.0, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)  # of the generative score, both scores being divided by their deviation
+
+
+def candidates_of(entry: dict, part: str) -> dict[str, np.ndarray]:
+    """groups, labels, scores and scores_counts of a run's candidates of a part, [N] each."""
+    return {name: np.array(text.split(), float) for name, text in entry["metrics"]["candidates"][part].items()}
+
+
+def average_precisions(entry: dict, scores: str) -> np.ndarray:
+    """Of every test question that has a right answer."""
+    found = candidates_of(entry, "test")
+    questions = [found["groups"] == group for group in np.unique(found["groups"][found["labels"] == 1])]
+    return np.array([average_precision(found[scores][q], found["labels"][q]) for q in questions])
+
+
+def control_lines(rows: dict[str, list[dict]]) -> list[list[str]]:
+    """One for each data set and control; every run of a data set has the same ones."""
+    lines = {}
+    for entry in (entry for members in rows.values() for entry in members):
+        for control, name in CONTROLS.items():
+            if f"map_{control}" in entry["metrics"]:
+                keys = ("map_{}", "mrr_{}", "map_{}_clean", "mrr_{}_clean", "validation_map_{}")
+                values = [f"{entry['metrics'][key.format(control)]:.4f}" for key in keys]
+                lines.setdefault((entry["dataset"], name), [entry["dataset"], name, *values])
+    return list(lines.values())
+
+
+def comparison_lines(rows: dict[str, list[dict]]) -> list[list[str]]:
+    """NASM against each of its controls: MAP of both, and the paired randomisation test over questions.
+
+    A question's value is its average precision, the mean over the row's seeds; the test flips the two rows of a question.
+    """
+    lines = []
+    for row, other in pairs_of(rows, lambda e: e["config"].get("attention") == "latent", "nasm"):
+        for scores in ("scores", "scores_counts"):
+            both = [np.mean([average_precisions(e, scores) for e in rows[name]], 0) for name in (row, other)]
+            test = permutation_test(
+                both, lambda x, y, axis: np.mean(x - y, axis), permutation_type="samples", vectorized=True,
+                n_resamples=RESAMPLES, rng=np.random.default_rng(0),
+            )  # fmt: skip
+            seeds = " / ".join(str(len(rows[name])) for name in (row, other))
+            counts = "with counts" if scores == "scores_counts" else ""
+            found = [f"{both[0].mean():.4f}", f"{both[1].mean():.4f}", f"{test.statistic:+.4f}", f"{test.pvalue:.3f}"]
+            lines.append([row, other, counts, seeds, *found])
+    return lines
+
+
+def pairs_of(rows: dict[str, list[dict]], chosen, mode: str) -> list[tuple[str, str]]:
+    """(row whose runs are `chosen`, row of `mode` whose are not), on one data set."""
+    first = [row for row, (entry, *_) in rows.items() if chosen(entry)]
+    return [
+        (row, other)
+        for row in first
+        for other, (entry, *_) in rows.items()
+        if other not in first and entry["mode"] == mode and entry["dataset"] == rows[row][0]["dataset"]
+    ]
+
+
+def combined_lines(rows: dict[str, list[dict]]) -> list[list[str]]:
+    """The scores of NASM and of the generative ranker added up, seed by seed."""
+    lines = []
+    for row, other in pairs_of(rows, lambda e: e["config"].get("attention") == "latent", "gqa"):
+        partner = {entry["seed"]: entry for entry in rows[other]}
+        for scores in ("scores", "scores_counts"):
+            found = [combined(e, partner[e["seed"]], scores) for e in rows[row] if e["seed"] in partner]
+            if found:
+                name = f"{row} + {other}" + (", with counts" if scores == "scores_counts" else "")
+                spread = [[result[key] for result in found] for key in ("map", "mrr", "validation_map")]
+                weights = " ".join(f"{result['weight']:g}" for result in found)
+                lines.append([name, str(len(found)), weights, *(f"{statistics.mean(values):.4f}" for values in spread)])
+    return lines
+
+
+def combined(first: dict, second: dict, scores: str) -> dict[str, float]:
+    """MAP and MRR of two runs' scores together, under the weight that ranks the validation part best."""
+    parts = {part: [candidates_of(e, part) for e in (first, second)] for part in ("validation", "test")}
+    scales = [candidates[scores].std() for candidates in parts["validation"]]
+
+    def ranked(part, weight):
+        a, b = parts[part]
+        return map_mrr(a["groups"], a[scores] / scales[0] + weight * b[scores] / scales[1], a["labels"])
+
+    weight = max(WEIGHTS, key=lambda w: ranked("validation", w)["map"])
+    return ranked("test", weight) | {"weight": weight, "validation_map": ranked("validation", weight)["map"]}

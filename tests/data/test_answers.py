@@ -1,0 +1,194 @@
+import itertools
+import os
+import re
+
+import numpy as np
+import pytest
+
+from data import answers
+from data.answers import NEIGHBOURS, NO_MATCH, batches, evaluation_batches, load_answers, stem
+from data.errors import InputError
+from data.vocabulary import PAD, UNK
+
+PAIRS = [  # question's id, question, candidate, label
+    ("1", "who formed the caves", "a glacier formed caves", 1),
+    ("1", "who formed the caves", "the ice is high", 0),
+    ("2", "how high is it", "the ice is five miles high today", 1),
+    ("2", "how high is it", "caves", 0),
+    ("2", "how high is it", "no one knows", 0),
+]
+BLOCK = "<QApairs id='{0}'>\n<question>\nWho\tformed\tcaves\t?\nWP\tVBD\tNNS\t.\n</question>\n{1}</QApairs>\n"
+RIGHT = "<positive>\nA\tGlacier\tformed\tthem\nDT\tNN\tVBD\tPRP\n</positive>\n"
+WRONG = "<negative>\nNo &amp;\tone\n</negative>\n"
+
+
+def write_parallel(folder, pairs=PAIRS):
+    for part in ("train", "dev", "test"):
+        (folder / part).mkdir(parents=True)
+        for name, column in zip(("id.txt", "a.toks", "b.toks", "sim.txt"), zip(*pairs, strict=True), strict=True):
+            (folder / part / name).write_text("".join(f"{value}\n" for value in column))
+    return folder
+
+
+def write_blocks(folder, text):
+    folder.mkdir()
+    for part in ("TRAIN", "DEV", "TEST"):
+        (folder / f"{part}.xml").write_text(text)
+    return folder
+
+
+def refusal(folder):
+    with pytest.raises(InputError) as caught:
+        load_answers(str(folder))
+    return str(caught.value)
+
+
+def test_parallel_files(tmp_path):
+    corpus = load_answers(str(write_parallel(tmp_path / "qa")), max_length=5)
+    train = corpus.train
+    assert train.questions == ["who formed the caves".split(), "how high is it".split()]
+    assert train.candidates[2] == "the ice is five miles".split()  # cut
+    np.testing.assert_array_equal(train.groups, [0, 0, 1, 1, 1])
+    np.testing.assert_array_equal(train.labels, [1, 0, 1, 0, 0])
+    assert set(corpus.vocabulary.words[4:]) == {"formed", "caves", "the", "ice", "is", "high"}  # twice or more
+    assert corpus.facts["test"] | {"unknown_share": 0} == {
+        "questions": 2, "candidates": 5, "right": 2, "unknown_share": 0,
+    }  # fmt: skip
+
+
+def test_the_vocabulary_is_of_the_training_part_alone(tmp_path):
+    folder = write_parallel(tmp_path / "qa")
+    (folder / "test/b.toks").write_text("zebra zebra\n" * 5)
+    corpus = load_answers(str(folder))
+    assert "zebra" not in corpus.vocabulary.words
+    assert corpus.test.candidates[0] == ["zebra", "zebra"]
+
+
+def test_blocks(tmp_path):
+    text = BLOCK.format("1.1", RIGHT + WRONG) + "<!DOCTYPE x [<!ENTITY a 'b'>]>\n" + BLOCK.format(2, WRONG + RIGHT)
+    corpus = load_answers(str(write_blocks(tmp_path / "trec", text)))
+    assert corpus.test.questions == [["who", "formed", "caves", "?"]] * 2
+    assert corpus.test.candidates[:2] == [["a", "glacier", "formed", "them"], ["no", "&amp;", "one"]]  # no entities
+    np.testing.assert_array_equal(corpus.test.labels, [1, 0, 0, 1])
+    np.testing.assert_array_equal(corpus.test.groups, [0, 0, 1, 1])
+
+
+def test_few_questions_without_candidates_are_passed_over(tmp_path):
+    text = "".join(BLOCK.format(i, RIGHT + WRONG if i else "") for i in range(25))
+    assert load_answers(str(write_blocks(tmp_path / "a", text))).facts["train"]["questions"] == 24
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (BLOCK.format(1, RIGHT) + BLOCK.format(2, ""), "line 11: the question has no candidates"),
+        (
+            BLOCK.format(1, RIGHT).replace("</positive>\n", ""),
+            "line 9: </qapairs> inside of <positive>, which line 6 opens",
+        ),
+        (BLOCK.format(1, RIGHT).replace("</QApairs>\n", ""), "ends inside of <qapairs>, which line 1 opens"),
+        (
+            BLOCK.format(1, RIGHT).replace("</QApairs>\n", "") + BLOCK.format(2, RIGHT),
+            "<qapairs> inside of <qapairs>, which line 1 opens",
+        ),
+        (BLOCK.format(1, RIGHT) + RIGHT, "<positive> outside of any <QApairs>"),
+        (BLOCK.format(1, "<positive>\n</positive>\n"), "line 6: <positive> has no tokens"),
+        ("<QApairs id='1'>\n" + RIGHT + "</QApairs>\n", "line 1: the block has no question"),
+        (BLOCK.format(1, WRONG), "the train part of .* has no right answer"),
+        (BLOCK.format(1, WRONG) + BLOCK.format(2, RIGHT), "has no question with a right and a wrong answer"),
+        ("<QApairs>\n" * 5000, "line 2: <qapairs> inside of <qapairs>"),
+    ],
+)
+def test_bad_blocks(tmp_path, text, said):
+    message = refusal(write_blocks(tmp_path / "trec", text))
+    assert len(message.splitlines()) == 1
+    assert re.search(said, message), message
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "said"),
+    [
+        ("dev/sim.txt", "1\n0\n1\n0\n", "sim.txt has 4 lines and id.txt has 5"),
+        ("train/sim.txt", "1\n0\n2\n0\n0\n", "sim.txt, line 3: '2' is no label"),
+        ("train/b.toks", "a\nb\n\nd\ne\n", "b.toks, line 3 is empty"),
+        ("train/a.toks", "a\nb\nc\nc\nc\n", "a.toks, line 2: not the first question of id 1"),
+        ("dev/sim.txt", "0\n" * 5, "the validation part of .* has no right answer"),
+        ("test/a.toks", b"\xff\n", "a.toks, line 1: byte 0xff is not UTF-8"),
+    ],
+)
+def test_bad_parallel_files(tmp_path, file, text, said):
+    folder = write_parallel(tmp_path / "qa")
+    (folder / file).write_bytes(text if isinstance(text, bytes) else text.encode())
+    message = refusal(folder)
+    assert re.search(said, message), message
+    assert len(message.splitlines()) == 1
+
+
+def test_what_is_not_there(tmp_path):
+    assert "is neither a data set" in refusal("wikki")
+    assert "has no id.txt" in refusal(tmp_path)
+    (tmp_path / "a").write_text("a")
+    assert "is a file" in refusal(tmp_path / "a")
+
+
+def test_a_batch_has_questions_with_all_of_their_candidates(tmp_path):
+    corpus = load_answers(str(write_parallel(tmp_path / "qa")))
+    vocabulary = corpus.vocabulary
+    batch = next(iter(evaluation_batches(corpus.train, vocabulary, 2)))
+    np.testing.assert_array_equal(batch["questions"][1], [*vocabulary.encode("how high is it".split())])
+    np.testing.assert_array_equal(batch["candidates"][3], [vocabulary.encode(["caves"])[0], *[PAD] * 6])
+    np.testing.assert_array_equal(batch["candidate_lengths"], [4, 4, 7, 1, 3])
+    np.testing.assert_array_equal(batch["question_lengths"], [4, 4])
+    np.testing.assert_array_equal(batch["groups"], [0, 0, 1, 1, 1])
+    np.testing.assert_array_equal(batch["labels"], [1, 0, 1, 0, 0])
+    assert (batch["candidate_stems"][3, 1:] == NO_MATCH).numpy().all()
+    assert batch["candidates"][0, 1] == UNK  # glacier stands there once
+    assert batch["candidate_stems"][0, 2] == batch["question_stems"][0, 1]  # formed
+
+
+def test_words_of_one_stem_match():
+    numbers = answers._stem_numbers(["formed", "forms", "glacier"])
+    assert numbers[0] == numbers[1] != numbers[2] and numbers.min() > 0
+    assert stem("caves") == "cave"
+
+
+def test_the_order_is_a_function_of_seed_epoch_and_step(tmp_path):
+    pairs = [(str(i), f"what is {i}", f"it is {i}", label) for i in range(9) for label in (0, 1)]
+    corpus = load_answers(str(write_parallel(tmp_path / "qa", pairs)))
+
+    def asked(seed, first_epoch, steps):
+        stream = batches(corpus.train, corpus.vocabulary, 4, seed, first_epoch)
+        return [batch["question_stems"].numpy()[:, 2].tolist() for batch in itertools.islice(stream, steps)]
+
+    whole = asked(0, 0, 6)
+    assert whole == asked(0, 0, 6)
+    assert whole[2:] == asked(0, 1, 4)  # two steps an epoch: the ninth question is dropped
+    assert whole != asked(1, 0, 6)
+    assert whole[:2] != whole[2:4]
+    with pytest.raises(InputError, match="batch size 10 does not fit 9"):
+        batches(corpus.train, corpus.vocabulary, 10, 0)
+
+
+def test_docstrings_ask_and_their_neighbours_do_not_answer(monkeypatch):
+    from data.docstrings import Docstring
+
+    docstrings = [Docstring("a", "a", f"a.f{i}", f"Does {i}.", [f"It does {i} well."]) for i in range(20 * NEIGHBOURS)]
+    monkeypatch.setattr(answers, "read_docstrings", lambda: [*docstrings, Docstring("a", "a", "b", "Nothing.", [])])
+    corpus = load_answers("docstrings")
+    assert [len(part.questions) for part in corpus[1:4]] == [16 * NEIGHBOURS, 2 * NEIGHBOURS, 2 * NEIGHBOURS]
+    test = corpus.test
+    assert len(test.candidates) == NEIGHBOURS * len(test.questions)
+    for question, candidate, label in zip(np.repeat(test.questions, NEIGHBOURS, 0), *test[1::2], strict=True):
+        assert (question[1] in candidate) == label
+    known = {tuple(text) for text in corpus.train.candidates}
+    assert known.isdisjoint(map(tuple, test.candidates))
+    assert "numpy" in corpus.facts["versions"]
+
+
+@pytest.mark.skipif("INFOBIGBIGAN_DATA" not in os.environ, reason="INFOBIGBIGAN_DATA names no folder of data sets")
+def test_the_published_sets():
+    wikiqa, trecqa = load_answers("wikiqa"), load_answers("trecqa")
+    assert [wikiqa.facts[part]["candidates"] for part in answers.PARTS] == [8672, 1130, 2351]
+    assert wikiqa.facts["test"]["questions"] == 243
+    assert [trecqa.facts[part]["right"] for part in answers.PARTS] == [348, 222, 284]
+    assert [trecqa.facts[part]["candidates"] for part in answers.PARTS] == [4718, 1148, 1517]

@@ -1,0 +1,39 @@
+import numpy as np
+import pytest
+
+from metrics.retrieval import (
+    bm25_scores,
+    inverse_document_frequency,
+    logistic_scores,
+    overlap_counts,
+    query_likelihood,
+)
+
+
+def test_overlap_counts_by_hand():
+    idf = inverse_document_frequency([["a", "b"], ["a", "a"], ["c"]])
+    assert idf("a") == pytest.approx(np.log(4 / 3) + 1) and idf("new") == pytest.approx(np.log(4) + 1)
+    counts = overlap_counts([["a", "a", "b"], ["c"]], [["a", "b", "b"], ["a"]], idf)
+    np.testing.assert_allclose(counts, [[2, idf("a") + idf("b")], [0, 0]])
+
+
+def test_query_likelihood_by_hand():
+    score = query_likelihood([["a", "new"]], [["a", "b"]], [["a", "a", "b", "c"]], 0.5)
+    np.testing.assert_allclose(score, np.log(0.5 / 2 + 0.5 * 2 / 4) + np.log(0.5 * 1 / 4))
+
+
+def test_bm25_ranks_rare_shared_terms_first_and_knows_its_formula():
+    candidates = [["a", "b", "c"], ["a", "d", "e"], ["a", "a", "f"], ["g", "h", "i"]]
+    scores = bm25_scores([["a", "d", "nowhere"]] * 4, candidates)
+    assert scores[1] > scores[2] > scores[0] > scores[3] == 0
+
+    def term(count, documents):  # all candidates are of average length
+        return np.log(1 + (4 - documents + 0.5) / (documents + 0.5)) * count / (count + 1.5)
+
+    np.testing.assert_allclose(scores, [term(1, 3), term(1, 3) + term(1, 1), term(2, 3), 0], rtol=1e-5)
+
+
+def test_logistic_scores_order_what_they_were_fitted_to():
+    features = np.array([[0.0, 5.0], [1.0, 5.0], [2.0, 5.0], [3.0, 5.0]])
+    scores = logistic_scores(features, [0, 0, 1, 1], features)
+    assert (np.diff(scores) > 0).all() and scores[1] < 0 < scores[2]

@@ -1,0 +1,65 @@
+import numpy as np
+import pytest
+
+from metrics.ranking import map_mrr
+from studies.answers import average_precisions, combined, combined_lines, comparison_lines, control_lines
+from studies.tables import answers_part
+
+QUESTIONS, EACH = 30, 4
+
+
+def entry(row, seed, noise, mode="nasm", attention=None, dataset="wikiqa", **metrics):
+    """A run whose scores are the labels and some noise."""
+    random = np.random.default_rng([seed, len(row)])
+    groups = np.repeat(np.arange(QUESTIONS), EACH)
+    labels = np.tile([1, 0, 0, 0], QUESTIONS)
+    columns = {"groups": groups, "labels": labels, "scores": labels + noise * random.standard_normal(len(labels))}
+    columns["scores_counts"] = columns["scores"]
+    text = {name: " ".join(f"{value:.6g}" for value in column) for name, column in columns.items()}
+    config = {"attention": attention} if attention else {}
+    return {"row": row, "name": f"{row}-{seed}", "seed": seed, "mode": mode, "dataset": dataset, "config": config,
+            "metrics": {"candidates": {"validation": text, "test": text}} | metrics}  # fmt: skip
+
+
+@pytest.fixture
+def rows():
+    return {
+        "lstm": [entry("lstm", seed, 1.5, attention="none") for seed in (0, 1)],
+        "nasm": [entry("nasm", seed, 0.2, attention="latent", map_bm25=0.5, mrr_bm25=0.6, map_bm25_clean=0.4,
+                       mrr_bm25_clean=0.5, validation_map_bm25=0.7) for seed in (0, 1)],
+        "gqa": [entry("gqa", 0, 0.5, mode="gqa")],
+        "nasm_trecqa": [entry("nasm_trecqa", 0, 0.1, attention="latent", dataset="trecqa")],
+    }  # fmt: skip
+
+
+def test_average_precisions_are_those_of_the_scorer(rows):
+    run = rows["lstm"][0]
+    kept = {name: np.array(text.split(), float) for name, text in run["metrics"]["candidates"]["test"].items()}
+    mean = np.mean(average_precisions(run, "scores"))
+    assert mean == pytest.approx(map_mrr(kept["groups"], kept["scores"], kept["labels"])["map"])
+
+
+def test_a_row_is_compared_with_those_of_its_mode_and_data(rows):
+    lines = comparison_lines(rows)
+    assert [line[:4] for line in lines] == [["nasm", "lstm", "", "2 / 2"], ["nasm", "lstm", "with counts", "2 / 2"]]
+    ours, other, difference, p = map(float, lines[0][4:])
+    assert difference == pytest.approx(ours - other, abs=2e-4) and ours > other and p < 0.01
+
+
+def test_rows_that_are_the_same_do_not_differ(rows):
+    same = [dict(run, row="other", config={"attention": "none"}) for run in rows["nasm"]]
+    assert comparison_lines({"nasm": rows["nasm"], "other": same})[0][4:][-2:] == ["+0.0000", "1.000"]
+
+
+def test_together_two_runs_are_no_worse_on_what_chooses(rows):
+    found = combined(rows["lstm"][0], rows["gqa"][0], "scores")
+    alone = np.mean(average_precisions(rows["lstm"][0], "scores"))
+    assert found["weight"] > 0 and found["validation_map"] > alone
+    assert [line[:2] for line in combined_lines(rows)] == [["nasm + gqa", "1"], ["nasm + gqa, with counts", "1"]]
+
+
+def test_the_page(rows):
+    assert control_lines(rows) == [["wikiqa", "BM25", "0.5000", "0.6000", "0.4000", "0.5000", "0.7000"]]
+    page = "\n".join(answers_part(rows))
+    assert "Paired randomisation" in page and "nasm + gqa" in page
+    assert answers_part({"a": [{"metrics": {"fid": 1.0}}]}) == []

@@ -1,0 +1,158 @@
+import dataclasses
+import json
+import shutil
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import evaluate
+import train
+from data.vocabulary import PAD
+from data.word_vectors import train_word_vectors
+from metrics.ranking import map_mrr
+from training import answers
+from training.runs import open_run
+
+THINGS = "ice cave river moon stone tree bird fish wind fire sand lake".split()
+FLAGS = "--batch-size 10 --units 6 --embedding 6 --rate 0.01 --dropout 0.1".split()
+
+
+def write_folder(folder, questions=20):
+    """Parallel files: a right answer repeats the question's two things, a wrong one has one of them, or none."""
+    random = np.random.default_rng(0)
+    for part in ("train", "dev", "test"):
+        rows = []
+        for question in range(questions):
+            a, b, c, d = random.choice(THINGS, 4, replace=False)
+            candidates = [(f"the {a} is near the {b}", 1), (f"the {a} is far from the {c} today", 0), (f"a {d}", 0)]
+            rows += [(question, f"what {a} has a {b}", *candidates[i]) for i in random.permutation(3)]
+        (folder / part).mkdir(parents=True)
+        for name, column in zip(("id.txt", "a.toks", "b.toks", "sim.txt"), zip(*rows, strict=True), strict=True):
+            (folder / part / name).write_text("".join(f"{value}\n" for value in column))
+    return folder
+
+
+@pytest.fixture(scope="module", autouse=True)
+def eager():
+    """Steps and scores without tracing, which is most of a tiny run's time."""
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """Mode -> a finished run."""
+    folder, found = tmp_path_factory.mktemp("answers"), {}
+    data = write_folder(folder / "things")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(answers, "TOPIC_UPDATES", 5)
+        for mode, own in (("nasm", ["--latent", "3", "--samples", "3"]), ("gqa", [])):
+            keras.utils.clear_session(free_memory=False)  # a checkpoint holds layer names, numbered as in a process
+            flags = ["--mode", mode, "--dataset", str(data), "--epochs", "3", *FLAGS, *own, "--name", mode]
+            assert train.main([*flags, "--runs-dir", str(folder / "runs")]) == 0
+            found[mode] = open_run(folder / "runs" / mode)
+    return found
+
+
+def metrics_of(run):
+    return json.loads((run.path / "metrics.json").read_text())
+
+
+@pytest.mark.parametrize("mode", ["nasm", "gqa"])
+def test_a_training_ends_with_its_scores(runs, mode):
+    scores = metrics_of(runs[mode])
+    for prefix in ("", "validation_"):
+        for suffix in ("", "_counts", "_bm25", "_only_counts", "_query_likelihood", "_lsa", "_nvdm"):
+            assert 0 < scores[f"{prefix}map{suffix}"] <= 1 and 0 < scores[f"{prefix}mrr{suffix}"] <= 1
+    assert scores["map_only_counts"] > 0.9  # that is how the answers were made
+    assert scores["questions"] == scores["questions_clean"] == 20
+    assert ("prior_weight" in scores) == (mode == "gqa")
+
+
+@pytest.mark.parametrize("mode", ["nasm", "gqa"])
+def test_what_is_kept_ranks_as_the_run_did(runs, mode):
+    scores = metrics_of(runs[mode])
+    for part, prefix in (("validation", "validation_"), ("test", "")):
+        columns = {name: np.array(text.split(), float) for name, text in scores["candidates"][part].items()}
+        for suffix in ("", "_counts"):
+            again = map_mrr(columns["groups"], columns[f"scores{suffix}"], columns["labels"])
+            assert again["map"] == pytest.approx(scores[f"{prefix}map{suffix}"])
+
+
+def test_the_best_epoch_of_the_validation_part_is_kept(runs):
+    for run in runs.values():
+        best = max(reversed(run.history), key=lambda entry: entry["validation/map"])
+        assert metrics_of(run)["epoch"] == best["epoch"]
+        assert metrics_of(run)["validation_map"] == pytest.approx(best["validation/map"])
+        assert best["epoch"] in [epoch for epoch, _ in run.checkpoints()]
+
+
+def test_pictures_and_nearest_questions(runs):
+    assert (runs["nasm"].path / "figures/attention.png").exists()
+    nearest = metrics_of(runs["nasm"])["nearest_questions"]
+    assert len(nearest) == answers.ASKED and all(len(found) == answers.NEAREST for found in nearest.values())
+    assert (runs["nasm"].path / "tensorboard/projector/metadata.tsv").read_text().startswith("question\tfirst word")
+
+
+def test_words_begin_with_the_vectors_of_the_training_text_or_of_a_file(runs, tmp_path):
+    file = tmp_path / "vectors.txt"
+    file.write_text("".join(f"{thing} 1 0 {i} 0\n" for i, thing in enumerate(THINGS)))
+    run = runs["nasm"]
+    for own in ({}, {"word_vectors": str(file)}):
+        config, data = answers.prepare(dataclasses.replace(run.config, **own))
+        model = answers.build("nasm", config, run.data)
+        begin = answers.FirstVectors(run, data)
+        begin.set_model(model)
+        begin.on_train_begin()
+        words = data.corpus.vocabulary
+        vectors = model.embedding.get_weights()[0]
+        assert not vectors[PAD].any()
+        if own:
+            assert config.embedding == 4
+            np.testing.assert_array_equal(vectors[words.encode(["ice", "cave"])], [[1, 0, 0, 0], [1, 0, 1, 0]])
+        else:
+            trained = train_word_vectors(data.corpus.training_texts, words, config.embedding)
+            np.testing.assert_array_equal(vectors, trained)
+        model.step.assign(1)
+        model.embedding.set_weights([0 * vectors])
+        begin.on_train_begin()  # of a resumed training
+        assert not model.embedding.get_weights()[0].any()
+
+
+@pytest.mark.parametrize("mode", ["nasm", "gqa"])
+def test_the_scores_of_a_loaded_run_are_the_same(runs, mode, capsys):
+    assert evaluate.main([str(runs[mode].path), "--ranking", "--json"]) == 0
+    scores = json.loads(capsys.readouterr().out)
+    assert scores["candidates"] == metrics_of(runs[mode])["candidates"]
+
+
+@pytest.mark.parametrize("mode", ["nasm", "gqa"])
+def test_a_resumed_training_ends_in_the_same_bits(runs, mode, tmp_path):
+    """Stopped after two epochs of three: what was kept goes on as if nothing had been."""
+    shutil.copytree(runs[mode].path, tmp_path / "runs/a")
+    (epoch, newest), (before, _), *_ = open_run(tmp_path / "runs/a").checkpoints()
+    assert (epoch, before) == (3, 2)
+    newest.unlink()
+    keras.utils.clear_session(free_memory=False)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(answers.AnswerScores, "controls", lambda self: {})
+        assert train.main(["--resume", "a", "--runs-dir", str(tmp_path / "runs")]) == 0
+    assert open_run(tmp_path / "runs/a").checkpoints()[0][1].name == newest.name  # the name carries the digest
+    assert metrics_of(open_run(tmp_path / "runs/a"))["candidates"] == metrics_of(runs[mode])["candidates"]
+
+
+@pytest.mark.parametrize("broken", ["word_vectors", "labels"])
+def test_bad_input_is_one_line(tmp_path, capsys, broken):
+    data, vectors = write_folder(tmp_path / "things", 5), tmp_path / "vectors.txt"
+    vectors.write_text("ice 1 2\ncave 1\n")
+    if broken == "labels":
+        (data / "dev/sim.txt").write_text("0\n" * 15)
+    flags = ["--word-vectors", str(vectors)] if broken == "word_vectors" else []
+    assert train.main(["--mode", "nasm", "--dataset", str(data), "--runs-dir", str(tmp_path / "runs"), *flags]) == 2
+    said = capsys.readouterr().err
+    assert len(said.splitlines()) == 1
+    assert ("line 2: 1 numbers where 2 are due" if flags else "has no right answer") in said
+    assert not (tmp_path / "runs").exists()
