@@ -7,7 +7,7 @@ from pathlib import Path
 
 from data.errors import InputError
 from training.cli import Parser, run_program
-from training.modes import MODES
+from training.modes import IMAGES, MODES
 from training.runs import export_run, latest_run, open_run
 from training.scores import comparison, print_table, score, wanted_scores
 
@@ -33,6 +33,8 @@ def evaluate(argv: list[str]):
     asked = [name for name in SCORES if getattr(options, name)]
     if options.export and len(runs) > 1:
         raise InputError("--export: give one run")
+    if options.export and runs[0].kind.module != IMAGES:
+        raise InputError(f"--export: {runs[0].path} is a run of mode {runs[0].mode}: only image modes are exported")
     if options.export and options.export.exists():
         raise InputError(f"--export: {options.export} exists: give another folder")
     for run in runs:

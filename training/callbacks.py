@@ -8,6 +8,7 @@ import keras
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from data.errors import Diverged
+from training.config import flag
 from training.runs import Run
 
 CHECKPOINTS = 20  # of a training, about; pictures too
@@ -67,9 +68,11 @@ class NonFiniteGuard(keras.callbacks.Callback):
             if not math.isfinite(logs[name]):
                 good = self.run.checkpoints()
                 where = f"the last good checkpoint is {good[0][1]}" if good else "there is no checkpoint yet"
+                options = vars(self.run.config)
+                rates = " and ".join(flag(option) for option in options if option.endswith("rate"))
+                exact = ", or --precision float32" if "precision" in options else ""
                 raise Diverged(
-                    f"{name} is {float(logs[name])} at step {int(self.model.step)}: {where}; "
-                    f"try smaller --d-rate and --ge-rate, or --precision float32"
+                    f"{name} is {float(logs[name])} at step {int(self.model.step)}: {where}; try smaller {rates}{exact}"
                 )
 
 

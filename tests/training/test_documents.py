@@ -74,6 +74,12 @@ def test_the_scores_of_a_loaded_run_are_the_same(run, capsys):
     assert scores["perplexity_document"] == json.loads((run.path / "metrics.json").read_text())["perplexity_document"]
 
 
+def test_a_text_run_is_not_exported(run, tmp_path, capsys):
+    assert evaluate.main([str(run.path), "--export", str(tmp_path / "small")]) == 2
+    assert "is a run of mode nvdm: only image modes are exported" in capsys.readouterr().err
+    assert not (tmp_path / "small").exists()
+
+
 def test_a_resumed_training_ends_in_the_same_bits(run, tmp_path, capsys):
     """Stopped after some epochs: what was kept goes on as if nothing had been."""
     runs = tmp_path / "runs"
