@@ -162,7 +162,8 @@ def generation(model: LanguageModel, corpus: SentenceCorpus, config) -> dict:
     scores = {"generated": {f"samples{way}": lines(found[:SHOWN]) for way, found in drawn.items()}}
     for way, found in {"": drawn[""], "_top_p": drawn["_top_p"], "_test": texts(corpus.test[:GENERATED])}.items():
         scores |= {f"distinct_{n}{way}": distinct_n(found, n) for n in (1, 2)}
-        scores[f"self_bleu{way}"] = self_bleu(found, 4)
+        if len(found) > 1:  # a tiny corpus may have a single test sentence
+            scores[f"self_bleu{way}"] = self_bleu(found, 4)
     if isinstance(model, LanguageVAE):
         shown = corpus.test[:SHOWN]
         pairs = zip(texts(shown), texts(model.reconstruct(shown)), strict=True)

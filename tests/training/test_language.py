@@ -110,6 +110,13 @@ def test_a_loaded_model_generates(run):
     assert model.encode(corpus.test[:4]).shape == (4, 3)
 
 
+def test_a_single_test_sentence_is_compared_with_no_other(run, monkeypatch):
+    monkeypatch.setattr(language, "GENERATED", 3)
+    config, corpus = language.prepare(run.config)
+    scores = language.generation(load_run(run.path), corpus._replace(test=corpus.test[:1]), config)
+    assert 0 <= scores["self_bleu"] <= 1 and "self_bleu_test" not in scores
+
+
 def test_a_language_model_from_end_to_end(text, tmp_path, monkeypatch):
     monkeypatch.setattr(language, "GENERATED", 12)
     scores = json.loads((trained("lm", text, tmp_path).path / "metrics.json").read_text())

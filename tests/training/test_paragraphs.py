@@ -10,7 +10,7 @@ import train
 from data.errors import InputError
 from training import paragraphs
 from training.config import MLVAEConfig
-from training.runs import open_run
+from training.runs import load_run, open_run
 
 FLAGS = (
     "--mode mlvae --batch-size 8 --embedding 8 --units 8 --plan 8 --encoder-widths 8 --latent-dim 2 --samples 3".split()
@@ -103,6 +103,13 @@ def test_a_resumed_training_ends_in_the_same_bits(run, tmp_path):
     keras.utils.clear_session(free_memory=False)
     assert train.main(["--resume", "a", "--runs-dir", str(runs)]) == 0
     assert open_run(runs / "a").checkpoints()[0][1].name == newest.name  # the name carries the digest
+
+
+def test_a_single_test_paragraph_is_compared_with_no_other(flat, monkeypatch):
+    monkeypatch.setattr(paragraphs, "GENERATED", 3)
+    config, corpus = paragraphs.prepare(flat.config)
+    scores = paragraphs.generation(load_run(flat.path), corpus._replace(test=corpus.test[:1]), config)
+    assert 0 <= scores["self_bleu"] <= 1 and "self_bleu_test" not in scores
 
 
 def test_paragraphs_come_joined(folder):
