@@ -123,7 +123,8 @@ def footnotes(rows: dict[str, list[dict]]) -> list[str]:
         for m in metrics
         if "linear_accuracy_pixels" in m
     )
-    precisions = Counter(entry["precision"] for members in rows.values() for entry in members)
+    unknown = "a precision that was not recorded"  # of entries from before it was
+    precisions = Counter(entry.get("precision", unknown) for members in rows.values() for entry in members)
     trained = ", ".join(f"{count} in {precision}" for precision, count in precisions.items())
     return [*said, *controls, f"Trained as the machine at hand allowed: {trained}."]
 
