@@ -71,7 +71,11 @@ def step_flops(model, image_shape, code_dim: int) -> tuple[float, float]:
         model.image_discriminator, image_shape
     )  # fmt: skip
     e, e_done = forward_flops(model.encoder, image_shape) if hasattr(model, "encoder") else (0, 0)
-    passes_of_e = 2 if getattr(model, "joint_code", None) == "encoder" else 1
+    passes_of_e = 1
+    if hasattr(model, "joint_code"):  # generated images for its bound, a second view of real ones
+        passes_of_e += (model.joint_code == "encoder") + bool(
+            model.consistency_weight and model.consistency_on == "encoder"
+        )
     n = model.d_updates
     plain = n * (g + e + 2 * 3 * f) + 3 * g + 3 * passes_of_e * e + 4 * f
     done = n * 2 * 3 * f_done + 3 * g_done + 3 * passes_of_e * e_done + f_done

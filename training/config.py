@@ -32,7 +32,7 @@ class Config:
     epochs: int | None = option(
         None, "passes over the training data; default: enough for --updates, at most 250", low=1
     )
-    updates: int = option(15600, "training steps to reach, where --epochs is not given", low=1)
+    updates: int = option(7800, "training steps to reach, where --epochs is not given", low=1)
     batch_size: int = option(128, "examples per update", low=2)
     curves: bool = option(False, "score the validation part about ten times on the way, for learning curves")
     seed: int = option(0, "of initial weights, data order and sampling", low=0, high=2**31 - 1)
@@ -138,11 +138,11 @@ class InfoBigBiGANConfig(CodeConfig, BigBiGANConfig):
     joint_code: str = option(
         "encoder", "what H and J see of the code of a real image", choices=("none", "head", "encoder")
     )
-    real_info_weight: float = option(0.0, "weight of the head's bound on E's codes of real images", low=0)
+    real_info_weight: float = option(1.0, "weight of the head's bound on E's codes of real images", low=0)
     consistency_on: str = option(
         "encoder", "whose codes of real images the two weights below are about", choices=("encoder", "head")
     )
-    consistency_weight: float = option(0.0, "weight of what the codes of two views of an image share", low=0)
+    consistency_weight: float = option(1.0, "weight of what the codes of two views of an image share", low=0)
     balance_weight: float = option(0.0, "weight of the entropy of the average code of real images", low=0)
 
     def __post_init__(self):
@@ -155,13 +155,13 @@ class InfoBigBiGANConfig(CodeConfig, BigBiGANConfig):
         if self.real_info_weight and self.joint_code != "encoder":
             raise InputError(
                 f"--real-info-weight: with --joint-code {self.joint_code} E has no code that the head could recover; use "
-                "--joint-code encoder"
+                "--real-info-weight 0, or --joint-code encoder"
             )
         if self.consistency_weight or self.balance_weight:
             if self.consistency_on == "encoder" and self.joint_code != "encoder":
                 raise InputError(
                     f"--consistency-on encoder: with --joint-code {self.joint_code} E has no code; use --consistency-on "
-                    "head, or --joint-code encoder"
+                    "head, --consistency-weight 0, or --joint-code encoder"
                 )
             if self.consistency_on == "head" and self.head_on == "joint":
                 raise InputError("--consistency-on head: a head on J would need E's z of the view; use --head-on image")

@@ -29,7 +29,8 @@ NETWORKS = {
 }
 ENCODER = {"encoder_widths": (8, 8), "feature_dim": 8, "latent_width": 8, "latent_blocks": 0}
 CONTINUOUS = {"num_continuous": 2}
-CONSISTENT = {"consistency_weight": 1.0, "balance_weight": 0.5, "num_continuous": 1}
+ALONE = {"consistency_weight": 0.0, "real_info_weight": 0.0}
+CONSISTENT = {"real_info_weight": 0.0, "consistency_weight": 1.0, "balance_weight": 0.5, "num_continuous": 1}
 SIDES = ("d_variables", "ge_variables")
 
 CONFIGURATIONS = {
@@ -40,9 +41,9 @@ CONFIGURATIONS = {
     "bigbigan no s_z": ("bigbigan", ENCODER | {"s_z": False}),
     "bigbigan no s_x s_z": ("bigbigan", ENCODER | {"s_x": False, "s_z": False}),
     "infogan": ("infogan", CONTINUOUS | {"code_to": "all"}),
-    "info none, head on J": ("infobigbigan", ENCODER | {"joint_code": "none", "head_on": "joint"}),
-    "info head": ("infobigbigan", ENCODER | CONTINUOUS | {"joint_code": "head", "d_updates": 2}),
-    "info encoder": ("infobigbigan", ENCODER | CONTINUOUS | {"joint_code": "encoder", "code_to": "all"}),
+    "info none, head on J": ("infobigbigan", ENCODER | ALONE | {"joint_code": "none", "head_on": "joint"}),
+    "info head": ("infobigbigan", ENCODER | ALONE | CONTINUOUS | {"joint_code": "head", "d_updates": 2}),
+    "info encoder": ("infobigbigan", ENCODER | ALONE | CONTINUOUS | {"joint_code": "encoder", "code_to": "all"}),
     "info consistent E": ("infobigbigan", ENCODER | CONSISTENT | {"real_info_weight": 0.5, "d_updates": 2}),
     "info consistent head": ("infobigbigan", ENCODER | CONSISTENT | {"consistency_on": "head", "joint_code": "none"}),
 }

@@ -119,11 +119,14 @@ def test_round_trip_through_config_json(tmp_path, mode):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"consistency_weight": 1.0, "joint_code": "none"}, "--consistency-on encoder: .* E has no code"),
-        ({"real_info_weight": 1.0, "joint_code": "head"}, "--real-info-weight: .* E has no code"),
-        ({"balance_weight": 1.0, "joint_code": "head"}, "--consistency-on encoder: .* E has no code"),
+        ({"real_info_weight": 0.0, "joint_code": "none"}, "--consistency-on encoder: .* E has no code"),
+        ({"joint_code": "head"}, "--real-info-weight: .* E has no code"),
         (
-            {"consistency_weight": 1.0, "consistency_on": "head", "joint_code": "none", "head_on": "joint"},
+            {"real_info_weight": 0.0, "consistency_weight": 0.0, "balance_weight": 1.0, "joint_code": "head"},
+            "--consistency-on encoder: .* E has no code",
+        ),
+        (
+            {"real_info_weight": 0.0, "consistency_on": "head", "joint_code": "none", "head_on": "joint"},
             "--consistency-on head: a head on J",
         ),
     ],
