@@ -1,4 +1,7 @@
-"""Makes a study's tables and figures: python reproduce.py STUDY. Trains what is missing; stops and goes on at any time."""
+"""Makes a study's tables and figures: python reproduce.py STUDY. Trains what is missing; stops and goes on at any time.
+
+`python reproduce.py report` writes docs/report.md from what the studies have found so far.
+"""
 
 import json
 import os
@@ -10,12 +13,12 @@ import time
 from pathlib import Path
 
 from data.errors import InputError
-from studies.plan import Study, Training, finished, read_study
+from studies.plan import Study, Training, finished, read_entries, read_study
 from training.cli import DIVERGED, Parser, run_program
-from training.modes import quiet_standard_error
 
 ROOT = Path(__file__).resolve().parent
 RESULTS = ROOT / "docs/results"
+REPORT = "report"  # in a study's place
 SECONDS_PER_UPDATE = 0.12  # until a training of the study has been timed: two cores at 200 GFLOP/s
 
 
@@ -23,22 +26,17 @@ def parse(argv: list[str]):
     parser = Parser(
         prog="reproduce.py", description="Runs what is missing of a study, then writes its table and figures."
     )
-    parser.add_argument("study", help="a name in studies/studies.yaml")
+    parser.add_argument("study", help=f"a name in studies/studies.yaml, or {REPORT}: docs/report.md, without options")
     parser.add_argument("--seeds", type=int, metavar="N", help="only the first N seeds of every row")
     parser.add_argument("--preset", choices=("quick", "default"), help="a length of training in place of the study's")
     parser.add_argument("--runs-dir", default="runs", help="where runs are kept (default: runs)")
     parser.add_argument("--results-dir", default=RESULTS, type=Path, help="where results go (default: docs/results)")
     parser.add_argument("--dry-run", action="store_true", help="print the commands and the time they would take")
     parser.add_argument("--tables", action="store_true", help="train nothing; write table and figures of what is there")
-    return parser.parse_args(argv)
-
-
-def read_entries(file: Path) -> dict[str, dict]:
-    """The results so far, by name. Raises InputError where the file is damaged."""
-    try:
-        return {entry["name"]: entry for entry in json.loads(file.read_text())} if file.exists() else {}
-    except (ValueError, TypeError, KeyError) as error:
-        raise InputError(f"{file} is damaged ({error}): restore it, or delete it to train anew") from error
+    options = parser.parse_args(argv)
+    if options.study == REPORT and len(argv) > 1:
+        parser.error(f"{REPORT} takes no options")
+    return options
 
 
 def minutes_of(training: Training, entries: dict[str, dict]) -> float:
@@ -108,6 +106,10 @@ def keep_figures(study: Study, training: Training, runs_dir: str, folder: Path):
 
 def reproduce(argv: list[str]):
     options = parse(argv)
+    if options.study == REPORT:
+        from studies.report import build_report
+
+        return build_report()
     study = read_study(options.study, options.seeds, options.preset)
     file = options.results_dir / f"{study.name}.json"
     entries = read_entries(file)
@@ -120,8 +122,7 @@ def reproduce(argv: list[str]):
         print(f"{len(missing)} trainings are missing, about {total / 60:.1f} hours; {later} more are chosen by them")
         return
 
-    with quiet_standard_error():
-        from studies.tables import write_report
+    from studies.tables import write_report
     from training.runs import write_text
 
     options.results_dir.mkdir(parents=True, exist_ok=True)

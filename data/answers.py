@@ -24,7 +24,7 @@ DATASETS = (*PREPARED, "docstrings")
 PARTS = ("train", "validation", "test")
 
 NEIGHBOURS = 6  # docstrings in a row, whose paragraphs are the candidates of each other's summary
-MOST_EMPTY = 0.05  # share of questions without candidates that are passed over: TREC QA has some in each part
+MOST_EMPTY = 0.05  # share of questions without candidates that are left out: TREC QA has some in each part
 NO_MATCH = -1  # in the place of a stem behind a candidate's end: equals no stem and no filling of a question's
 
 Tokens = list[str]
@@ -45,7 +45,7 @@ class AnswerCorpus(NamedTuple):
     validation: Pairs
     test: Pairs
     vocabulary: Vocabulary  # of the training part
-    facts: dict[str, Any]  # part -> questions, candidates, right, unknown_share; docstrings -> their versions
+    facts: dict[str, Any]  # part -> questions, candidates, right, unknown_share, left_out; docstrings -> their versions
 
     @property
     def training_texts(self) -> list[Tokens]:
@@ -71,8 +71,8 @@ def load_answers(
                 candidate: a.toks its question, b.toks itself, both tokenised, sim.txt its label, id.txt its question's id;
             or of a folder of TRAIN.xml, DEV.xml and TEST.xml: blocks <QApairs> of a <question> and of <positive> and
                 <negative> candidates, each of which stands on lines of its own and begins with its tokens, which tabs
-                or spaces separate. This is no XML: no entity is expanded, and other lines are passed over, as are a few
-                questions without candidates (MOST_EMPTY), which TREC QA itself has.
+                or spaces separate. This is no XML: no entity is expanded, and other lines are passed over. A few questions
+                without candidates (MOST_EMPTY), which TREC QA itself has, are left out and counted in `facts`.
         data_dir: folder that holds wikiqa/ or trecqa/. None: $INFOBIGBIGAN_DATA.
         vocabulary_size: most ids, the reserved ones included, for words that the training part has at least twice.
         max_length: tokens at which questions and candidates are cut.
@@ -91,7 +91,7 @@ def load_answers(
         groups = [_read_blocks(folder / f"{part}.xml") for part in ("TRAIN", "DEV", "TEST")]
     else:
         groups = [_read_parallel(folder / part) for part in ("train", "dev", "test")]
-    parts = [_pairs(part, max_length) for part in groups]
+    parts = [_pairs([group for group in part if group[1]], max_length) for part in groups]
     for name, part in zip(PARTS, parts, strict=True):
         if not part.labels.any():
             raise InputError(f"the {name} part of {dataset} has no right answer: label the right ones 1, or <positive>")
@@ -100,7 +100,10 @@ def load_answers(
     texts = parts[0].questions + parts[0].candidates
     repeated = sum(count > 1 for count in Counter(chain.from_iterable(texts)).values())  # so that UNK is trained
     vocabulary = build_vocabulary(texts, min(vocabulary_size, len(RESERVED) + repeated))
-    facts = {name: _count(part, vocabulary) for name, part in zip(PARTS, parts, strict=True)}
+    facts = {
+        name: _count(part, vocabulary) | {"left_out": len(every) - len(part.questions)}
+        for name, every, part in zip(PARTS, groups, parts, strict=True)
+    }
     return AnswerCorpus(
         dataset, *parts, vocabulary, facts | ({"versions": versions()} if dataset == "docstrings" else {})
     )
@@ -277,9 +280,8 @@ def _read_blocks(file: Path) -> list[Group]:
         if name == "qapairs":
             if not question:
                 raise InputError(f"{file}, line {start}: the block has no question: add it, or delete the block")
-            if own:
-                groups.append((question, own))
-            else:
+            groups.append((question, own))
+            if not own:
                 empty.append(start)
         elif not text:
             raise InputError(f"{file}, line {start}: <{name}> has no tokens: put them on the line behind it")
@@ -289,7 +291,7 @@ def _read_blocks(file: Path) -> list[Group]:
             own.append((text, int(name == "positive")))
     if open_tags:
         raise InputError(f"{file} ends {_where(open_tags)}: close it")
-    if len(empty) > MOST_EMPTY * (len(empty) + len(groups)):
+    if len(empty) > MOST_EMPTY * len(groups):
         raise InputError(f"{file}, line {empty[0]}: the question has no candidates: add some, or delete the block")
     return groups
 

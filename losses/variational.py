@@ -114,9 +114,9 @@ def free_bits(kl_per_dimension: tf.Tensor, nats: float) -> tf.Tensor:
     return tf.reduce_sum(tf.where(above, kl_per_dimension, nats), -1)
 
 
-def linear_weight(step: tf.Tensor | int, start: int, steps: int) -> tf.Tensor:
-    """The KL's weight at a step: 0 up to `start`, then linear, 1 from start + steps on. After Bowman et al. 2016."""
-    return tf.clip_by_value((tf.cast(step, tf.float32) - start) / steps, 0.0, 1.0)
+def linear_weight(step: tf.Tensor | int, steps: int) -> tf.Tensor:
+    """The KL's weight min(1, step / steps): 0 at first, then linear; of 0 steps always 1. After Bowman et al. 2016."""
+    return tf.minimum(tf.cast(step, tf.float32) / steps, 1.0) if steps else tf.ones([])
 
 
 def cyclical_weight(step: tf.Tensor | int, cycle: int, ratio: float) -> tf.Tensor:

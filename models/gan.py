@@ -99,6 +99,10 @@ class GAN(keras.Model):
         """The networks that a trained model is used through: the moving averages, and what classifies."""
         return [average for _, average in self.averaged]
 
+    def count_params(self) -> int:
+        """Of the networks that learn: a moving average is not counted beside its network."""
+        return sum(network.count_params() for network in (*self.discriminators, *dict(self.averaged)))
+
     def sample_latents(self, n: int, seed: tf.Tensor, truncation: float | None = None) -> tuple[tf.Tensor, ...]:
         """The arguments of G, drawn from their prior: here (z,), z ~ N(0, I), [n, latent_dim].
 

@@ -151,6 +151,19 @@ def finished(training: Training, entries: dict[str, dict]) -> bool:
     return json.dumps(defaults | entry["config"], sort_keys=True) == json.dumps(training.config, sort_keys=True)
 
 
+def study_names() -> list[str]:
+    """The studies of `studies.yaml`."""
+    return list(yaml.safe_load(FILE.read_text()))
+
+
+def read_entries(file: Path) -> dict[str, dict]:
+    """A study's results so far, by name. Raises InputError where the file is damaged."""
+    try:
+        return {entry["name"]: entry for entry in json.loads(file.read_text())} if file.exists() else {}
+    except (ValueError, TypeError, KeyError) as error:
+        raise InputError(f"{file} is damaged ({error}): restore it, or delete it to train anew") from error
+
+
 def read_study(name: str, seeds: int | None = None, preset: str | None = None) -> Study:
     """A study of `studies.yaml`; `seeds` keeps each row's first ones, `preset` replaces the length of its trainings.
 

@@ -1,15 +1,15 @@
 """A study's page: tables from its entries, figures, and the command of every run. Nothing in it is typed by hand."""
 
-import json
 import statistics
 from collections import Counter
 from pathlib import Path
+from typing import NamedTuple
 
 from scipy.stats import spearmanr
 
 from studies.answers import combined_lines, comparison_lines, control_lines
 from studies.figures import FIGURES, of_rows
-from studies.plan import Study, finished
+from studies.plan import Study, finished, read_entries
 from training.figures import save_figure
 from training.runs import write_text
 from training.scores import worst
@@ -17,17 +17,24 @@ from training.scores import worst
 SHARED = 0.1  # a code is shared by the classes that make up more than this part of its images
 
 
+class Table(NamedTuple):
+    """One of a study's tables; without lines where its runs have nothing for it."""
+
+    title: str
+    header: list[str]
+    lines: list[list[str]]
+
+
 def write_report(study: Study, entries: dict[str, dict], folder: Path):
     """Writes `<study>.md` and the figures of a study into `folder`, from what is there so far."""
     rows = included(study, folder) | of_rows(study, entries)
     done = sum(map(len, of_rows(study, entries).values()))
     parts = [f"# {study.name}", study.about, f"{done} of {study.size} trainings. `python reproduce.py {study.name}`"]
-    parts += ["Table 1. Mean over the seeds, and the standard deviation.", summary_table(study, rows)]
-    parts += ["Table 2. Median over the seeds / worst seed.", order_table(study, rows), "Table 3. Every run."]
-    parts += [run_table(study, rows), *footnotes(rows)]
+    tables = [table for draw in TABLES.values() if (table := draw(study, rows)).lines]
+    tables = [f"Table {i + 1}. {t.title}\n\n{markdown(t.header, t.lines)}" for i, t in enumerate(tables)]
+    parts += [*tables[:3], *footnotes(rows)]
     parts += chosen_part(study, entries) if study.select else []
-    parts += codes_part(rows)
-    parts += answers_part(rows)
+    parts += tables[3:]
     number = 0
     for name in study.figures:
         drawn = FIGURES[name](study, entries, folder)
@@ -45,8 +52,7 @@ def included(study: Study, folder: Path) -> dict[str, list[dict]]:
     """Entries of other studies' rows, by row, as far as they are there."""
     found: dict[str, list[dict]] = {}
     for other, rows in study.include.items():
-        file = folder / f"{other}.json"
-        for entry in json.loads(file.read_text()) if file.exists() else []:
+        for entry in read_entries(folder / f"{other}.json").values():
             if entry["row"] in rows:
                 found.setdefault(entry["row"], []).append(entry)
     return found
@@ -65,17 +71,19 @@ def number(value: float) -> str:
     return f"{value:.3f}" if abs(value) >= 0.0995 or value == 0 else f"{value:.3g}"
 
 
-def summary_table(study: Study, rows: dict[str, list[dict]]) -> str:
-    def cell(values):
-        if len(values) < 2:
-            return number(values[0]) if values else ""
-        return f"{number(statistics.mean(values))} ± {number(statistics.stdev(values))}"
+def mean_and_deviation(values: list[float]) -> str:
+    if len(values) < 2:
+        return number(values[0]) if values else ""
+    return f"{number(statistics.mean(values))} ± {number(statistics.stdev(values))}"
 
-    lines = [
-        [row, described(study, row), seeds(members), *(cell(values_of(members, key)) for key in study.columns)]
-        for row, members in rows.items()
-    ]
-    return markdown(["row", "what it changes", "seeds", *study.columns], lines)
+
+def summary_table(study: Study, rows: dict[str, list[dict]]) -> Table:
+    lines = []
+    for row, members in rows.items():
+        scores = [mean_and_deviation(values_of(members, key)) for key in study.columns]
+        lines.append([row, described(study, row), seeds(members), *scores])
+    header = ["row", "what it changes", "seeds", *study.columns]
+    return Table("Mean over the seeds, and the standard deviation.", header, lines)
 
 
 def described(study: Study, row: str) -> str:
@@ -92,20 +100,20 @@ def seeds(members: list[dict]) -> str:
     return f"{len(members)}" + (f" ({failed} failed)" if failed else "")
 
 
-def order_table(study: Study, rows: dict[str, list[dict]]) -> str:
+def order_table(study: Study, rows: dict[str, list[dict]]) -> Table:
     def cell(key, values):
         return f"{number(statistics.median(values))} / {number(worst(key, values))}" if values else ""
 
     lines = [[row, *(cell(k, values_of(members, k)) for k in study.columns)] for row, members in rows.items()]
-    return markdown(["row", *study.columns], lines)
+    return Table("Median over the seeds / worst seed.", ["row", *study.columns], lines)
 
 
-def run_table(study: Study, rows: dict[str, list[dict]]) -> str:
+def run_table(study: Study, rows: dict[str, list[dict]]) -> Table:
     lines = []
     for entry in (entry for members in rows.values() for entry in members):
         scores = [number(entry["metrics"][key]) if key in entry["metrics"] else "" for key in study.columns]
         lines.append([entry["name"], *scores, entry.get("error", "")])
-    return markdown(["run", *study.columns, ""], lines)
+    return Table("Every run.", ["run", *study.columns, ""], lines)
 
 
 def footnotes(rows: dict[str, list[dict]]) -> list[str]:
@@ -146,7 +154,7 @@ def chosen_part(study: Study, entries: dict[str, dict]) -> list[str]:
     return parts
 
 
-def codes_part(rows: dict[str, list[dict]]) -> list[str]:
+def codes_table(study: Study, rows: dict[str, list[dict]]) -> Table:
     """The map from codes to classes of every run that has one, and the codes that classes share."""
     lines = []
     for entry in (entry for members in rows.values() for entry in members):
@@ -159,27 +167,31 @@ def codes_part(rows: dict[str, list[dict]]) -> list[str]:
                     shared.append(f"c = {code}: {' '.join(mixed)}")
             classes = " ".join(map(str, entry["metrics"]["code_to_class"]))
             lines.append([entry["name"], classes, "; ".join(shared) or "none"])
-    if not lines:
-        return []
-    heading = (
-        f"Table 4. The class of each code, and the codes that classes share (over {SHARED:.0%} of a code's images)."
-    )
-    return [heading, markdown(["run", "code_to_class", "shared codes"], lines)]
+    title = f"The class of each code, and the codes that classes share (over {SHARED:.0%} of a code's images)."
+    return Table(title, ["run", "code_to_class", "shared codes"], lines)
 
 
-def answers_part(rows: dict[str, list[dict]]) -> list[str]:
-    """The controls of answer selection, the tests between its rows, and scores put together."""
-    ranked = {row: [entry for entry in members if "candidates" in entry["metrics"]] for row, members in rows.items()}
-    ranked = {row: members for row, members in ranked.items() if members}
-    tables = [
-        ("Table 4. Rankings without a trained network, on the test part.",
-         ["data set", "ranking", "map", "mrr", "map_clean", "mrr_clean", "validation_map"], control_lines(ranked)),
-        ("Table 5. Paired randomisation test over test questions, each with its mean average precision over the seeds.",
-         ["row", "against", "", "seeds", "map", "map of the other", "difference", "p"], comparison_lines(ranked)),
-        ("Table 6. Two runs' scores added up, weighed on the validation part; mean over the seeds.",
-         ["rows", "seeds", "weight of the second, by seed", "map", "mrr", "validation_map"], combined_lines(ranked)),
-    ]  # fmt: skip
-    return [part for title, header, lines in tables if lines for part in (title, markdown(header, lines))]
+def ranked(rows: dict[str, list[dict]]) -> dict[str, list[dict]]:
+    """The runs that ranked candidates."""
+    found = {row: [entry for entry in members if "candidates" in entry["metrics"]] for row, members in rows.items()}
+    return {row: members for row, members in found.items() if members}
+
+
+def control_table(study: Study, rows: dict[str, list[dict]]) -> Table:
+    header = ["data set", "ranking", "map", "mrr", "map_clean", "mrr_clean", "validation_map"]
+    return Table("Rankings without a trained network, on the test part.", header, control_lines(ranked(rows)))
+
+
+def comparison_table(study: Study, rows: dict[str, list[dict]]) -> Table:
+    title = "Paired randomisation test over test questions, each with its mean average precision over the seeds."
+    header = ["row", "against", "", "seeds", "map", "map of the other", "difference", "p"]
+    return Table(title, header, comparison_lines(ranked(rows)))
+
+
+def combined_table(study: Study, rows: dict[str, list[dict]]) -> Table:
+    title = "Two runs' scores added up, weighed on the validation part; mean over the seeds."
+    header = ["rows", "seeds", "weight of the second, by seed", "map", "mrr", "validation_map"]
+    return Table(title, header, combined_lines(ranked(rows)))
 
 
 def command_list(rows: dict[str, list[dict]]) -> str:
@@ -188,3 +200,14 @@ def command_list(rows: dict[str, list[dict]]) -> str:
         minutes = entry["metrics"].get("train_minutes")
         lines.append(f"- {entry['name']}" + (f" ({minutes:.0f} min)" if minutes else "") + f": `{entry['command']}`")
     return "\n".join(lines)
+
+
+TABLES = {
+    "summary": summary_table,
+    "order": order_table,
+    "runs": run_table,
+    "codes": codes_table,
+    "controls": control_table,
+    "comparisons": comparison_table,
+    "combined": combined_table,
+}

@@ -39,7 +39,7 @@ def test_evaluate_commands_parse(argv):
 @pytest.mark.parametrize("argv", arguments("reproduce.py"), ids=" ".join)
 def test_reproduce_commands_parse(argv):
     options = reproduce.parse(argv)
-    assert read_study(options.study, options.seeds, options.preset).rows
+    assert options.study == reproduce.REPORT or read_study(options.study, options.seeds, options.preset).rows
 
 
 def test_ci_calls_the_test_command():

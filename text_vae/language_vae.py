@@ -24,27 +24,13 @@ class LanguageModel(TextVAE):
     """The decoder without latent: its nll is exact, its KL 0.
 
     Args:
-        words, embedding, cell, units, dropout, longest: of the `WordDecoder`.
-        latent: size of its z.
+        decoder: a `WordDecoder`; here its z has no dimension.
         options: those of `TextVAE`.
     """
 
-    def __init__(
-        self,
-        *,
-        words: int,
-        embedding: int,
-        cell: str,
-        units: int,
-        dropout: float,
-        longest: int = 100,
-        latent: int = 0,
-        **options,
-    ):
+    def __init__(self, *, decoder: WordDecoder, **options):
         super().__init__(**options)
-        self.decoder = WordDecoder(
-            words=words, latent=latent, embedding=embedding, cell=cell, units=units, dropout=dropout, longest=longest
-        )
+        self.decoder = decoder
 
     def elbo_terms(self, batch, seed, training=False):
         nothing = tf.zeros([tf.shape(batch["lengths"])[0], 0])
@@ -92,37 +78,11 @@ class Latent(NamedTuple):
 
 
 class LanguageVAE(LanguageModel):
-    """A recurrent encoder reads the sentence, its last state gives q(z | x), and the decoder is told z.
-
-    Args:
-        latent: size of z.
-        free_bits: nats below which a dimension's KL is not rewarded for falling (Kingma et al. 2016).
-        kl_per_step: divide the regularizer by the sentence's steps T: a control that gives z the weight which TWR-VAE's
-            last posterior has, without the others. What is trained is then no bound.
-        options: those of `LanguageModel`; cell, units and dropout are the encoder's too, and the words' vectors shared.
-    """
-
-    def __init__(self, *, latent: int, free_bits: float = 0.0, kl_per_step: bool = False, **options):
-        super().__init__(latent=latent, **options)
-        self.free_bits, self.kl_per_step = free_bits, kl_per_step
-        self.encoder = recurrent(options["cell"], options["units"])
-        self.mu = keras.layers.Dense(latent)
-        self.log_variance = keras.layers.Dense(latent, kernel_initializer="zeros")  # sigma starts as the prior's
-        h = self.read(tf.zeros([1, 1], tf.int32))
-        self.mu(h), self.log_variance(h)
-
-    def read(self, tokens: tf.Tensor, seed: tf.Tensor | None = None) -> tf.Tensor:
-        """The encoder's h after each of the tokens, [B, T, units]; without a seed nothing is dropped."""
-        x = self.decoder.embedding(tokens)
-        return self.encoder(dropped(x, self.decoder.rate, seed))[0]
+    """The decoder is told z. A subclass gives the encoder: `infer`, and the layer `mu` that infers z's mean."""
 
     def infer(self, batch, seed: tf.Tensor | None = None) -> Latent:
         """What the encoder says of a batch; without a seed nothing is dropped."""
-        h = last(self.read(batch["tokens"], seed), batch["lengths"])
-        mu, log_variance = self.mu(h), self.log_variance(h)
-        kl = free_bits(gaussian_kl(mu[..., None], log_variance[..., None]), self.free_bits)
-        steps = tf.cast(batch["lengths"], tf.float32) if self.kl_per_step else 1.0
-        return Latent(mu, log_variance, kl / steps)
+        raise NotImplementedError
 
     def elbo_terms(self, batch, seed, training=False):
         z_seed, *dropout_seeds = tf.unstack(tf.random.split(seed, 3))
@@ -166,3 +126,39 @@ class LanguageVAE(LanguageModel):
         """Greedy sentences along the straight line between two sentences' posterior means, both ends included."""
         path = np.linspace(*self.encode([first, second]), steps, dtype=np.float32)
         return self.decoder.generate(tf.constant(path), [0, 0], temperature=0.0)
+
+
+class RecurrentVAE(LanguageVAE):
+    """A recurrent encoder reads the sentence, and its last state gives q(z | x).
+
+    Args:
+        cell, units: of the encoder, as for `recurrent`; the words' vectors and their dropout are the decoder's.
+        latent: size of z.
+        free_bits: nats below which a dimension's KL is not rewarded for falling (Kingma et al. 2016).
+        kl_per_step: divide the regularizer by the sentence's steps T: a control that gives z the weight which TWR-VAE's
+            last posterior has, without the others. What is trained is then no bound.
+        options: those of `LanguageModel`.
+    """
+
+    def __init__(
+        self, *, cell: str, units: int, latent: int, free_bits: float = 0.0, kl_per_step: bool = False, **options
+    ):
+        super().__init__(**options)
+        self.free_bits, self.kl_per_step = free_bits, kl_per_step
+        self.encoder = recurrent(cell, units)
+        self.mu = keras.layers.Dense(latent)
+        self.log_variance = keras.layers.Dense(latent, kernel_initializer="zeros")  # sigma starts as the prior's
+        h = self.read(tf.zeros([1, 1], tf.int32))
+        self.mu(h), self.log_variance(h)
+
+    def read(self, tokens: tf.Tensor, seed: tf.Tensor | None = None) -> tf.Tensor:
+        """The encoder's h after each of the tokens, [B, T, units]; without a seed nothing is dropped."""
+        x = self.decoder.embedding(tokens)
+        return self.encoder(dropped(x, self.decoder.rate, seed))[0]
+
+    def infer(self, batch, seed=None):
+        h = last(self.read(batch["tokens"], seed), batch["lengths"])
+        mu, log_variance = self.mu(h), self.log_variance(h)
+        kl = free_bits(gaussian_kl(mu[..., None], log_variance[..., None]), self.free_bits)
+        steps = tf.cast(batch["lengths"], tf.float32) if self.kl_per_step else 1.0
+        return Latent(mu, log_variance, kl / steps)

@@ -20,7 +20,7 @@ import tensorflow_probability as tfp
 from data.sentences import join
 from data.vocabulary import EOS
 from losses.variational import gaussian_kl
-from text_vae.base import ElboTerms, TextVAE
+from text_vae.base import ElboTerms
 from text_vae.language_vae import LanguageVAE, Latent
 from text_vae.layers import WordDecoder, dropped, recurrent
 
@@ -82,25 +82,16 @@ class MLVAE(LanguageVAE):
     need not be of one length.
 
     Args:
-        decoder: a `WordDecoder` over whole paragraphs (flat), or a `PlannedDecoder`; its vectors of words are the encoder's
-            too.
         latent: size of z.
         widths: channels of the convolutions, each of which halves the number of places.
         dropout: rate on the words' vectors, in training.
-        options: those of `TextVAE`.
+        options: those of `LanguageVAE`; the decoder is a `WordDecoder` over whole paragraphs (flat), or a `PlannedDecoder`,
+            and its vectors of words are the encoder's too.
     """
 
-    def __init__(
-        self,
-        *,
-        decoder: WordDecoder | PlannedDecoder,
-        latent: int,
-        widths: tuple[int, ...],
-        dropout: float,
-        **options,
-    ):
-        TextVAE.__init__(self, **options)  # without the recurrent networks of a `LanguageVAE`
-        self.decoder, self.rate = decoder, dropout
+    def __init__(self, *, latent: int, widths: tuple[int, ...], dropout: float, **options):
+        super().__init__(**options)
+        self.rate = dropout
         self.convolutions = [keras.layers.Conv1D(width, KERNEL, strides=2, activation="relu") for width in widths]
         self.mu = keras.layers.Dense(latent)
         self.log_variance = keras.layers.Dense(latent, kernel_initializer="zeros")  # sigma starts as the prior's

@@ -7,14 +7,14 @@ import numpy as np
 import tensorflow as tf
 
 from losses.variational import gaussian_kl, timestep_kl
-from text_vae.language_vae import LanguageVAE, Latent
+from text_vae.language_vae import Latent, RecurrentVAE
 from text_vae.layers import last
 
 DECODED = ("normal", "mean", "sum")
 
 
-class TWRVAE(LanguageVAE):
-    """A `LanguageVAE` whose regularizer is the mean KL of all steps' posteriors. That mean is not a KL of what is decoded.
+class TWRVAE(RecurrentVAE):
+    """A `RecurrentVAE` whose regularizer is the mean KL of all steps' posteriors. That mean is not a KL of what is decoded.
 
     What is decoded: "normal": z_T, with the prior N(0, I); "mean" or "sum": that of z_1..z_T, which is Gaussian again,
     N(mean of mu_t, sum of sigma_t^2 / T^2) or N(sum of mu_t, sum of sigma_t^2). The prior that T independent N(0, I)
@@ -25,7 +25,7 @@ class TWRVAE(LanguageVAE):
         kl_part: share of the last steps whose KL is averaged, in (0, 1].
         length_counts: int, training sentences of 1, 2, .. steps (EOS is one), up to the longest sentence that there may
             be; p(T) is their share, with 1 added to each count.
-        options: those of `LanguageVAE`.
+        options: those of `RecurrentVAE`.
     """
 
     def __init__(self, *, decoded: str, kl_part: float, length_counts: np.ndarray, **options):

@@ -5,7 +5,6 @@ import hashlib
 from functools import cache, cached_property
 from typing import NamedTuple
 
-import joblib
 import keras
 import numpy as np
 import tensorflow as tf
@@ -25,6 +24,7 @@ from text_vae.nvdm import NVDM
 from text_vae.ranker import Ranker
 from training.figures import attention_figure, save_figure
 from training.runs import Run
+from training.scores import ModelScores
 from training.tensorboard import answer_callbacks
 
 EVALUATION_BATCH = 16  # questions
@@ -41,8 +41,9 @@ class Data(NamedTuple):
     vectors: np.ndarray | None  # float32 [V, D] of --word-vectors; None: to be trained
 
 
-def load(config) -> AnswerCorpus:
-    return load_answers(config.dataset, config.data_dir, config.vocabulary_size, config.max_length)
+def load(config) -> Data:
+    """The questions of a resolved config, without vectors. Raises InputError where they cannot be had."""
+    return Data(load_answers(config.dataset, config.data_dir, config.vocabulary_size, config.max_length), None)
 
 
 def prepare(config) -> tuple[object, Data]:
@@ -51,7 +52,7 @@ def prepare(config) -> tuple[object, Data]:
     Raises InputError for questions or vectors that cannot be had.
     """
     config = dataclasses.replace(config, dataset=config.dataset or "docstrings")
-    data = Data(load(config), None)
+    data = load(config)
     if config.word_vectors:
         data = data._replace(vectors=read_word_vectors(config.word_vectors, data.corpus.vocabulary))
         config = dataclasses.replace(config, embedding=data.vectors.shape[1])
@@ -125,49 +126,26 @@ class FirstVectors(keras.callbacks.Callback):
             return
         corpus, vectors = self.data
         if vectors is None:
-            train = joblib.Memory(self.run.cache_dir, verbose=0).cache(train_word_vectors)
+            train = self.run.cached(train_word_vectors)
             vectors = train(corpus.training_texts, corpus.vocabulary, self.run.config.embedding)
         self.model.embedding.set_weights([vectors])
 
 
 def curve_point(run: Run, data: Data, model: Ranker) -> dict[str, float]:
     """MAP and MRR of the validation part, by their names in the history; the first chooses the checkpoint."""
-    scores = AnswerScores(model, data.corpus, run)
+    scores = Scores(run, data, model)
     found = scores.ranked(data.corpus.validation, scores.of("validation"))
     return {f"validation/{name}": found[name] for name in ("map", "mrr")}
 
 
-def evaluate(run: Run, wanted: tuple[str, ...]) -> dict:
-    """The wanted scores of a finished or unfinished run, by key."""
-    corpus = load(run.config)
-    run.check_data(facts(Data(corpus, None)))
-    model = build(run.mode, run.config, run.data)
-    scores = {"dataset": corpus.name, "epoch": run.restore(model)}
-    scores |= AnswerScores(model, corpus, run).compute(wanted)
-    return scores | {"n_parameters": model.count_params()}
+class Scores(ModelScores):
+    """Those of a ranker on questions with their candidates."""
 
-
-class AnswerScores:
-    """The scores of one model on one set of questions; what several of them need is computed once.
-
-    Args:
-        model: a trained ranker.
-        corpus: its questions.
-        run: whose seed counts, whose cache keeps the controls, and where figures go.
-    """
-
-    def __init__(self, model: Ranker, corpus: AnswerCorpus, run: Run):
-        self.model, self.corpus, self.run = model, corpus, run
-        self.parts = {name: getattr(corpus, name) for name in answers.PARTS}
-        self.cached = joblib.Memory(run.cache_dir, verbose=0).cache
+    def __init__(self, run: Run, data: Data, model: Ranker):
+        super().__init__(run, data, model)
+        self.corpus = data.corpus
+        self.parts = {name: getattr(data.corpus, name) for name in answers.PARTS}
         self.columns = cache(self.compute_columns)
-
-    def compute(self, wanted) -> dict:
-        """The keys of the wanted scores: "ranking", "attention", "controls"."""
-        scores = {}
-        for name in wanted:
-            scores |= getattr(self, name)()
-        return scores
 
     def compute_columns(self, part: str) -> np.ndarray:
         """What the model says of each candidate, float32 [N, K]."""
@@ -248,10 +226,10 @@ class AnswerScores:
         }
         counter = CountVectorizer(analyzer=content_terms, max_features=TOPIC_WORDS, min_df=2, dtype=np.float32)
         counts = counter.fit_transform(self.corpus.training_texts)
-        lsa = self.cached(fit_lsa)(counts, min(TOPICS, counts.shape[1]))
+        lsa = self.run.cached(fit_lsa)(counts, min(TOPICS, counts.shape[1]))
         sides = {part: [counter.transform(side) for side in self.parts[part][:2]] for part in ("validation", "test")}
         vectors = {"lsa": {part: [lsa.transform(side) for side in both] for part, both in sides.items()}}
-        vectors["nvdm"] = self.cached(nvdm_vectors)(counts, sides)
+        vectors["nvdm"] = self.run.cached(nvdm_vectors)(counts, sides)
         for name, found in vectors.items():
             rankings[name] = {
                 part: 1 - paired_cosine_distances(found[part][0][self.parts[part].groups], found[part][1])
@@ -305,7 +283,7 @@ def nvdm_vectors(counts, sides: dict[str, list]) -> dict[str, list[np.ndarray]]:
         widths=(200,),
         dropout=0.2,
         log_counts=True,
-        kl_weight=lambda step: linear_weight(step, 0, TOPIC_UPDATES // 5),
+        kl_weight=lambda step: linear_weight(step, TOPIC_UPDATES // 5),
     )
     model.compile(keras.optimizers.Adam(1e-3), keras.optimizers.Adam(1e-3))
     x = documents.batches(counts, min(64, counts.shape[0]), seed=0)

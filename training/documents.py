@@ -3,7 +3,6 @@
 import dataclasses
 import hashlib
 
-import joblib
 import keras
 import numpy as np
 import tensorflow as tf
@@ -16,6 +15,7 @@ from metrics.linear_probe import linear_accuracy
 from metrics.topics import coherence_npmi, fit_lda, fit_lsa, lda_document_nll, top_words, topic_diversity
 from text_vae.nvdm import NVDM
 from training.runs import Run
+from training.scores import ModelScores
 from training.tensorboard import document_callbacks as tensorboard_callbacks  # noqa: F401
 
 EVALUATION_BATCH = 500
@@ -23,15 +23,17 @@ DIVERSITY_WORDS = 25  # of each topic, as Dieng et al. 2020 count them
 NEAREST = 5  # words that are shown beside a word
 
 
-def prepare(config) -> tuple[object, DocumentCorpus]:
-    """Loads the corpus; returns the config with its name and the number of epochs decided.
+def load(config) -> DocumentCorpus:
+    """The corpus of a resolved config. Raises InputError where it cannot be had."""
+    return load_documents(config.dataset, config.data_dir, config.vocabulary_size)
 
-    Raises InputError for a corpus that cannot be had.
-    """
-    name = config.dataset or "docstrings"
-    corpus = load_documents(name, config.data_dir, config.vocabulary_size)
+
+def prepare(config) -> tuple[object, DocumentCorpus]:
+    """Loads the corpus; returns the config with its name and the number of epochs decided."""
+    config = dataclasses.replace(config, dataset=config.dataset or "docstrings")
+    corpus = load(config)
     epochs = config.epochs or -(-config.updates // max(1, steps_per_epoch(config, corpus)))
-    return dataclasses.replace(config, dataset=name, epochs=epochs), corpus
+    return dataclasses.replace(config, epochs=epochs), corpus
 
 
 def facts(corpus: DocumentCorpus) -> dict:
@@ -60,7 +62,6 @@ def build(mode: str, config, data_facts: dict) -> NVDM:
     """The compiled model with seeded initial weights."""
     keras.utils.set_random_seed(config.seed)
     steps = data_facts["train"]["documents"] // config.batch_size
-    warm_up = config.kl_warm_up
     model = NVDM(
         words=data_facts["vocabulary"],
         topics=config.topics,
@@ -68,49 +69,23 @@ def build(mode: str, config, data_facts: dict) -> NVDM:
         dropout=config.dropout,
         log_counts=config.log_counts,
         turns=config.alternate * steps,
-        kl_weight=lambda step: linear_weight(step, 0, warm_up) if warm_up else tf.ones([]),
+        kl_weight=lambda step: linear_weight(step, config.kl_warm_up),
         seed=config.seed,
     )
     model.compile(keras.optimizers.Adam(config.rate), keras.optimizers.Adam(config.rate))
     return model
 
 
-def evaluate(run: Run, wanted: tuple[str, ...]) -> dict:
-    """The wanted scores of a finished or unfinished run, by key."""
-    config, corpus = prepare(run.config)
-    run.check_data(facts(corpus))
-    model = build(run.mode, config, run.data)
-    scores = {"dataset": corpus.name, "epoch": run.restore(model)}
-    return scores | DocumentScores(model, corpus, run).compute(wanted) | {"n_parameters": model.count_params()}
-
-
 def curve_point(run: Run, corpus: DocumentCorpus, model: NVDM) -> dict[str, float]:
     """Perplexity and KL of the validation part, by their names in the history; {} without `--curves`."""
     if not run.config.curves:
         return {}
-    found = DocumentScores(model, corpus, run).likelihood_of(corpus.validation)
+    found = Scores(run, corpus, model).likelihood_of(corpus.validation)
     return {f"validation/{name}": value for name, value in found.items()}
 
 
-class DocumentScores:
-    """The scores of one model on one corpus; what several of them need is computed once.
-
-    Args:
-        model: a trained NVDM.
-        corpus: its documents.
-        run: whose options count (samples, seed), and whose cache keeps the controls.
-    """
-
-    def __init__(self, model: NVDM, corpus: DocumentCorpus, run: Run):
-        self.model, self.corpus, self.run = model, corpus, run
-        self.cached = joblib.Memory(run.cache_dir, verbose=0).cache
-
-    def compute(self, wanted) -> dict:
-        """The keys of the wanted scores: "likelihood", "topics", "linear", "controls"."""
-        scores = {}
-        for name in wanted:
-            scores |= getattr(self, name)()
-        return scores
+class Scores(ModelScores):
+    """Those of an NVDM on a `DocumentCorpus`."""
 
     def bounds(self, part: Documents) -> tuple[np.ndarray, np.ndarray]:
         """(nll, kl) of every document, float64 [D] each: the mean of the ELBO's terms over `samples` of z, in nats."""
@@ -136,20 +111,20 @@ class DocumentScores:
 
     def likelihood(self) -> dict:
         """Of the test documents; the validation documents' perplexity stands beside it, as what may choose."""
-        chosen_by = self.likelihood_of(self.corpus.validation)["perplexity_document"]
-        return self.likelihood_of(self.corpus.test) | {"validation_perplexity_document": chosen_by}
+        chosen_by = self.likelihood_of(self.data.validation)["perplexity_document"]
+        return self.likelihood_of(self.data.test) | {"validation_perplexity_document": chosen_by}
 
     def topics(self) -> dict:
         """NPMI of ten top words on the training documents, diversity of 25; the topics; the nearest words of some."""
-        weights, words = self.model.decoder.kernel.numpy(), self.corpus.words
+        weights, words = self.model.decoder.kernel.numpy(), self.data.words
         return self.described(weights, "") | {
             "topics": top_words(weights, words),
-            "nearest_words": nearest_words(weights, words, self.corpus.train.counts),
+            "nearest_words": nearest_words(weights, words, self.data.train.counts),
         }
 
     def described(self, weights: np.ndarray, suffix: str) -> dict:
-        top = [top_words(weights, self.corpus.words, count) for count in (10, DIVERSITY_WORDS)]
-        coherence = coherence_npmi(top[0], self.corpus.train.counts, self.corpus.words)
+        top = [top_words(weights, self.data.words, count) for count in (10, DIVERSITY_WORDS)]
+        coherence = coherence_npmi(top[0], self.data.train.counts, self.data.words)
         return {
             f"coherence_npmi{suffix}": float(np.mean(coherence)),
             f"topic_diversity{suffix}": topic_diversity(top[1]),
@@ -166,13 +141,13 @@ class DocumentScores:
         return {"linear_accuracy": self.probe(self.vectors)}
 
     def probe(self, vectors) -> float:
-        train, test = self.corpus.train, self.corpus.test
+        train, test = self.data.train, self.data.test
         return linear_accuracy(vectors(train), train.labels, vectors(test), test.labels)
 
     def controls(self) -> dict:
         """LDA and LSA with as many topics on the same documents."""
-        topics, train, test = self.run.config.topics, self.corpus.train, self.corpus.test
-        lda, lsa = self.cached(fit_lda)(train.counts, topics), self.cached(fit_lsa)(train.counts, topics)
+        topics, train, test = self.run.config.topics, self.data.train, self.data.test
+        lda, lsa = (self.run.cached(fit)(train.counts, topics) for fit in (fit_lda, fit_lsa))
         nll, words = lda_document_nll(lda, test.counts), test.counts.sum(1)
         scores = {
             "perplexity_document_lda": document_perplexity(nll, words),

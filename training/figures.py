@@ -1,11 +1,13 @@
-"""Pictures of what a model does, drawn the same way for TensorBoard and for reports."""
+"""Pictures of what a model does, drawn the same way for TensorBoard and for reports.
+
+TensorFlow is imported where a model is asked, so that a report can be written without it.
+"""
 
 import io
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import tensorflow as tf
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
@@ -78,6 +80,8 @@ def interpolation_rows(model, images: np.ndarray, seed: int) -> Rows:
     """
     if not hasattr(model, "infer_latents"):
         return prior_interpolation_rows(model, seed)
+    import tensorflow as tf
+
     count = min(ROWS, len(images) // 2)
     left, right = images[0 : 2 * count : 2], images[1 : 2 * count : 2]
     (start, *code), (end, *_) = (model.infer_latents(tf.constant(side)) for side in (left, right))
@@ -120,6 +124,8 @@ def great_circles(start: np.ndarray, end: np.ndarray, steps: int) -> np.ndarray:
 
 def prior_z(model, n: int, seed: int) -> np.ndarray:
     """z [n, latent_dim] as `model.generate` draws it."""
+    import tensorflow as tf
+
     return model.sample_latents(n, tf.constant([seed, 2]))[0].numpy()
 
 
@@ -192,6 +198,8 @@ def heat_map_figure(values: np.ndarray, title: str, across: str, down: str) -> F
 
 def attention_figure(model, corpus: AnswerCorpus, seed: int, dataset: str) -> Figure:
     """The attention to the words of right answers, a row for what steers it: h's mean and samples of h, or the question."""
+    import tensorflow as tf
+
     batch = next(iter(evaluation_batches(corpus.validation, corpus.vocabulary, ANSWERED)))
     questions, answer = model.read(batch)
     steered = {f"h {i + 1}": h for i, h in enumerate(model.draws(questions, DRAWN, tf.constant([seed, 3])))}

@@ -2,7 +2,6 @@
 
 from functools import cached_property
 
-import joblib
 import numpy as np
 import tensorflow as tf
 
@@ -18,40 +17,43 @@ from metrics.clustering import (
 from metrics.frechet import FeatureNetwork, feature_network, frechet_distance, kernel_distance
 from metrics.linear_probe import linear_accuracy
 from models.views import random_view
+from training.figures import confusion_figure, model_rows, save_figure
+from training.runs import Run
+from training.scores import ModelScores
+from training.tensorboard import SHOWN
 
 CURVE_IMAGES = 10_000  # training images that probes and maps are fitted on for a point of a curve
 GENERATED = 10_000  # images that FID and KID are measured on, or as many as the test set has
 SAMPLE_SEED = 0  # of these images
 
 
-class ImageScores:
-    """The scores of one model; what several of them need is computed once.
+class Scores(ModelScores):
+    """Those of a model of an image mode."""
 
-    Args:
-        model: a trained model of an image mode.
-        untrained: the same model with its initial weights, for the controls of `linear`; None where that is not wanted.
-        data: its data set.
-        cache_dir: where the feature network and the probe on pixels are kept, by content.
-    """
-
-    def __init__(self, model, untrained, data: ImageDataset, cache_dir):
-        self.model, self.untrained, self.data, self.cache_dir = model, untrained, data, cache_dir
+    def __init__(self, run: Run, data: ImageDataset, model):
+        super().__init__(run, data, model)
         self.train, self.test, self.held_out = (
             to_float(split.images) for split in (data.train, data.test, data.validation)
         )
 
-    def compute(self, wanted) -> dict:
-        """The keys of the wanted scores: "fid", "kid", "linear", "reconstruction", "hungarian", "kmeans",
-        "consistency"."""
-        scores = {}
-        for name in wanted:
-            scores |= getattr(self, name)()
+    def compute(self, wanted):
+        """Draws into `figures/` what the model can show, and the confusion of codes and classes where it was computed."""
+        scores, dataset = super().compute(wanted), self.run.dataset
+        rows = model_rows(self.model, self.test[:SHOWN], self.run.config.seed)
+        figures = {name: own.figure(dataset) for name, own in rows.items()}
+        if "confusion" in scores:
+            title = f"{dataset}: the head's code against the class\nof {len(self.test):,} test images"
+            table, code_to_class = (np.array(scores[name]) for name in ("confusion", "code_to_class"))
+            figures["confusion"] = confusion_figure(table, code_to_class, title)
+        (self.run.path / "figures").mkdir(exist_ok=True)  # an exported run comes without
+        for name, figure in figures.items():
+            save_figure(figure, self.run.path / "figures" / f"{name}.png")
         return scores
 
     @cached_property
     def network(self) -> FeatureNetwork:
         """The fixed feature network of the data set; its floor is measured on the validation part it never saw."""
-        return feature_network(self.train, self.data.train.labels, self.test, self.data.test.labels, self.cache_dir)
+        return feature_network(self.train, self.data.train.labels, self.test, self.data.test.labels, self.run.cache_dir)
 
     @cached_property
     def codes(self):
@@ -91,7 +93,7 @@ class ImageScores:
         scores = {"fid": frechet_distance(*(self.network.features(x) for x in (self.held_out, generated)))}
         few, held_out = (Split(*(None if part is None else part[:CURVE_IMAGES] for part in split))
                          for split in (self.data.train, self.data.validation))  # fmt: skip
-        cheap = ImageScores(self.model, None, ImageDataset(self.data.name, few, few, held_out), self.cache_dir)
+        cheap = Scores(self.run, ImageDataset(self.data.name, few, few, held_out), self.model)
         if hasattr(self.model, "code"):
             scores |= self.consistency()
         if self.data.train.labels is not None:
@@ -107,9 +109,9 @@ class ImageScores:
 
     def linear(self) -> dict:
         """Linear accuracy of mu (the headline) and of E's last hidden layer, with two controls: pixels, E untrained."""
-        train, test = self.codes
-        train_0, test_0 = self.untrained.encode(self.train), self.untrained.encode(self.test)
-        cached = joblib.Memory(self.cache_dir, verbose=0).cache(linear_accuracy)
+        (train, test), untrained = self.codes, self.run.build()
+        train_0, test_0 = untrained.encode(self.train), untrained.encode(self.test)
+        cached = self.run.cached(linear_accuracy)
         train_pixels, test_pixels = (x.reshape(len(x), -1) for x in (self.train, self.test))
         return {
             "linear_accuracy": self.probe(train.mu, test.mu),

@@ -21,14 +21,18 @@ from models.gan import GAN
 from models.generator import Generator
 from models.infobigbigan import InfoBigBiGAN
 from models.infogan import InfoGAN
-from training.figures import confusion_figure, model_rows, save_figure
-from training.image_scores import ImageScores
+from training.image_scores import Scores
 from training.runs import Run
-from training.tensorboard import SHOWN, tensorboard_callbacks  # noqa: F401
+from training.tensorboard import tensorboard_callbacks  # noqa: F401
 
 MODELS = {"biggan": GAN, "bigan": BiGAN, "bigbigan": BigBiGAN, "infogan": InfoGAN, "infobigbigan": InfoBigBiGAN}
 
 MOST_PASSES = 250  # over a small data set, where --epochs is not given: --updates would take thousands
+
+
+def load(config) -> ImageDataset:
+    """The data of a resolved config. Raises InputError where they cannot be had."""
+    return images.load(config.dataset, config.data_dir, config.image_size)
 
 
 def prepare(config) -> tuple[object, ImageDataset]:
@@ -40,7 +44,8 @@ def prepare(config) -> tuple[object, ImageDataset]:
     if config.dataset is None and name != "mnist":
         print(f"{'!' * 100}\nMNIST is neither on disk nor can it be downloaded: THIS RUN USES {name}, a much smaller set.\n"
               f"Give --data-dir DIR or --dataset to choose another.\n{'!' * 100}", file=sys.stderr)  # fmt: skip
-    data = images.load(name, config.data_dir, config.image_size)
+    config = dataclasses.replace(config, dataset=name)
+    data = load(config)
     steps = steps_per_epoch(config, data)
     if not steps:
         count = len(data.train.images)
@@ -49,7 +54,7 @@ def prepare(config) -> tuple[object, ImageDataset]:
         )
     epochs = config.epochs or min(MOST_PASSES, -(-config.updates // steps))
     precision = ("bfloat16" if has_bfloat16() else "float32") if config.precision == "auto" else config.precision
-    return dataclasses.replace(config, dataset=name, epochs=epochs, precision=precision), data
+    return dataclasses.replace(config, epochs=epochs, precision=precision), data
 
 
 def has_bfloat16() -> bool:
@@ -72,35 +77,8 @@ def curve_point(run: Run, data: ImageDataset, model: GAN) -> dict[str, float]:
     """Scores of a model in training on the validation part, by their names in the history; {} without `--curves`."""
     if not run.config.curves:
         return {}
-    scores = ImageScores(model, None, data, run.cache_dir).curve()
+    scores = Scores(run, data, model).curve()
     return {f"validation/{name}": value for name, value in scores.items()}
-
-
-def evaluate(run: Run, wanted: tuple[str, ...]) -> dict:
-    """The wanted scores of a finished or unfinished run, by key; draws its figures."""
-    config, data = prepare(run.config)
-    run.check_data(facts(data))
-    model = build(run.mode, config, run.data)
-    untrained = build(run.mode, config, run.data) if "linear" in wanted else None
-    scores = {"dataset": data.name, "epoch": run.restore(model)}
-    scores |= ImageScores(model, untrained, data, run.cache_dir).compute(wanted)
-    scores["n_parameters"] = sum(network.count_params() for network in (*model.discriminators, *dict(model.averaged)))
-    draw(run, model, data, scores)
-    return scores
-
-
-def draw(run: Run, model: GAN, data: ImageDataset, scores: dict):
-    """Writes into `figures/` what the model can show, and the confusion of codes and classes where it was computed."""
-    figures = {
-        name: rows.figure(run.dataset)
-        for name, rows in model_rows(model, images.to_float(data.test.images[:SHOWN]), run.config.seed).items()
-    }
-    if "confusion" in scores:
-        title = f"{run.dataset}: the head's code against the class\nof {len(data.test.images):,} test images"
-        figures["confusion"] = confusion_figure(np.array(scores["confusion"]), np.array(scores["code_to_class"]), title)
-    (run.path / "figures").mkdir(exist_ok=True)  # an exported run comes without
-    for name, figure in figures.items():
-        save_figure(figure, run.path / "figures" / f"{name}.png")
 
 
 def facts(data: ImageDataset) -> dict:

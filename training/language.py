@@ -12,9 +12,11 @@ from data.sentences import SentenceCorpus, load_sentences
 from losses.variational import cyclical_weight, linear_weight
 from metrics.generation import distinct_n, self_bleu
 from metrics.likelihood import active_units, elbo, importance_weighted_nll, mutual_information, perplexity
-from text_vae.language_vae import LanguageModel, LanguageVAE
+from text_vae.language_vae import LanguageModel, LanguageVAE, RecurrentVAE
+from text_vae.layers import WordDecoder
 from text_vae.twr_vae import TWRVAE
 from training.runs import Run
+from training.scores import ModelScores
 from training.tensorboard import language_callbacks as tensorboard_callbacks  # noqa: F401
 
 EVALUATION_BATCH = 64
@@ -25,15 +27,17 @@ DRAWS = 5  # of z for each sentence, in the mutual information
 TOP_P = 0.9
 
 
-def prepare(config) -> tuple[object, SentenceCorpus]:
-    """Loads the corpus; returns the config with its name and the number of epochs decided.
+def load(config) -> SentenceCorpus:
+    """The corpus of a resolved config. Raises InputError where it cannot be had."""
+    return load_sentences(config.dataset, config.data_dir, config.vocabulary_size, config.max_length)
 
-    Raises InputError for a corpus that cannot be had.
-    """
-    name = config.dataset or "docstrings"
-    corpus = load_sentences(name, config.data_dir, config.vocabulary_size, config.max_length)
+
+def prepare(config) -> tuple[object, SentenceCorpus]:
+    """Loads the corpus; returns the config with its name and the number of epochs decided."""
+    config = dataclasses.replace(config, dataset=config.dataset or "docstrings")
+    corpus = load(config)
     epochs = config.epochs or -(-config.updates // steps_per_epoch(config, corpus))
-    return dataclasses.replace(config, dataset=name, epochs=epochs), corpus
+    return dataclasses.replace(config, epochs=epochs), corpus
 
 
 def facts(corpus: SentenceCorpus) -> dict:
@@ -61,20 +65,15 @@ def build(mode: str, config, data_facts: dict) -> LanguageModel:
     """The compiled model with seeded initial weights."""
     keras.utils.set_random_seed(config.seed)
     updates = config.epochs * (data_facts["train"]["sentences"] // config.batch_size)
-    options = {
-        "words": data_facts["vocabulary"],
-        "embedding": config.embedding,
-        "cell": config.cell,
-        "units": config.units,
-        "dropout": config.dropout,
-        "longest": config.max_length,
-        "seed": config.seed,
-    }
+    decoder = word_decoder(config, data_facts, latent=getattr(config, "latent_dim", 0), longest=config.max_length)
+    options = {"decoder": decoder, "seed": config.seed}
     if mode == "lm":
         model = LanguageModel(**options, kl_weight=lambda step: tf.ones([]))
     elif mode == "vae":
-        model = LanguageVAE(
+        model = RecurrentVAE(
             **options,
+            cell=config.cell,
+            units=config.units,
             latent=config.latent_dim,
             free_bits=config.free_bits,
             kl_per_step=config.kl_per_step,
@@ -84,6 +83,8 @@ def build(mode: str, config, data_facts: dict) -> LanguageModel:
         counts = data_facts["length_counts"]
         model = TWRVAE(
             **options,
+            cell=config.cell,
+            units=config.units,
             latent=config.latent_dim,
             decoded=config.decoded,
             kl_part=config.kl_part,
@@ -95,22 +96,23 @@ def build(mode: str, config, data_facts: dict) -> LanguageModel:
     return model
 
 
+def word_decoder(config, data_facts: dict, **options) -> WordDecoder:
+    """A decoder of the config's sizes; options: what else a `WordDecoder` takes."""
+    return WordDecoder(
+        words=data_facts["vocabulary"],
+        embedding=config.embedding,
+        cell=config.cell,
+        units=config.units,
+        dropout=config.dropout,
+        **options,
+    )
+
+
 def growth(config, updates: int, step: tf.Tensor) -> tf.Tensor:
     """How much of its final weight the KL has at a step: one warm-up, cycles of it, or all from the start."""
     if config.kl_cycles:
         return cyclical_weight(step, updates / config.kl_cycles, CYCLE_GROWTH)
-    return linear_weight(step, 0, config.kl_warm_up) if config.kl_warm_up else tf.ones([])
-
-
-def evaluate(run: Run, wanted: tuple[str, ...]) -> dict:
-    """The wanted scores of a finished or unfinished run, by key."""
-    config, corpus = prepare(run.config)
-    run.check_data(facts(corpus))
-    model = build(run.mode, config, run.data)
-    scores = {"dataset": corpus.name, "epoch": run.restore(model)}
-    for name in wanted:
-        scores |= {"likelihood": likelihood, "generation": generation}[name](model, corpus, config)
-    return scores | {"n_parameters": model.count_params()}
+    return linear_weight(step, config.kl_warm_up)
 
 
 def curve_point(run: Run, corpus: SentenceCorpus, model: LanguageModel) -> dict[str, float]:
@@ -121,56 +123,62 @@ def curve_point(run: Run, corpus: SentenceCorpus, model: LanguageModel) -> dict[
     return {f"validation/{name}": value for name, value in found.items()}
 
 
-def likelihood(model: LanguageModel, corpus: SentenceCorpus, config) -> dict:
-    """The bounds of the test sentences; of a model with z, what it holds, and the public code's own estimate."""
-    scores = bounds(model, corpus, config)
-    if not isinstance(model, LanguageVAE):
+class Scores(ModelScores):
+    """Those of a language model, with or without z, on a `SentenceCorpus`."""
+
+    def likelihood(self) -> dict:
+        """The bounds of the test sentences; of a model with z, what it holds, and the public code's own estimate."""
+        model, test, scores = self.model, self.data.test, self.bounds()
+        if not isinstance(model, LanguageVAE):
+            return scores
+        scores["reference_nll"] = float(np.mean(every(lambda batch, _: reference(model, batch), test, 0)))
+        scores |= latent_scores(model, test) | {"mutual_information_sentences": len(test)}
+        validation = latent_scores(model, self.data.validation)
+        return scores | {f"validation_{name}": value for name, value in validation.items()}
+
+    def bounds(self) -> dict:
+        """Of the test texts, in nats for each; the bound on the validation texts stands beside it, as what chose.
+
+        `elbo_nll` and `iw_nll` are the mean of the logarithms and the logarithm of the mean of the same weights;
+        `perplexity` is of `iw_nll`, with the ends of the sentences among its tokens. A language model's are exact, and all
+        one.
+        """
+        model, test, config = self.model, self.data.test, self.run.config
+        samples = config.samples if isinstance(model, LanguageVAE) else 1
+        weights = every(lambda batch, seed: log_weights(model, batch, samples, seed), test, config.seed)
+        iw_nll, tokens = importance_weighted_nll(weights), sum(len(ids) + 1 for ids in test)
+        fewer = [k for k in (1, 10, 100, 1000) if k <= samples]
+        return {
+            "elbo_nll": -float(np.mean(elbo(weights))),
+            "iw_nll": float(np.mean(iw_nll)),
+            "iw_nll_by_samples": {k: float(np.mean(importance_weighted_nll(weights[:k]))) for k in fewer},
+            "perplexity": perplexity(iw_nll.sum(), tokens),
+            "perplexity_tokens": tokens,
+            "validation_elbo_nll": mean_bound(model, self.data.validation, config.seed),
+        }
+
+    def generation(self) -> dict:
+        """How varied sentences from the prior are, beside as many of the test part; some of them, reconstructions, paths."""
+        model, test, seed = self.model, self.data.test, self.run.config.seed
+
+        def texts(ids):
+            return [self.data.vocabulary.decode(sentence) for sentence in ids]
+
+        ways = {"": {}, "_top_p": {"top_p": TOP_P}}
+        ways |= {"_low_temperature": {"temperature": 0.7}, "_greedy": {"temperature": 0}}
+        drawn = {way: texts(model.generate(GENERATED, seed=seed, **options)) for way, options in ways.items()}
+        scores = {"generated": {f"samples{way}": lines(found[:SHOWN]) for way, found in drawn.items()}}
+        for way, found in {"": drawn[""], "_top_p": drawn["_top_p"], "_test": texts(test[:GENERATED])}.items():
+            scores |= {f"distinct_{n}{way}": distinct_n(found, n) for n in (1, 2)}
+            if len(found) > 1:  # a tiny corpus may have a single test sentence
+                scores[f"self_bleu{way}"] = self_bleu(found, 4)
+        if isinstance(model, LanguageVAE):
+            shown = test[:SHOWN]
+            pairs = zip(texts(shown), texts(model.reconstruct(shown)), strict=True)
+            scores["reconstructions"] = [lines(pair) for pair in pairs]
+            ends = zip(shown[0::2], shown[1::2], strict=False)
+            scores["interpolations"] = [lines(texts(model.interpolate(*two))) for two in ends]
         return scores
-    scores["reference_nll"] = float(np.mean(every(lambda batch, _: reference(model, batch), corpus.test, 0)))
-    scores |= latent_scores(model, corpus.test) | {"mutual_information_sentences": len(corpus.test)}
-    return scores | {f"validation_{name}": value for name, value in latent_scores(model, corpus.validation).items()}
-
-
-def bounds(model: LanguageModel, corpus: SentenceCorpus, config) -> dict:
-    """Of the test texts, in nats for each; the bound on the validation texts stands beside it, as what chose.
-
-    `elbo_nll` and `iw_nll` are the mean of the logarithms and the logarithm of the mean of the same weights; `perplexity`
-    is of `iw_nll`, with the ends of the sentences among its tokens. A language model's are exact, and all one.
-    """
-    samples = config.samples if isinstance(model, LanguageVAE) else 1
-    weights = every(lambda batch, seed: log_weights(model, batch, samples, seed), corpus.test, config.seed)
-    iw_nll, tokens = importance_weighted_nll(weights), sum(len(ids) + 1 for ids in corpus.test)
-    fewer = [k for k in (1, 10, 100, 1000) if k <= samples]
-    return {
-        "elbo_nll": -float(np.mean(elbo(weights))),
-        "iw_nll": float(np.mean(iw_nll)),
-        "iw_nll_by_samples": {k: float(np.mean(importance_weighted_nll(weights[:k]))) for k in fewer},
-        "perplexity": perplexity(iw_nll.sum(), tokens),
-        "perplexity_tokens": tokens,
-        "validation_elbo_nll": mean_bound(model, corpus.validation, config.seed),
-    }
-
-
-def generation(model: LanguageModel, corpus: SentenceCorpus, config) -> dict:
-    """How varied sentences from the prior are, beside as many test sentences; some of them, reconstructions and paths."""
-
-    def texts(ids):
-        return [corpus.vocabulary.decode(sentence) for sentence in ids]
-
-    ways = {"": {}, "_top_p": {"top_p": TOP_P}, "_low_temperature": {"temperature": 0.7}, "_greedy": {"temperature": 0}}
-    drawn = {way: texts(model.generate(GENERATED, seed=config.seed, **options)) for way, options in ways.items()}
-    scores = {"generated": {f"samples{way}": lines(found[:SHOWN]) for way, found in drawn.items()}}
-    for way, found in {"": drawn[""], "_top_p": drawn["_top_p"], "_test": texts(corpus.test[:GENERATED])}.items():
-        scores |= {f"distinct_{n}{way}": distinct_n(found, n) for n in (1, 2)}
-        if len(found) > 1:  # a tiny corpus may have a single test sentence
-            scores[f"self_bleu{way}"] = self_bleu(found, 4)
-    if isinstance(model, LanguageVAE):
-        shown = corpus.test[:SHOWN]
-        pairs = zip(texts(shown), texts(model.reconstruct(shown)), strict=True)
-        scores["reconstructions"] = [lines(pair) for pair in pairs]
-        ends = zip(shown[0::2], shown[1::2], strict=False)
-        scores["interpolations"] = [lines(texts(model.interpolate(*two))) for two in ends]
-    return scores
 
 
 def lines(texts: list[list[str]]) -> list[str]:

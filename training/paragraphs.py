@@ -4,6 +4,7 @@ A paragraph is one text: its sentences joined as `data.sentences.join` does it.
 """
 
 import dataclasses
+import functools
 from itertools import chain
 
 import keras
@@ -13,7 +14,6 @@ import tensorflow as tf
 from data.sentences import SentenceCorpus, join, load_paragraphs, printed, split
 from losses.variational import linear_weight
 from metrics.generation import corpus_bleu_against, distinct_n, repeated_ngrams, self_bleu
-from text_vae.layers import WordDecoder
 from text_vae.ml_vae import MLVAE, MLVAED, PlannedDecoder
 from training import language
 from training.language import batches, facts, steps_per_epoch  # noqa: F401
@@ -26,42 +26,37 @@ TOP_P = 0.9
 LONGEST = 400  # ids of a generated paragraph without plans: as long as Brown's longest of eight sentences
 
 
-def prepare(config) -> tuple[object, SentenceCorpus]:
-    """Loads the corpus, each paragraph one text; returns the config with its name and the number of epochs decided.
-
-    Raises InputError for a corpus that cannot be had.
-    """
-    name = config.dataset or "docstrings"
+def load(config) -> SentenceCorpus:
+    """The corpus of a resolved config, each paragraph one text. Raises InputError where it cannot be had."""
     limits = config.vocabulary_size, config.max_length, config.min_sentences, config.max_sentences
-    paragraphs = load_paragraphs(name, config.data_dir, *limits)
+    paragraphs = load_paragraphs(config.dataset, config.data_dir, *limits)
     joined = [[join(paragraph) for paragraph in part] for part in paragraphs[1:4]]
-    corpus = SentenceCorpus(name, *joined, paragraphs.vocabulary, paragraphs.facts)
+    return SentenceCorpus(config.dataset, *joined, paragraphs.vocabulary, paragraphs.facts)
+
+
+def prepare(config) -> tuple[object, SentenceCorpus]:
+    """Loads the corpus; returns the config with its name and the number of epochs decided."""
+    config = dataclasses.replace(config, dataset=config.dataset or "docstrings")
+    corpus = load(config)
     epochs = config.epochs or -(-config.updates // steps_per_epoch(config, corpus))
-    return dataclasses.replace(config, dataset=name, epochs=epochs), corpus
+    return dataclasses.replace(config, epochs=epochs), corpus
 
 
 def build(mode: str, config, data_facts: dict) -> MLVAE:
     """The compiled model with seeded initial weights."""
     keras.utils.set_random_seed(config.seed)
-    words = {
-        "words": data_facts["vocabulary"],
-        "embedding": config.embedding,
-        "cell": config.cell,
-        "units": config.units,
-        "dropout": config.dropout,
-    }
+    words = functools.partial(language.word_decoder, config, data_facts)
     if config.levels == 0:
-        decoder = WordDecoder(**words, latent=config.latent_dim, ends=2, longest=LONGEST)
+        decoder = words(latent=config.latent_dim, ends=2, longest=LONGEST)
     else:
-        sentence = WordDecoder(**words, latent=config.plan, longest=config.max_length)
+        sentence = words(latent=config.plan, longest=config.max_length)
         decoder = PlannedDecoder(sentence, latent=config.latent_dim, plan=config.plan, sentences=config.max_sentences)
-    warm_up = config.kl_warm_up
     options = {
         "decoder": decoder,
         "latent": config.latent_dim,
         "widths": config.encoder_widths,
         "dropout": config.dropout,
-        "kl_weight": lambda step: linear_weight(step, 0, warm_up) if warm_up else tf.ones([]),
+        "kl_weight": lambda step: linear_weight(step, config.kl_warm_up),
         "seed": config.seed,
     }
     model = MLVAED(**options, top=config.top_dim, hidden=config.hidden) if config.levels == 2 else MLVAE(**options)
@@ -69,17 +64,6 @@ def build(mode: str, config, data_facts: dict) -> MLVAE:
     rate = keras.optimizers.schedules.PolynomialDecay(config.rate, updates, config.final_rate)
     model.compile(keras.optimizers.Adam(rate))
     return model
-
-
-def evaluate(run: Run, wanted: tuple[str, ...]) -> dict:
-    """The wanted scores of a finished or unfinished run, by key."""
-    config, corpus = prepare(run.config)
-    run.check_data(facts(corpus))
-    model = build(run.mode, config, run.data)
-    scores = {"dataset": corpus.name, "epoch": run.restore(model)}
-    for name in wanted:
-        scores |= {"likelihood": likelihood, "generation": generation}[name](model, corpus, config)
-    return scores | {"n_parameters": model.count_params()}
 
 
 def curve_point(run: Run, corpus: SentenceCorpus, model: MLVAE) -> dict[str, float]:
@@ -90,10 +74,41 @@ def curve_point(run: Run, corpus: SentenceCorpus, model: MLVAE) -> dict[str, flo
     return {f"validation/{name}": value for name, value in found.items()}
 
 
-def likelihood(model: MLVAE, corpus: SentenceCorpus, config) -> dict:
-    """The bounds of the test paragraphs, whose importance weights are of both latents of ml-VAE-D, and what those hold."""
-    scores = language.bounds(model, corpus, config) | latent_scores(model, corpus.test, config.seed)
-    return scores | {"mutual_information_paragraphs": len(corpus.test)}
+class Scores(language.Scores):
+    """Those of an ml-VAE."""
+
+    def likelihood(self) -> dict:
+        """The bounds of the test paragraphs, whose weights are of both latents of ml-VAE-D, and what those hold."""
+        test = self.data.test
+        scores = self.bounds() | latent_scores(self.model, test, self.run.config.seed)
+        return scores | {"mutual_information_paragraphs": len(test)}
+
+    def generation(self) -> dict:
+        """Paragraphs from the prior: how like the test part, how varied, how repetitive; beside them, those of the data.
+
+        `bleu` is of whole paragraphs against test paragraphs (`bleu_validation`: what real ones reach), `self_bleu` against
+        one another; `repeated_n` the mean share of a paragraph's n-grams that occur in several of its sentences.
+        """
+        model, corpus, seed = self.model, self.data, self.run.config.seed
+        drawn = {"": model.generate(GENERATED, seed=seed)}
+        drawn["_top_p"] = model.generate(GENERATED, seed=seed, top_p=TOP_P)
+        scores = {"generated": {f"samples{way}": shown(corpus, ids) for way, ids in drawn.items()}}
+        test = [flat(sentences) for sentences in texts(corpus, corpus.test)]
+        real = {"_test": corpus.test[:GENERATED], "_validation": corpus.validation[:GENERATED]}
+        for way, ids in (drawn | real).items():
+            paragraphs = texts(corpus, ids)
+            whole = [flat(sentences) for sentences in paragraphs]
+            if way != "_test":
+                scores[f"bleu{way}"] = corpus_bleu_against(whole, test)
+            if way != "_validation":
+                scores |= {f"repeated_{n}{way}": mean_repeated(paragraphs, n) for n in (2, 3)}
+                scores[f"distinct_2{way}"] = distinct_n(whole, 2)
+                if len(whole) > 1:  # a tiny corpus may have a single test paragraph
+                    scores[f"self_bleu{way}"] = self_bleu(whole, 4)
+                scores[f"sentences{way}"] = float(np.mean([len(sentences) for sentences in paragraphs]))
+        originals = corpus.test[:SHOWN]
+        pairs = zip(shown(corpus, originals), shown(corpus, model.reconstruct(originals)), strict=True)
+        return scores | {"reconstructions": [list(pair) for pair in pairs]}
 
 
 def latent_scores(model: MLVAE, part: list[np.ndarray], seed: int) -> dict[str, float]:
@@ -110,33 +125,6 @@ def kl_levels(model: MLVAED, batch, seed: tf.Tensor) -> tf.Tensor:
     """(kl_z1, kl_z2) at one z1 and z2 for each paragraph, [2, B]."""
     draw = model.draw(model.infer(batch), seed)
     return tf.stack([draw.log_ratio_z1, draw.kl_z2])
-
-
-def generation(model: MLVAE, corpus: SentenceCorpus, config) -> dict:
-    """Paragraphs from the prior: how like the test part, how varied, how repetitive; beside them, those of the data.
-
-    `bleu` is of whole paragraphs against test paragraphs (`bleu_validation`: what real ones reach), `self_bleu` against one
-    another; `repeated_n` the mean share of a paragraph's n-grams that occur in several of its sentences.
-    """
-    drawn = {"": model.generate(GENERATED, seed=config.seed)}
-    drawn["_top_p"] = model.generate(GENERATED, seed=config.seed, top_p=TOP_P)
-    scores = {"generated": {f"samples{way}": shown(corpus, ids) for way, ids in drawn.items()}}
-    test = [flat(sentences) for sentences in texts(corpus, corpus.test)]
-    real = {"_test": corpus.test[:GENERATED], "_validation": corpus.validation[:GENERATED]}
-    for way, ids in (drawn | real).items():
-        paragraphs = texts(corpus, ids)
-        whole = [flat(sentences) for sentences in paragraphs]
-        if way != "_test":
-            scores[f"bleu{way}"] = corpus_bleu_against(whole, test)
-        if way != "_validation":
-            scores |= {f"repeated_{n}{way}": mean_repeated(paragraphs, n) for n in (2, 3)}
-            scores[f"distinct_2{way}"] = distinct_n(whole, 2)
-            if len(whole) > 1:  # a tiny corpus may have a single test paragraph
-                scores[f"self_bleu{way}"] = self_bleu(whole, 4)
-            scores[f"sentences{way}"] = float(np.mean([len(sentences) for sentences in paragraphs]))
-    originals = corpus.test[:SHOWN]
-    pairs = zip(shown(corpus, originals), shown(corpus, model.reconstruct(originals)), strict=True)
-    return scores | {"reconstructions": [list(pair) for pair in pairs]}
 
 
 def texts(corpus: SentenceCorpus, paragraphs: list[np.ndarray]) -> list[list[list[str]]]:

@@ -16,6 +16,7 @@ import shutil
 import time
 import zipfile
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -68,6 +69,12 @@ class Run:
         """What evaluations of all runs of a directory share, each file named by its content."""
         return self.path.parent / "cache"
 
+    def cached(self, function: Callable) -> Callable:
+        """The function, whose results are kept in `cache_dir`."""
+        import joblib
+
+        return joblib.Memory(self.cache_dir, verbose=0).cache(function)
+
     @property
     def train_minutes(self) -> float:
         return sum(entry["seconds"] for entry in self.history) / 60
@@ -83,6 +90,10 @@ class Run:
             return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
         except ValueError as error:
             raise InputError(f"{path} is damaged ({error}): restore it, or start the run anew") from error
+
+    def build(self):
+        """The run's model with its first weights."""
+        return self.kind.program().build(self.mode, self.config, self.data)
 
     def check_data(self, facts: dict):
         """Raises InputError where the facts of the data at hand are not those that the run was started with."""
@@ -171,7 +182,7 @@ def read_weights(file: Path, model) -> int:
 
 def export_run(run: Run, folder: Path):
     """Writes a new folder to be given away: config.json, metrics.json, and the weights that the run is used through."""
-    model = run.kind.program().build(run.mode, run.config, run.data)
+    model = run.build()
     epoch = run.restore(model)
     beside = folder.with_name(folder.name + ".partial")
     shutil.rmtree(beside, ignore_errors=True)
@@ -268,6 +279,6 @@ def load_run(path: str | Path, runs_dir: str = "runs"):
     Raises InputError as `open_run` and `Run.restore` do.
     """
     run = open_run(path, runs_dir)
-    model = run.kind.program().build(run.mode, run.config, run.data)
+    model = run.build()
     run.restore(model)
     return model

@@ -14,6 +14,26 @@ LOWER_IS_BETTER += ("iw_nll", "reference_nll", "perplexity", "validation_elbo_nl
 LOWER_IS_BETTER += ("repeated_2", "repeated_3", "repeated_2_top_p", "repeated_3_top_p")
 
 
+class ModelScores:
+    """The scores of one model, a method for each of its mode's metrics; what several of them need is computed once.
+
+    Args:
+        run: whose options count (samples, seed), whose cache keeps the controls, and where figures go.
+        data: as the `load` of its mode gives it.
+        model: a trained one.
+    """
+
+    def __init__(self, run: Run, data, model):
+        self.run, self.data, self.model = run, data, model
+
+    def compute(self, wanted: tuple[str, ...]) -> dict:
+        """The keys of the wanted scores."""
+        scores = {}
+        for name in wanted:
+            scores |= getattr(self, name)()
+        return scores
+
+
 def wanted_scores(run: Run, asked: list[str]) -> tuple[str, ...]:
     """The scores to compute for a run. Raises InputError for one that its mode or its data does not have."""
     for score in asked:
@@ -27,9 +47,13 @@ def wanted_scores(run: Run, asked: list[str]) -> tuple[str, ...]:
 
 def score(run: Run, asked: list[str]) -> dict:
     """Computes a run's scores and merges them into its metrics.json."""
-    wanted = wanted_scores(run, asked)
-    found = {"mode": run.mode, "seed": run.config.seed, **run.kind.program().evaluate(run, wanted)}
-    found["train_minutes"] = round(run.train_minutes, 2)
+    wanted, program = wanted_scores(run, asked), run.kind.program()
+    data = program.load(run.config)
+    run.check_data(program.facts(data))
+    model = run.build()
+    found = {"mode": run.mode, "seed": run.config.seed, "dataset": run.config.dataset, "epoch": run.restore(model)}
+    found |= program.Scores(run, data, model).compute(wanted)
+    found |= {"n_parameters": model.count_params(), "train_minutes": round(run.train_minutes, 2)}
     file = run.path / "metrics.json"
     try:
         stored = json.loads(file.read_text()) if file.exists() else {}

@@ -52,7 +52,7 @@ def test_parallel_files(tmp_path):
     np.testing.assert_array_equal(train.labels, [1, 0, 1, 0, 0])
     assert set(corpus.vocabulary.words[4:]) == {"formed", "caves", "the", "ice", "is", "high"}  # twice or more
     assert corpus.facts["test"] | {"unknown_share": 0} == {
-        "questions": 2, "candidates": 5, "right": 2, "unknown_share": 0,
+        "questions": 2, "candidates": 5, "right": 2, "unknown_share": 0, "left_out": 0,
     }  # fmt: skip
 
 
@@ -73,9 +73,11 @@ def test_blocks(tmp_path):
     np.testing.assert_array_equal(corpus.test.groups, [0, 0, 1, 1])
 
 
-def test_few_questions_without_candidates_are_passed_over(tmp_path):
+def test_few_questions_without_candidates_are_left_out_and_counted(tmp_path):
     text = "".join(BLOCK.format(i, RIGHT + WRONG if i else "") for i in range(25))
-    assert load_answers(str(write_blocks(tmp_path / "a", text))).facts["train"]["questions"] == 24
+    corpus = load_answers(str(write_blocks(tmp_path / "a", text)))
+    assert len(corpus.train.questions) == corpus.facts["train"]["questions"] == 24
+    assert [corpus.facts[part]["left_out"] for part in answers.PARTS] == [1, 1, 1]
 
 
 @pytest.mark.parametrize(
@@ -192,3 +194,4 @@ def test_the_published_sets():
     assert wikiqa.facts["test"]["questions"] == 243
     assert [trecqa.facts[part]["right"] for part in answers.PARTS] == [348, 222, 284]
     assert [trecqa.facts[part]["candidates"] for part in answers.PARTS] == [4718, 1148, 1517]
+    assert [trecqa.facts[part]["left_out"] for part in answers.PARTS] == [1, 1, 5]

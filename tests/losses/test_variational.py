@@ -189,8 +189,9 @@ def test_kl_of_each_dimension_adds_up(gaussians):
 
 
 def test_linear_weight():
-    weights = [float(linear_weight(step, 100, 50)) for step in (0, 100, 110, 125, 150, 1000)]
-    np.testing.assert_allclose(weights, [0, 0, 0.2, 0.5, 1, 1])
+    weights = [float(linear_weight(step, 50)) for step in (0, 10, 25, 50, 1000)]
+    np.testing.assert_allclose(weights, [0, 0.2, 0.5, 1, 1])
+    assert [float(linear_weight(step, 0)) for step in (0, 1)] == [1, 1]
 
 
 def test_cyclical_weight():
@@ -210,12 +211,12 @@ def test_everything_runs_in_a_graph_of_unknown_shape():
     )
     def loss(logits, tokens, lengths, step):
         kl = timestep_kl(gaussian_kl(logits, 0.1 * logits), lengths, 0.5)
-        weight = linear_weight(step, 2, 4) + cyclical_weight(step, 4, 0.5)
+        weight = linear_weight(step, 20) + cyclical_weight(step, 4, 0.5)
         return nll_of_logits(logits, tokens, lengths) + weight * kl
 
     logits, tokens, lengths = logits_and_tokens()
     lengths[2] = 1
-    expected = nll_of_logits(logits, tokens, lengths) + 1.25 * timestep_kl(
+    expected = nll_of_logits(logits, tokens, lengths) + 0.75 * timestep_kl(
         gaussian_kl(logits, 0.1 * logits), lengths, 0.5
     )
-    np.testing.assert_allclose(loss(logits, tokens, lengths, 5), expected, rtol=1e-5)  # weights 0.75 and 0.5
+    np.testing.assert_allclose(loss(logits, tokens, lengths, 5), expected, rtol=1e-5)  # weights 0.25 and 0.5

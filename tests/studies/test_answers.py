@@ -3,7 +3,7 @@ import pytest
 
 from metrics.ranking import map_mrr
 from studies.answers import average_precisions, combined, combined_lines, comparison_lines, control_lines
-from studies.tables import answers_part
+from studies.tables import combined_table, comparison_table, control_table
 
 QUESTIONS, EACH = 30, 4
 
@@ -58,8 +58,10 @@ def test_together_two_runs_are_no_worse_on_what_chooses(rows):
     assert [line[:2] for line in combined_lines(rows)] == [["nasm + gqa", "1"], ["nasm + gqa, with counts", "1"]]
 
 
-def test_the_page(rows):
+def test_the_tables(rows):
     assert control_lines(rows) == [["wikiqa", "BM25", "0.5000", "0.6000", "0.4000", "0.5000", "0.7000"]]
-    page = "\n".join(answers_part(rows))
-    assert "Paired randomisation" in page and "nasm + gqa" in page
-    assert answers_part({"a": [{"metrics": {"fid": 1.0}}]}) == []
+    assert combined_table(None, rows).lines == combined_lines(rows)
+    for draw in (control_table, comparison_table, combined_table):
+        title, header, lines = draw(None, rows)
+        assert {len(line) for line in lines} == {len(header)}
+        assert draw(None, {"a": [{"metrics": {"fid": 1.0}}]}).lines == []

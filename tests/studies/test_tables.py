@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from studies.plan import Study
-from studies.tables import codes_part, markdown, number, write_report
+from studies.tables import codes_table, markdown, number, write_report
 
 CONFUSION = [[90, 0, 0], [0, 50, 40], [2, 30, 60]]
 
@@ -75,11 +75,11 @@ def test_the_page_of_a_study(tmp_path, study, entries):
     assert {file: file.read_bytes() for file in tmp_path.rglob("*.*")} == before
 
 
-def test_codes_that_classes_share():
-    heading, table = codes_part({"a": [entry("a", 0, 1.0, 0.5)]})
-    assert "over 10%" in heading
-    assert table.splitlines()[-1] == "| a-0 | 0 1 2 | c = 1: 1 (56%) 2 (44%); c = 2: 1 (33%) 2 (65%) |"
-    assert codes_part({"a": [entry("a", 0, 1.0)]}) == []
+def test_codes_that_classes_share(study):
+    title, header, lines = codes_table(study, {"a": [entry("a", 0, 1.0, 0.5)]})
+    assert "over 10%" in title
+    assert lines == [["a-0", "0 1 2", "c = 1: 1 (56%) 2 (44%); c = 2: 1 (33%) 2 (65%)"]]
+    assert codes_table(study, {"a": [entry("a", 0, 1.0)]}).lines == []
 
 
 @pytest.mark.parametrize(

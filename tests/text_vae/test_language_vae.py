@@ -5,19 +5,21 @@ import tensorflow as tf
 
 from losses.variational import free_bits
 from metrics.likelihood import elbo, importance_weighted_nll
-from text_vae.language_vae import LanguageModel, LanguageVAE
+from text_vae.language_vae import LanguageModel, RecurrentVAE
+from text_vae.layers import WordDecoder
 from text_vae.twr_vae import DECODED, TWRVAE
 
 WORDS, LATENT = 9, 3
 SEED = tf.constant([1, 2])
-SIZES = {"words": WORDS, "embedding": 4, "cell": "lstm", "units": 5}
 
 
-def build(kind=LanguageVAE, **options):
+def build(kind=RecurrentVAE, cell="lstm", dropout=0.0, longest=100, **options):
     keras.utils.set_random_seed(0)
-    options = SIZES | {"dropout": 0.0, "kl_weight": lambda step: tf.ones([])} | options
+    sizes = {"cell": cell, "units": 5, "latent": 0 if kind is LanguageModel else LATENT}
+    decoder = WordDecoder(words=WORDS, embedding=4, dropout=dropout, longest=longest, **sizes)
+    options = {"decoder": decoder, "kl_weight": lambda step: tf.ones([])} | options
     if kind is not LanguageModel:
-        options = {"latent": LATENT} | options
+        options |= sizes
     if kind is TWRVAE:
         options = {"decoded": "normal", "kl_part": 1.0, "length_counts": [0, 1, 3, 5, 2, 0, 0]} | options
     model = kind(**options)
@@ -47,7 +49,7 @@ def log_weights(model, samples):
     return tf.function(lambda: model.log_weights(batch(), samples, SEED))().numpy()
 
 
-MODELS = [(LanguageModel, {}), (LanguageVAE, {}), (LanguageVAE, {"kl_per_step": True})]
+MODELS = [(LanguageModel, {}), (RecurrentVAE, {}), (RecurrentVAE, {"kl_per_step": True})]
 MODELS += [(TWRVAE, {"decoded": decoded, "kl_part": 0.5}) for decoded in DECODED]
 
 
@@ -67,7 +69,7 @@ def test_the_loss_of_a_sentence_does_not_depend_on_its_batch(kind, options):
         np.testing.assert_allclose(nll, model.decoder.nll(alone(row), own.mu)[0], rtol=1e-5)
 
 
-@pytest.mark.parametrize(("kind", "options"), [*MODELS, (LanguageVAE, {"cell": "gru"}), (TWRVAE, {"cell": "rnn"})])
+@pytest.mark.parametrize(("kind", "options"), [*MODELS, (RecurrentVAE, {"cell": "gru"}), (TWRVAE, {"cell": "rnn"})])
 def test_a_step_changes_every_weight_and_its_logs_are_finite(kind, options):
     model = build(kind, dropout=0.3, **options)
     before = weights(model)

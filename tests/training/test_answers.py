@@ -138,7 +138,7 @@ def test_a_resumed_training_ends_in_the_same_bits(runs, mode, tmp_path):
     newest.unlink()
     keras.utils.clear_session(free_memory=False)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(answers.AnswerScores, "controls", lambda self: {})
+        patch.setattr(answers.Scores, "controls", lambda self: {})
         assert train.main(["--resume", "a", "--runs-dir", str(tmp_path / "runs")]) == 0
     assert open_run(tmp_path / "runs/a").checkpoints()[0][1].name == newest.name  # the name carries the digest
     assert metrics_of(open_run(tmp_path / "runs/a"))["candidates"] == metrics_of(runs[mode])["candidates"]

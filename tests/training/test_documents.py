@@ -94,8 +94,8 @@ def test_a_resumed_training_ends_in_the_same_bits(run, tmp_path, capsys):
 
 def test_more_samples_average_and_do_not_tighten(run):
     """The ELBO's terms are averaged: twenty samples are steadier than one, and no better in the mean."""
-    model, (config, corpus) = load_run(run.path), documents.prepare(run.config)
-    scores = documents.DocumentScores(model, corpus, run)
+    model, config, corpus = load_run(run.path), run.config, documents.load(run.config)
+    scores = documents.Scores(run, corpus, model)
     nll, kl = scores.bounds(corpus.test)
     ones = []
     for sample in range(run.config.samples):

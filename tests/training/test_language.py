@@ -104,7 +104,7 @@ def test_a_resumed_training_ends_in_the_same_bits(run, tmp_path):
 
 
 def test_a_loaded_model_generates(run):
-    model, (_, corpus) = load_run(run.path), language.prepare(run.config)
+    model, corpus = load_run(run.path), language.load(run.config)
     texts = [corpus.vocabulary.decode(ids) for ids in model.generate(3, temperature=0.7, top_p=0.9, seed=4)]
     assert texts == [corpus.vocabulary.decode(ids) for ids in model.generate(3, temperature=0.7, top_p=0.9, seed=4)]
     assert model.encode(corpus.test[:4]).shape == (4, 3)
@@ -112,8 +112,8 @@ def test_a_loaded_model_generates(run):
 
 def test_a_single_test_sentence_is_compared_with_no_other(run, monkeypatch):
     monkeypatch.setattr(language, "GENERATED", 3)
-    config, corpus = language.prepare(run.config)
-    scores = language.generation(load_run(run.path), corpus._replace(test=corpus.test[:1]), config)
+    corpus = language.load(run.config)
+    scores = language.Scores(run, corpus._replace(test=corpus.test[:1]), load_run(run.path)).generation()
     assert 0 <= scores["self_bleu"] <= 1 and "self_bleu_test" not in scores
 
 

@@ -107,8 +107,8 @@ def test_a_resumed_training_ends_in_the_same_bits(run, tmp_path):
 
 def test_a_single_test_paragraph_is_compared_with_no_other(flat, monkeypatch):
     monkeypatch.setattr(paragraphs, "GENERATED", 3)
-    config, corpus = paragraphs.prepare(flat.config)
-    scores = paragraphs.generation(load_run(flat.path), corpus._replace(test=corpus.test[:1]), config)
+    corpus = paragraphs.load(flat.config)
+    scores = paragraphs.Scores(flat, corpus._replace(test=corpus.test[:1]), load_run(flat.path)).generation()
     assert 0 <= scores["self_bleu"] <= 1 and "self_bleu_test" not in scores
 
 

@@ -1,0 +1,263 @@
+"""The report: it says what docs/results holds, it is up to date, and everything in it leads somewhere."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+import reproduce
+from data.errors import InputError
+from studies import plan
+from studies.diagrams import draw_diagrams
+from studies.report import build_report, publish, report_text
+from training.figures import MAX_BYTES
+
+DOCS = Path(__file__).parents[2] / "docs"
+YAML = """
+done:
+  about: a question
+  dataset: digits
+  seeds: [0, 1]
+  columns: [fid, nmi]
+  rows:
+    plain: {mode: infogan}
+    other: {mode: infogan, options: {info_weight: 2.0}}
+    later: {mode: infogan, options: {info_weight: 3.0}}
+undone:
+  about: another
+  dataset: digits
+  columns: [fid]
+  include: {done: [plain]}
+  rows:
+    one: {mode: infogan}
+"""
+
+
+def entry(row, seed, **metrics):
+    return {"name": f"{row}-{seed}", "row": row, "seed": seed, "mode": "infogan", "config": {}, "metrics": metrics}
+
+
+ENTRIES = [
+    entry("plain", 0, fid=1.0, nmi=0.25, n_parameters=1234567, train_minutes=2.0),
+    entry("plain", 1, fid=2.0, nmi=0.75, n_parameters=1234567, train_minutes=3.5),
+    entry("other", 0) | {"error": "loss/d is nan"},
+]
+
+
+@pytest.fixture
+def docs(tmp_path, monkeypatch):
+    """A folder with results of one study of two, and without sources."""
+    monkeypatch.setattr(plan, "FILE", tmp_path / "studies.yaml")
+    plan.FILE.write_text(YAML)
+    (tmp_path / "docs/report").mkdir(parents=True)
+    (tmp_path / "docs/results/done").mkdir(parents=True)
+    (tmp_path / "docs/results/done.json").write_text(json.dumps(ENTRIES))
+    Image.new("RGB", (40, 20)).save(tmp_path / "docs/results/done/curves.png")
+    return tmp_path / "docs"
+
+
+@pytest.fixture
+def write(docs):
+    """Puts sources in place and gives the report that they make."""
+
+    def written(*sources):
+        for i, text in enumerate(sources):
+            (docs / f"report/{i}.md").write_text(text)
+        return report_text(docs)
+
+    return written
+
+
+# The report that is committed
+
+
+def test_report_is_up_to_date():
+    """`python reproduce.py report` changes nothing."""
+    assert report_text(DOCS) == (DOCS / "report.md").read_text()
+
+
+def slug(heading: str) -> str:
+    """The name that GitHub gives to a heading."""
+    return re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-")
+
+
+def test_every_link_and_picture_is_there():
+    text = (DOCS / "report.md").read_text()
+    names = [*re.findall(r'<a id="(.*?)">', text), *map(slug, re.findall(r"^#+ (.*)", text, re.M))]
+    assert len(set(names)) == len(names)
+    targets = [target for target in re.findall(r"\]\((\S*?)\)", text) if "://" not in target]
+    assert targets
+    for target in targets:
+        file, _, name = target.partition("#")
+        assert (DOCS / file).exists() if file else name in names, target
+
+
+def test_numbers_of_tables_and_figures_are_consecutive_and_resolve():
+    text = (DOCS / "report.md").read_text()
+    for kind in ("Table", "Figure"):
+        given = re.findall(rf"^(?:<a id=.*></a>)?{kind} (\d+)\. ", text, re.M)
+        assert given == [str(i + 1) for i in range(len(given))] != []
+        assert set(re.findall(rf"{kind} (\d+)", text)) == set(given)
+
+
+def test_no_study_is_named_as_the_report():
+    assert reproduce.REPORT not in plan.study_names()
+
+
+# What the sources may call
+
+
+def test_a_table(write):
+    page = write(
+        '{{ table("done", {"nmi": "NMI", "fid": "FID"}, ["later", "other", "plain"], label="t", caption="All.") }}'
+    )
+    assert page.splitlines()[2:] == [
+        '<a id="t"></a>Table 1. All.',
+        "",
+        "| row | what it changes | seeds | NMI | FID |",
+        "| --- | --- | --- | --- | --- |",
+        "| other | info_weight 2.0 | 1 (1 failed) |  |  |",
+        "| plain |  | 2 | 0.500 ± 0.354 | 1.500 ± 0.707 |",
+        "",
+        "[`python reproduce.py done`](results/done.md); 3 of 6 trainings so far; not run yet: later",
+    ]
+
+
+def test_other_tables_and_rows_of_other_studies(write):
+    page = write('{{ table("undone", ["fid"], kind="runs", label="runs", caption="Each.") }}')
+    assert "| run | fid |  |" in page and "| plain-1 | 2.000 |  |" in page
+    assert "0 of 1 trainings so far; not run yet: one" in page
+
+
+def test_what_is_not_there_yet_is_said(write):
+    page = write(
+        '{{ table("undone", rows=["one"], label="t", caption="None.") }}',
+        '{{ table("done", kind="codes", label="codes", caption="None.") }}',
+        '{{ figure("results/undone/curves.png", label="f", caption="None.") }}',
+        '{{ figure("results/else.png", label="e", caption="None.") }}',
+        '{{ value("undone", "one", "fid") }}, {{ value("done", "plain", "fid", seed=7) }}',
+    )
+    assert "Table 1. None.\n\n*Not run yet: `python reproduce.py undone`*" in page
+    assert "Table 2. None.\n\n*Not run yet: `python reproduce.py done`*" in page
+    assert "*Not drawn yet: `python reproduce.py undone`*\n\nFigure 1. None." in page
+    assert "*Not drawn yet: `results/else.png`*" in page
+    assert "(not run yet), (not run yet)" in page
+    assert "|" not in page
+
+
+def test_a_figure(write):
+    page = write('{{ figure("results/done/curves.png", label="f", caption="Down.") }}')
+    assert page.endswith('<a id="f"></a>![Figure 1](results/done/curves.png)\n\nFigure 1. Down.\n')
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        ('"plain", "fid"', "1.500"),
+        ('"plain", "fid", "median"', "1.500"),
+        ('"plain", "fid", "spread"', "1.500 ± 0.707"),
+        ('"plain", "fid", "max"', "2.000"),
+        ('"plain", "fid", "worst"', "2.000"),
+        ('"plain", "nmi", "worst"', "0.250"),
+        ('"plain", "nmi", "min"', "0.250"),
+        ('"plain", "nmi", seed=1', "0.750"),
+        ('"plain", "nmi", seed=1, form=".0%"', "75%"),
+        ('"plain", "n_parameters", form=","', "1,234,567"),
+        ('"other", "fid"', "(failed)"),
+    ],
+)
+def test_a_value(write, arguments, text):
+    assert write(f'{{{{ value("done", {arguments}) }}}}').splitlines()[-1] == text
+
+
+def test_cost(write):
+    page = write('{{ cost(label="cost", caption="Minutes.") }}')
+    assert "| done | 3 of 6 | 6 | `python reproduce.py done` |" in page  # 5.5 minutes
+    assert "| undone | 0 of 1 |  | `python reproduce.py undone` |" in page
+
+
+def test_references_go_forward_and_back(write):
+    figure = '{{ figure("results/done/curves.png", label="LABEL", caption="Down.") }}'
+    page = write(
+        f'{{{{ ref("b") }}}}\n\n{figure.replace("LABEL", "a")}', f'{figure.replace("LABEL", "b")} {{{{ ref("a") }}}}'
+    )
+    assert page.splitlines()[2] == "[Figure 2](#b)"
+    assert page.endswith("[Figure 1](#a)\n")
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ('a\n{{ ref("tabel") }}', r"0.md: 'tabel' is no label; did you mean table\?"),
+        ('a\n{{ table("don", label="a", caption="") }}', "0.md, line 2: 'don' is no study.* did you mean done"),
+        ('{{ table("done", ["fit"], label="a", caption="") }}', "'fit' is no score of done; did you mean fid"),
+        ('{{ table("done", rows=["plan"], label="a", caption="") }}', "'plan' is no row of done; did you mean plain"),
+        ('{{ table("done", kind="run", label="a", caption="") }}', "'run' is no kind of table; did you mean runs"),
+        ('{{ table("done", caption="") }}', "0.md, line 1: .*label"),
+        ('{{ cost(label="table", caption="") }}', "the label 'table' is Table 1 already"),
+        ('{{ value("done", "plain", "fit") }}', "'fit' is no score of done, plain; did you mean fid"),
+        ('{{ value("done", "plain", "fid", "men") }}', "'men' is no statistic; did you mean"),
+        ("\n\n{{ tabel() }}", "0.md, line 3: 'tabel' is undefined"),
+        ("\n{{ table( }}", "0.md, line 2: "),
+    ],
+)
+def test_a_slip_is_one_clear_line(write, source, message):
+    label = '{{ cost(label="table", caption="") }}\n\n' if "ref(" in source or '"table"' in source else ""
+    with pytest.raises(InputError, match=message):
+        write(label + source if "ref(" not in source else source + label)
+
+
+# Pictures, and the report in other forms
+
+
+def test_diagrams_are_small_and_always_the_same(tmp_path):
+    draw_diagrams(tmp_path)
+    first = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
+    assert len(first) == 3
+    assert max(map(len, first.values())) <= MAX_BYTES
+    draw_diagrams(tmp_path)
+    assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == first
+
+
+def test_html_and_pdf(docs, write):
+    pytest.importorskip("pypandoc")
+    pytest.importorskip("typst")
+    for file in (DOCS / "report").glob("*.*"):
+        if file.suffix != ".md":
+            shutil.copy(file, docs / "report")
+    write(
+        '# Title\n\n## One\n\n$x_1$ {{ ref("t") }} {{ ref("u") }}',
+        '{{ table("done", label="t", caption="Above.") }}\n\n{{ table("undone", rows=["one"], label="u", caption="No.") }}',
+        '{{ figure("results/done/curves.png", label="f", caption="Below.") }}',
+    )
+    build_report(docs)
+    publish(docs)
+    page = (docs / "report.html").read_text()
+    assert "<title>Title</title>" in page and "<math" in page
+    assert re.search(r'<table id="t">\s*<caption>Table 1\. Above\.</caption>', page)
+    assert re.search(r'<div id="u">\s*<p>Table 2\. No\.</p>', page)
+    assert re.search(
+        r'<figure id="f">\s*<img [^>]*src="data:image/png;base64,[^>]*>\s*<figcaption>Figure 1\. Below\.', page
+    )
+    assert not re.search(r'(src|href)="(?!data:|#|results/done\.md")', page)
+    assert (docs / "report.pdf").read_bytes().startswith(b"%PDF")
+
+
+def test_reproduce_report(tmp_path, monkeypatch, capsys):
+    from studies import report
+
+    monkeypatch.setattr(report, "build_report", lambda: print("built"))
+    assert reproduce.main(["report"]) == 0
+    assert capsys.readouterr().out == "built\n"
+    assert reproduce.main(["report", "--dry-run"]) == 2
+    assert capsys.readouterr().err == "reproduce: report takes no options\n"
+
+
+def test_report_needs_no_tensorflow():
+    code = "import sys, studies.report; sys.exit('tensorflow' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=DOCS.parent).returncode == 0
