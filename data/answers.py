@@ -16,6 +16,7 @@ import numpy as np
 
 from data.docstrings import read_docstrings, versions
 from data.errors import InputError
+from data.order import shuffled_batches
 from data.text import cut_three, locate, read_lines, tokenise
 from data.vocabulary import PAD, RESERVED, UNK, Vocabulary, build_vocabulary
 
@@ -136,16 +137,7 @@ def batches(pairs: Pairs, vocabulary: Vocabulary, batch_size: int, seed: int, fi
     """
     import tensorflow as tf
 
-    count = len(pairs.questions)
-    if not 1 <= batch_size <= count:
-        raise InputError(f"batch size {batch_size} does not fit {count} training questions: choose 1 to {count}")
-    steps = count // batch_size
-
-    def epoch_indices(epoch):
-        order = tf.random.experimental.stateless_shuffle(tf.range(count), seed=[seed, epoch])
-        return tf.data.Dataset.from_tensor_slices(tf.reshape(order[: steps * batch_size], [steps, batch_size]))
-
-    indices = tf.data.Dataset.counter(first_epoch).flat_map(epoch_indices)
+    indices = shuffled_batches(len(pairs.questions), batch_size, seed, first_epoch, "questions")
     return indices.map(_gather(pairs, vocabulary)).prefetch(tf.data.AUTOTUNE)
 
 

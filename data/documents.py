@@ -18,6 +18,7 @@ from scipy.sparse import csr_array
 
 from data.docstrings import read_docstrings, versions
 from data.errors import InputError
+from data.order import shuffled_batches
 from data.text import cut, cut_three, locate, read_lines
 from data.vocabulary import most_frequent
 
@@ -115,16 +116,8 @@ def batches(counts: csr_array, batch_size: int, seed: int, first_epoch: int = 0)
     """
     import tensorflow as tf
 
-    count = counts.shape[0]
-    if not 1 <= batch_size <= count:
-        raise InputError(f"batch size {batch_size} does not fit {count} training documents: choose 1 to {count}")
-    steps = count // batch_size
-
-    def epoch_indices(epoch):
-        order = tf.random.experimental.stateless_shuffle(tf.range(count), seed=[seed, epoch])
-        return tf.data.Dataset.from_tensor_slices(tf.reshape(order[: steps * batch_size], [steps, batch_size]))
-
-    return tf.data.Dataset.counter(first_epoch).flat_map(epoch_indices).map(_dense(counts)).prefetch(tf.data.AUTOTUNE)
+    indices = shuffled_batches(counts.shape[0], batch_size, seed, first_epoch, "documents")
+    return indices.map(_dense(counts)).prefetch(tf.data.AUTOTUNE)
 
 
 def evaluation_batches(counts: csr_array, batch_size: int):

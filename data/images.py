@@ -19,6 +19,7 @@ from typing import NamedTuple
 import numpy as np
 
 from data.errors import InputError, nearest
+from data.order import shuffled_batches
 
 # Data sets prepared by tensorflow-datasets, and the server it fetches each from.
 DOWNLOAD_SERVERS = {
@@ -153,21 +154,14 @@ def batches(images: np.ndarray, batch_size: int, seed: int, first_epoch: int = 0
     """
     import tensorflow as tf
 
-    count = len(images)
-    if not 1 <= batch_size <= count:
-        raise InputError(f"batch size {batch_size} does not fit {count} training images: choose 1 to {count}")
-    steps = count // batch_size
+    indices = shuffled_batches(len(images), batch_size, seed, first_epoch, "images")
     with tf.device("CPU"):  # tf.data runs there; a GPU would hold a useless copy
         pixels = tf.constant(images)
 
-    def epoch_indices(epoch):
-        order = tf.random.experimental.stateless_shuffle(tf.range(count), seed=[seed, epoch])
-        return tf.data.Dataset.from_tensor_slices(tf.reshape(order[: steps * batch_size], [steps, batch_size]))
+    def gather(chosen):
+        return tf.cast(tf.gather(pixels, chosen), tf.float32) / 127.5 - 1.0  # to_float
 
-    def gather(indices):
-        return tf.cast(tf.gather(pixels, indices), tf.float32) / 127.5 - 1.0  # to_float
-
-    return tf.data.Dataset.counter(first_epoch).flat_map(epoch_indices).map(gather).prefetch(tf.data.AUTOTUNE)
+    return indices.map(gather).prefetch(tf.data.AUTOTUNE)
 
 
 def _dataset_dirs(data_dir: str | None) -> list[Path]:

@@ -14,6 +14,7 @@ import numpy as np
 
 from data.docstrings import read_docstrings, versions
 from data.errors import InputError
+from data.order import full_batches
 from data.text import cut, cut_three, locate, read_lines, tokenise
 from data.vocabulary import EOS, PAD, UNK, UNPREDICTED, Vocabulary, build_vocabulary
 
@@ -144,11 +145,7 @@ def printed(vocabulary: Vocabulary, ids: np.ndarray) -> str:
 
 def steps_per_epoch(sentences: list[np.ndarray], batch_size: int) -> int:
     """Full batches of an epoch of `batches`. Raises InputError where there is none."""
-    if not 1 <= batch_size <= len(sentences):
-        raise InputError(
-            f"batch size {batch_size} does not fit {len(sentences)} training texts: choose 1 to {len(sentences)}"
-        )
-    return len(sentences) // batch_size
+    return full_batches(len(sentences), batch_size, "texts")
 
 
 def batches(sentences: list[np.ndarray], batch_size: int, seed: int, first_epoch: int = 0):

@@ -65,16 +65,16 @@ def build(mode: str, config, data_facts: dict) -> LanguageModel:
     """The compiled model with seeded initial weights."""
     keras.utils.set_random_seed(config.seed)
     updates = config.epochs * (data_facts["train"]["sentences"] // config.batch_size)
-    decoder = word_decoder(config, data_facts, latent=getattr(config, "latent_dim", 0), longest=config.max_length)
+    latent = 0 if mode == "lm" else config.latent_dim
+    decoder = word_decoder(config, data_facts, latent=latent, longest=config.max_length)
+    encoder = {"cell": config.cell, "units": config.units, "latent": latent}
     options = {"decoder": decoder, "seed": config.seed}
     if mode == "lm":
         model = LanguageModel(**options, kl_weight=lambda step: tf.ones([]))
     elif mode == "vae":
         model = RecurrentVAE(
             **options,
-            cell=config.cell,
-            units=config.units,
-            latent=config.latent_dim,
+            **encoder,
             free_bits=config.free_bits,
             kl_per_step=config.kl_per_step,
             kl_weight=lambda step: config.beta * growth(config, updates, step),
@@ -83,9 +83,7 @@ def build(mode: str, config, data_facts: dict) -> LanguageModel:
         counts = data_facts["length_counts"]
         model = TWRVAE(
             **options,
-            cell=config.cell,
-            units=config.units,
-            latent=config.latent_dim,
+            **encoder,
             decoded=config.decoded,
             kl_part=config.kl_part,
             length_counts=np.pad(counts, (0, config.max_length + 1 - len(counts))),
