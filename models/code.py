@@ -70,7 +70,8 @@ class CodeHead(keras.Model):
 class Coded(GAN):
     """Adds the code to the GAN that stands beside it among the bases: c enters G, the head Q recovers it.
 
-    The bound is maximised by the head and its trunk in the discriminators' update, and by G in its own.
+    The bound is maximised by the head and its trunk in the discriminators' update, and by G in its own. Codes are read by
+    the moving average of the head and its trunk: they turn with every update, as G does (the papers read the last step's).
 
     Args:
         code: the code's prior.
@@ -82,6 +83,13 @@ class Coded(GAN):
     def __init__(self, *, code: Code, head: CodeHead, head_on: str, info_weight: float, **options):
         super().__init__(**options)
         self.code, self.head, self.head_on, self.info_weight = code, head, head_on, info_weight
+        trunk = [self.latent_discriminator, self.joint_discriminator] if head_on == "joint" else []
+        self.recognizers = [self.image_discriminator, *trunk, head]
+        self.recognizer_averages = [
+            keras.Variable(weight, trainable=False)
+            for network in self.recognizers
+            for weight in network.trainable_variables
+        ]
 
     @property
     def tracked_names(self):
@@ -92,9 +100,18 @@ class Coded(GAN):
         return [*super().discriminators, self.head]
 
     @property
+    def averages(self):
+        weights = [weight for network in self.recognizers for weight in network.trainable_variables]
+        return [*super().averages, *zip(weights, self.recognizer_averages, strict=True)]
+
+    @property
     def in_use(self):
-        on_joint = [self.latent_discriminator, self.joint_discriminator] if self.head_on == "joint" else []
-        return [*super().in_use, self.image_discriminator, *on_joint, self.head]
+        statistics = [weight for network in self.recognizers for weight in network.non_trainable_variables]
+        return [*super().in_use, *self.recognizer_averages, *statistics]
+
+    def averaged_weights(self) -> keras.StatelessScope:
+        """The context in which every network that is averaged, the head and its trunk too, computes with its average."""
+        return keras.StatelessScope(self.averages)
 
     def sample_latents(self, n, seed, truncation=None):
         """(z, c), z [n, latent_dim] and c [n, code_dim], from their priors."""
@@ -129,10 +146,10 @@ class Coded(GAN):
         return self.decode(z, sampled if c is None else self.code.encode(c))
 
     def classify(self, images: np.ndarray) -> np.ndarray:
-        """q(c | x) of the categorical code by the head, [N, num_categories], of images [N, H, W, C] in [-1, 1]."""
+        """q(c | x) of the categorical code by the averaged head, [N, num_categories], of images [N, H, W, C] in [-1, 1]."""
         return in_batches(self._classify, images)
 
     @tf.function(reduce_retracing=True)
     def _classify(self, x):
-        parameters = self.recognize(self.judge(self.inferred_pair(x)))
-        return self.code.probabilities(parameters)
+        with self.averaged_weights():
+            return self.code.probabilities(self.recognize(self.judge(self.inferred_pair(x))))

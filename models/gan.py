@@ -95,9 +95,15 @@ class GAN(keras.Model):
         return [(self.generator, self.ema_generator)]
 
     @property
-    def in_use(self) -> list[keras.Model]:
-        """The networks that a trained model is used through: the moving averages, and what classifies."""
-        return [average for _, average in self.averaged]
+    def averages(self) -> list[tuple[keras.Variable, keras.Variable]]:
+        """(weight, its moving average) for every weight that is averaged."""
+        networks = [(network.trainable_variables, average.trainable_variables) for network, average in self.averaged]
+        return [pair for weights, means in networks for pair in zip(weights, means, strict=True)]
+
+    @property
+    def in_use(self) -> list[keras.Variable]:
+        """What a trained model is used through: the moving averages, with the statistics that belong to them."""
+        return [weight for _, average in self.averaged for weight in average.weights]
 
     def count_params(self) -> int:
         """Of the networks that learn: a moving average is not counted beside its network."""
@@ -202,9 +208,8 @@ class GAN(keras.Model):
         """Moves the averages towards the weights; early on the window is short, so that the start is forgotten."""
         step = tf.cast(self.step, tf.float32)
         rate = 1.0 - tf.minimum(self.ema_decay, (1.0 + step) / (10.0 + step))
-        for network, average in self.averaged:
-            for weight, mean in zip(network.trainable_variables, average.trainable_variables, strict=True):
-                mean.assign_add(rate * (weight - mean))
+        for weight, mean in self.averages:
+            mean.assign_add(rate * (weight - mean))
 
     def refresh_statistics(self):
         """Gives the averages what belongs to their weights: batch statistics of G, u and v of its spectral norms."""

@@ -115,6 +115,7 @@ class InfoBigBiGAN(Coded, BigBiGAN):
 
     def infer_latents(self, x):
         """(mu, c_hat); c_hat is E's estimate, or the head's where E has none."""
-        pair = self.inferred_pair(x)
-        c_hat = self.code.estimate(self.recognize(self.judge(pair))) if pair.c is None else pair.c
+        with self.averaged_weights():
+            pair = self.inferred_pair(x)
+            c_hat = self.code.estimate(self.recognize(self.judge(pair))) if pair.c is None else pair.c
         return pair.z, c_hat

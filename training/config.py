@@ -30,7 +30,7 @@ class Config:
     data_dir: str | None = option(None, "where tensorflow-datasets keeps its data")
     preset: str = option("default", "sizes and length of the run", choices=("quick", "default", "reference"))
     epochs: int | None = option(
-        None, "passes over the training data; default: enough for --updates (images: at most 250)", low=1
+        None, "passes over the training data; default: enough for --updates (images: at most 200)", low=1
     )
     updates: int = option(7800, "training steps to reach, where --epochs is not given", low=1)
     batch_size: int = option(128, "examples per update", low=2)
@@ -92,7 +92,9 @@ class BigGANConfig(Config):
     d_rate: float = option(6e-4, "learning rate of the discriminators (Adam)", low=0)
     ge_rate: float = option(3e-4, "learning rate of G and E (Adam)", low=0)
     beta_1: float = option(0.5, "Adam's beta1, of both optimizers", low=0, high=0.999)
-    ema_decay: float = option(0.999, "decay of the moving average of the weights of G and E", low=0, high=0.99999)
+    ema_decay: float = option(
+        0.999, "decay of the moving average of the weights of G, E and the head", low=0, high=0.99999
+    )
 
 
 @dataclasses.dataclass(frozen=True)

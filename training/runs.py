@@ -160,7 +160,7 @@ class Run:
 
 def write_weights(file: Path, model, epoch: int):
     """Writes what a model is used through (`in_use`), as float16 and without pickles: no optimizer, no training goes on."""
-    arrays = [weight.numpy().astype(np.float16) for network in model.in_use for weight in network.weights]
+    arrays = [weight.numpy().astype(np.float16) for weight in model.in_use]
     buffer = io.BytesIO()
     np.savez_compressed(buffer, *arrays, epoch=epoch)
     write_bytes(file, buffer.getvalue())
@@ -168,11 +168,10 @@ def write_weights(file: Path, model, epoch: int):
 
 def read_weights(file: Path, model) -> int:
     """Puts written weights into a built model; returns their epoch. Raises InputError where they do not fit."""
-    weights = [weight for network in model.in_use for weight in network.weights]
     try:
         with np.load(file, allow_pickle=False) as stored:
             arrays, epoch = [stored[name] for name in stored.files if name != "epoch"], int(stored["epoch"])
-        for weight, array in zip(weights, arrays, strict=True):
+        for weight, array in zip(model.in_use, arrays, strict=True):
             weight.assign(array.astype(np.float32))
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         line = " ".join(str(error).split())[:200]

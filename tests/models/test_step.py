@@ -14,7 +14,7 @@ import tensorflow as tf
 from data.images import ImageDataset, Split, to_float
 from losses.information import entropy, view_information
 from models.encoder import Encoding
-from models.gan import DECODE_BATCH, STATISTICS_BATCH, Pair, totalled
+from models.gan import DECODE_BATCH, STATISTICS_BATCH, totalled
 from training import images
 from training.config import make_config
 from training.modes import MODES
@@ -265,15 +265,14 @@ def test_the_average_moves_by_its_rate(step, rate):
     model = shared("info encoder")
     kept = int(model.step)
     model.step.assign(step)
-    networks, averages = zip(*model.averaged, strict=True)
-    assert networks == (model.generator, model.encoder)
-    for average in averages:
-        for mean in average.trainable_variables:
-            mean.assign(mean + 0.5)
-    before = [mean.numpy() for average in averages for mean in average.trainable_variables]
-    weights = [weight.numpy() for network in networks for weight in network.trainable_variables]
+    averaged, means = zip(*model.averages, strict=True)
+    read_by = [*model.image_discriminator.trainable_variables, *model.head.trainable_variables]
+    assert [v.path for v in averaged] == [v.path for v in model.ge_variables + read_by]
+    for mean in means:
+        mean.assign(mean + 0.5)
+    before, weights = ([v.numpy() for v in variables] for variables in (means, averaged))
     model.update_average()
-    after = [mean.numpy() for average in averages for mean in average.trainable_variables]
+    after = [mean.numpy() for mean in means]
     for mean, weight, moved in zip(before, weights, after, strict=True):
         np.testing.assert_allclose(moved, (1 - rate) * mean + rate * weight, rtol=1e-5, atol=1e-6)
     model.step.assign(kept)
@@ -284,11 +283,11 @@ def test_refreshing_changes_the_averages_alone():
     model.train_step(batch())
     optimizers = [v.numpy() for o in (model.d_optimizer, model.ge_optimizer) for v in o.variables]
     trained = [*model.discriminators, *(network for network, _ in model.averaged)]
-    others = snapshot(trained), [v.numpy() for _, mean in model.averaged for v in mean.trainable_variables]
+    others = snapshot(trained), [mean.numpy() for _, mean in model.averages]
     statistics = [v.numpy() for v in model.ema_generator.non_trainable_variables]
     model.refresh_statistics()
     assert same(snapshot(trained), others[0])
-    assert same([v.numpy() for _, mean in model.averaged for v in mean.trainable_variables], others[1])
+    assert same([mean.numpy() for _, mean in model.averages], others[1])
     assert same([v.numpy() for o in (model.d_optimizer, model.ge_optimizer) for v in o.variables], optimizers)
     assert not same([v.numpy() for v in model.ema_generator.non_trainable_variables], statistics)
 
@@ -515,7 +514,15 @@ def test_classify(name):
     np.testing.assert_allclose(probabilities.sum(1), np.ones(BATCH), rtol=1e-5)
 
 
-def test_classify_is_the_heads_softmax():
-    model, x = shared("infogan"), batch()
-    logits = model.head(model.judge(Pair(x)).image_features)[:, :CATEGORIES]
+@pytest.mark.parametrize("name", ["infogan", "info none, head on J"])
+def test_codes_are_read_by_the_averages_of_the_head_and_its_trunk(name):
+    model, x = build(name), batch()
+    for weight, mean in model.averages:
+        mean.assign(weight)
+    logits = model.recognize(model.judge(model.inferred_pair(x)))[:, :CATEGORIES]
+    np.testing.assert_allclose(model.classify(x.numpy()), tf.nn.softmax(logits), rtol=1e-4, atol=1e-6)
+    for recognizer in model.recognizers:
+        for weight in recognizer.trainable_variables:
+            weight.assign(weight + 1.0)
+    assert not np.allclose(model.recognize(model.judge(model.inferred_pair(x)))[:, :CATEGORIES], logits, atol=1e-2)
     np.testing.assert_allclose(model.classify(x.numpy()), tf.nn.softmax(logits), rtol=1e-4, atol=1e-6)
