@@ -516,13 +516,16 @@ def test_classify(name):
 
 @pytest.mark.parametrize("name", ["infogan", "info none, head on J"])
 def test_codes_are_read_by_the_averages_of_the_head_and_its_trunk(name):
-    model, x = build(name), batch()
+    model, x = shared(name), batch()
+    weights = [weight for network in model.recognizers for weight in network.trainable_variables]
+    kept = [weight.numpy() for weight in weights]
     for weight, mean in model.averages:
         mean.assign(weight)
     logits = model.recognize(model.judge(model.inferred_pair(x)))[:, :CATEGORIES]
     np.testing.assert_allclose(model.classify(x.numpy()), tf.nn.softmax(logits), rtol=1e-4, atol=1e-6)
-    for recognizer in model.recognizers:
-        for weight in recognizer.trainable_variables:
-            weight.assign(weight + 1.0)
+    for weight in weights:
+        weight.assign(weight + 1.0)
     assert not np.allclose(model.recognize(model.judge(model.inferred_pair(x)))[:, :CATEGORIES], logits, atol=1e-2)
     np.testing.assert_allclose(model.classify(x.numpy()), tf.nn.softmax(logits), rtol=1e-4, atol=1e-6)
+    for weight, value in zip(weights, kept, strict=True):
+        weight.assign(value)
