@@ -27,6 +27,7 @@ from training.runs import Run
 from training.scores import ModelScores
 from training.tensorboard import answer_callbacks
 
+RANKED = ("validation", "test")  # parts
 EVALUATION_BATCH = 16  # questions
 PRIOR_WEIGHTS = (0.0, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0)  # w of log p(q | a) + w log p(a)
 SMOOTHING = (0.1, 0.3, 0.5, 0.7, 0.9)  # of the query likelihood's background
@@ -197,15 +198,19 @@ class Scores(ModelScores):
         return found
 
     def ranking(self) -> dict:
-        """With and without counts; and the scores themselves, for what compares or combines runs."""
-        alone = {part: self.of(part) for part in self.parts}
-        features = {part: np.column_stack([alone[part], self.counts[part]]) for part in self.parts}
-        labels = self.corpus.train.labels
-        counted = {part: logistic_scores(features["train"], labels, features[part]) for part in self.parts}
+        """With and without counts; and the scores themselves, for what compares or combines runs.
+
+        The weights of score and counts are fitted on the validation pairs: of the training pairs the network knows the
+        answers, and its score would count for more than it is worth.
+        """
+        alone = {part: self.of(part) for part in RANKED}
+        features = {part: np.column_stack([alone[part], self.counts[part]]) for part in RANKED}
+        labels = self.corpus.validation.labels
+        counted = {part: logistic_scores(features["validation"], labels, features[part]) for part in RANKED}
         found = self.reported(alone, "") | self.reported(counted, "_counts")
         if self.run.mode == "gqa":
             found["prior_weight"] = self.prior_weight
-        kept = {part: written(self.parts[part], alone[part], counted[part]) for part in ("validation", "test")}
+        kept = {part: written(self.parts[part], alone[part], counted[part]) for part in RANKED}
         return found | {"candidates": kept}
 
     def controls(self) -> dict:
@@ -213,21 +218,18 @@ class Scores(ModelScores):
         validation = self.corpus.validation
         texts = [[stem(token) for token in text] for text in self.corpus.training_texts]
         likelihoods = [
-            {part: query_likelihood(*self.stems(part), texts, weight) for part in ("validation", "test")}
-            for weight in SMOOTHING
+            {part: query_likelihood(*self.stems(part), texts, weight) for part in RANKED} for weight in SMOOTHING
         ]
         labels = self.corpus.train.labels
         rankings = {
-            "bm25": {part: bm25_scores(*self.stems(part)) for part in ("validation", "test")},
-            "only_counts": {
-                part: logistic_scores(self.counts["train"], labels, self.counts[part]) for part in self.parts
-            },
+            "bm25": {part: bm25_scores(*self.stems(part)) for part in RANKED},
+            "only_counts": {part: logistic_scores(self.counts["train"], labels, self.counts[part]) for part in RANKED},
             "query_likelihood": max(likelihoods, key=lambda s: self.ranked(validation, s["validation"])["map"]),
         }
         counter = CountVectorizer(analyzer=content_terms, max_features=TOPIC_WORDS, min_df=2, dtype=np.float32)
         counts = counter.fit_transform(self.corpus.training_texts)
         lsa = self.run.cached(fit_lsa)(counts, min(TOPICS, counts.shape[1]))
-        sides = {part: [counter.transform(side) for side in self.parts[part][:2]] for part in ("validation", "test")}
+        sides = {part: [counter.transform(side) for side in self.parts[part][:2]] for part in RANKED}
         vectors = {"lsa": {part: [lsa.transform(side) for side in both] for part, both in sides.items()}}
         vectors["nvdm"] = self.run.cached(nvdm_vectors)(counts, sides)
         for name, found in vectors.items():
