@@ -26,7 +26,7 @@ from training.scores import worst
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 HEAD = "<!-- Written by `python reproduce.py report` from docs/report/*.md: change those. -->"
-CALLED = ("table", "cost", "figure", "value", "ref")
+CALLED = ("table", "cost", "figure", "value", "texts", "ref")
 
 
 class Report:
@@ -121,6 +121,23 @@ class Report:
         value = over[known(statistic, over, "statistic")](values)
         return value if isinstance(value, str) else format(value, form) if form else number(value)
 
+    def texts(self, study: str, row: str, kind: str, count: int = 3) -> str:
+        """A list of what the first run of a text row wrote.
+
+        Args:
+            kind: "reconstructions", "interpolations" (an item is a path from one text to another), or one of the kinds of
+                sample that a run has, such as "samples_top_p".
+            count: items, the first ones, not picked.
+        """
+        planned, found = self.read(study)
+        members = found.get(known(row, rows_of(planned), f"row of {study}"), [])
+        written = {kind: texts for entry in members[:1] for kind, texts in written_by(entry).items()}
+        if not written:
+            return f"*Not run yet: `python reproduce.py {study}`*"
+        items = written[known(kind, written, f"kind of text of {study}, {row}")][:count]
+        items = [[item] if isinstance(item, str) else item for item in items]
+        return "\n".join("- " + "\n  → ".join(map(literal, item)) for item in items)
+
     def ref(self, label: str) -> str:
         """A link to a table or figure, also to one that comes later; `linked` writes into it what the label stands for."""
         return f"[](#{label})"
@@ -149,6 +166,18 @@ class Report:
             )
         except InputError as error:
             raise InputError(f"{file}: {error}") from error
+
+
+def written_by(entry: dict) -> dict[str, list]:
+    """The texts that a run's scores hold, by kind."""
+    metrics = entry["metrics"]
+    paths = {kind: metrics[kind] for kind in ("reconstructions", "interpolations") if kind in metrics}
+    return paths | metrics.get("generated", {})
+
+
+def literal(text: str) -> str:
+    """Text in which Markdown finds nothing of its own."""
+    return re.sub(r"([\\`*_<>\[\]#|$~&])", r"\\\1", text)
 
 
 def anchor(label: str) -> str:

@@ -42,8 +42,9 @@ def entry(row, seed, **metrics):
     return {"name": f"{row}-{seed}", "row": row, "seed": seed, "mode": "infogan", "config": {}, "metrics": metrics}
 
 
+WRITTEN = {"interpolations": [["a b", "a c", "d c"], ["e", "f"]], "generated": {"samples": ["`` <unk>", "i", "j"]}}
 ENTRIES = [
-    entry("plain", 0, fid=1.0, nmi=0.25, n_parameters=1234567, train_minutes=2.0),
+    entry("plain", 0, fid=1.0, nmi=0.25, n_parameters=1234567, train_minutes=2.0, **WRITTEN),
     entry("plain", 1, fid=2.0, nmi=0.75, n_parameters=1234567, train_minutes=3.5),
     entry("other", 0) | {"error": "loss/d is nan"},
 ]
@@ -175,6 +176,18 @@ def test_a_value(write, arguments, text):
     assert write(f'{{{{ value("done", {arguments}) }}}}').splitlines()[-1] == text
 
 
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        ('"done", "plain", "interpolations", count=1', "- a b\n  → a c\n  → d c"),
+        ('"done", "plain", "samples", count=2', r"- \`\` \<unk\>" + "\n- i"),
+        ('"undone", "one", "samples"', "*Not run yet: `python reproduce.py undone`*"),
+    ],
+)
+def test_texts(write, arguments, text):
+    assert write(f"{{{{ texts({arguments}) }}}}").endswith(f"\n\n{text}\n")
+
+
 def test_cost(write):
     page = write('{{ cost(label="cost", caption="Minutes.") }}')
     assert "| done | 3 of 6 | 6 | `python reproduce.py done` |" in page  # 5.5 minutes
@@ -202,6 +215,7 @@ def test_references_go_forward_and_back(write):
         ('{{ cost(label="table", caption="") }}', "the label 'table' is Table 1 already"),
         ('{{ value("done", "plain", "fit") }}', "'fit' is no score of done, plain; did you mean fid"),
         ('{{ value("done", "plain", "fid", "men") }}', "'men' is no statistic; did you mean"),
+        ('{{ texts("done", "plain", "sample") }}', "'sample' is no kind of text of done, plain; did you mean samples"),
         ("\n\n{{ tabel() }}", "0.md, line 3: 'tabel' is undefined"),
         ("\n{{ table( }}", "0.md, line 2: "),
     ],
