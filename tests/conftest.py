@@ -27,14 +27,26 @@ def short_features():
         yield
 
 
-@pytest.fixture
-def eager():
-    """Steps and scores without tracing, which is most of a tiny run's time."""
+@contextlib.contextmanager
+def without_tracing():
+    """Steps and scores run eagerly: tracing is most of a tiny run's time."""
     import tensorflow as tf
 
     tf.config.run_functions_eagerly(True)
     yield
     tf.config.run_functions_eagerly(False)
+
+
+@pytest.fixture(scope="session")
+def eagerly():
+    """`with eagerly():`, for fixtures that outlive a test."""
+    return without_tracing
+
+
+@pytest.fixture
+def eager():
+    with without_tracing():
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -30,7 +30,7 @@ class Config:
     data_dir: str | None = option(None, "where tensorflow-datasets keeps its data")
     preset: str = option("default", "sizes and length of the run", choices=("quick", "default", "reference"))
     epochs: int | None = option(
-        None, "passes over the training data; default: enough for --updates (images: at most 200)", low=1
+        None, "passes over the training data; default: enough for --updates (images: at most 150)", low=1
     )
     updates: int = option(7800, "training steps to reach, where --epochs is not given", low=1)
     batch_size: int = option(128, "examples per update", low=2)

@@ -27,7 +27,7 @@ from training.tensorboard import tensorboard_callbacks  # noqa: F401
 
 MODELS = {"biggan": GAN, "bigan": BiGAN, "bigbigan": BigBiGAN, "infogan": InfoGAN, "infobigbigan": InfoBigBiGAN}
 
-MOST_PASSES = 200  # over a small data set, where --epochs is not given: --updates would take thousands
+MOST_PASSES = 150  # over a small data set, where --epochs is not given: --updates would take thousands
 
 
 def load(config) -> ImageDataset:

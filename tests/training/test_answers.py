@@ -5,7 +5,6 @@ import shutil
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 
 import evaluate
 import train
@@ -35,11 +34,9 @@ def write_folder(folder, questions=20):
 
 
 @pytest.fixture(scope="module", autouse=True)
-def eager():
-    """Steps and scores without tracing, which is most of a tiny run's time."""
-    tf.config.run_functions_eagerly(True)
-    yield
-    tf.config.run_functions_eagerly(False)
+def eager(eagerly):
+    with eagerly():
+        yield
 
 
 @pytest.fixture(scope="module")
