@@ -3,6 +3,7 @@
 import argparse
 import dataclasses
 import errno
+import os
 import sys
 from collections.abc import Callable
 from typing import get_type_hints
@@ -53,11 +54,17 @@ def run_program(main: Callable[[list[str]], None], argv: list[str] | None = None
     """Calls `main` with the arguments of the command line; returns the exit code.
 
     Bad input and a full disk are one line on standard error and 2, a loss that is no number DIVERGED; an interruption by
-    the user is 130.
+    the user is 130, and a reader of the output that closes it early, such as `head`, 141, without a word.
     """
     program = main.__module__ if main.__module__ != "__main__" else sys.argv[0]
     try:
-        main(sys.argv[1:] if argv is None else argv)
+        try:
+            main(sys.argv[1:] if argv is None else argv)
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is still to be flushed at exit
+        return 141
     except InputError as error:
         print(f"{program}: {error}", file=sys.stderr)
         return DIVERGED if isinstance(error, Diverged) else 2
