@@ -253,9 +253,9 @@ def test_help_and_wrong_flags_are_answered_without_tensorflow():
     assert answered.stdout.splitlines()[-1] == "[0, 0, 0, 2, 2, 2, 2] []"
 
 
-@pytest.mark.parametrize("flags", [["train.py", "--help"], ["reproduce.py", "ablation", "--dry-run"]])
-def test_a_reader_that_closes_early_is_no_trouble(flags):
-    process = subprocess.Popen([sys.executable, *flags], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+def test_a_reader_that_closes_early_is_no_trouble():
+    command = [sys.executable, "reproduce.py", "ablation", "--dry-run"]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     process.stdout.close()
     assert process.stderr.read() == b""
     assert process.wait() == 141
