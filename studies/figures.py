@@ -10,6 +10,7 @@ from PIL import Image
 from studies.plan import Study
 from training.figures import DPI
 
+ROW = 2600  # pixels of kept pictures side by side; they are shown at half their size
 LABELS = {
     "fid": "FID",
     "linear_accuracy": "linear accuracy, mu",
@@ -131,9 +132,10 @@ def side_by_side(kept: str):
                     pictures[f"{row}, seed {entry['seed']}"] = np.asarray(Image.open(file).convert("RGB"))
         if not pictures:
             return None
-        columns = min(4, len(pictures))
+        fitting = max(1, ROW // max(picture.shape[1] for picture in pictures.values()))
+        side, columns = 12.8 / fitting, min(fitting, len(pictures))
         lines = -(-len(pictures) // columns)
-        figure = Figure(figsize=(3.2 * columns, 3.5 * lines), dpi=DPI, layout="constrained")
+        figure = Figure(figsize=(side * columns, 1.1 * side * lines), dpi=DPI, layout="constrained")
         grid = np.atleast_1d(figure.subplots(lines, columns)).ravel()
         for axes in grid:
             axes.set_axis_off()
