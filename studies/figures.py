@@ -132,7 +132,7 @@ def side_by_side(kept: str):
                     pictures[f"{row}, seed {entry['seed']}"] = np.asarray(Image.open(file).convert("RGB"))
         if not pictures:
             return None
-        fitting = max(1, ROW // max(picture.shape[1] for picture in pictures.values()))
+        fitting = min(4, max(1, ROW // max(picture.shape[1] for picture in pictures.values())))
         side, columns = 12.8 / fitting, min(fitting, len(pictures))
         lines = -(-len(pictures) // columns)
         figure = Figure(figsize=(side * columns, 1.1 * side * lines), dpi=DPI, layout="constrained")
