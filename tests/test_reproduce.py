@@ -1,9 +1,10 @@
-"""reproduce.py from end to end on the digits, with trainings of a second."""
+"""reproduce.py from end to end on a few documents, with trainings of a second."""
 
 import json
 import shutil
 
 import pytest
+from PIL import Image
 
 import reproduce
 from studies import plan
@@ -11,22 +12,24 @@ from studies import plan
 YAML = """
 tiny:
   about: a question
-  dataset: digits
+  dataset: DATASET
   seeds: [0, 1]
-  options: {epochs: 1, updates: 1, batch_size: 512, generator_widths: [8], discriminator_widths: [8]}
-  columns: [fid]
+  options: {epochs: 1, batch_size: 8, vocabulary_size: 12, topics: 2, encoder_widths: [8]}
+  columns: [perplexity_document]
   keep: [samples]
   figures: [samples]
   rows:
-    plain: {mode: biggan, seeds: [0]}
-    bad: {mode: biggan, seeds: [0], options: {d_rate: 1.0e+30, epochs: 20}}
+    plain: {mode: nvdm, seeds: [0]}
+    bad: {mode: nvdm, seeds: [0], options: {rate: 1.0e+30, epochs: 20}}
 """
 
 
 @pytest.fixture
 def call(tmp_path, monkeypatch):
     monkeypatch.setattr(plan, "FILE", tmp_path / "studies.yaml")
-    plan.FILE.write_text(YAML)
+    documents = tmp_path / "documents.txt"
+    documents.write_text("".join(f"cat dog cow {'sun' if i % 2 else 'hen'} moon star\n" for i in range(100)))
+    plan.FILE.write_text(YAML.replace("DATASET", str(documents)))
     return lambda *flags: reproduce.main(
         ["tiny", "--runs-dir", str(tmp_path / "runs"), "--results-dir", str(tmp_path / "results"), *flags]
     )
@@ -35,7 +38,8 @@ def call(tmp_path, monkeypatch):
 def test_a_study_is_made_stopped_and_gone_on_with(call, tmp_path, capfd):
     assert call("--dry-run") == 0
     printed = capfd.readouterr().out
-    assert "python train.py --mode biggan --dataset digits --seed 0 --epochs 1" in printed
+    dataset = plan.read_study("tiny").dataset
+    assert f"python train.py --mode nvdm --dataset {dataset} --seed 0 --epochs 1" in printed
     assert "2 trainings are missing" in printed
     assert not (tmp_path / "results").exists()
 
@@ -48,15 +52,13 @@ def test_a_study_is_made_stopped_and_gone_on_with(call, tmp_path, capfd):
     assert err == ""
     file = tmp_path / "results/tiny.json"
     good, failed = entries = json.loads(file.read_text())
-    assert (good["name"], good["mode"], good["dataset"], good["seed"]) == ("plain-0", "biggan", "digits", 0)
-    assert good["command"].startswith("python train.py --mode biggan --dataset digits --seed 0")
-    assert good["metrics"]["fid"] > 0 and good["config"]["batch_size"] == 512
+    assert (good["name"], good["mode"], good["dataset"], good["seed"]) == ("plain-0", "nvdm", dataset, 0)
+    assert good["command"].startswith(f"python train.py --mode nvdm --dataset {dataset} --seed 0")
+    assert good["metrics"]["perplexity_document"] > 1 and good["config"]["batch_size"] == 8
     assert failed["metrics"] == {} and "at step" in failed["error"]  # a loss that is no number: named, and kept
     page = (tmp_path / "results/tiny.md").read_text()
     assert "| plain |  | 1 |" in page
-    assert "| bad | d_rate 1e+30, epochs 20 | 1 (1 failed) |" in page
-    assert (tmp_path / "results/tiny/plain-0-samples.png").exists()
-    assert (tmp_path / "results/tiny/samples.png").exists()
+    assert "| bad | rate 1e+30, epochs 20 | 1 (1 failed) |" in page
 
     shutil.rmtree(tmp_path / "runs")  # a finished run needs no directory
     written = file.stat().st_mtime_ns
@@ -67,11 +69,21 @@ def test_a_study_is_made_stopped_and_gone_on_with(call, tmp_path, capfd):
     assert "1 trainings are missing" in capfd.readouterr().out
 
 
+def test_pictures_of_the_first_seed_are_kept_and_shown(call, tmp_path):
+    study = plan.read_study("tiny")
+    for seed in (0, 1):
+        figures = tmp_path / "runs" / study.training("plain", seed).run_name / "figures"
+        figures.mkdir(parents=True)
+        Image.new("RGB", (40, 20)).save(figures / "samples.png")
+        reproduce.keep_figures(study, study.training("plain", seed), str(tmp_path / "runs"), tmp_path / "results/tiny")
+    assert [file.name for file in (tmp_path / "results/tiny").iterdir()] == ["plain-0-samples.png"]
+
+
 def test_what_cannot_begin_is_no_failed_seed(call, tmp_path, capsys):
-    plan.FILE.write_text(YAML.replace("dataset: digits", f"dataset: {tmp_path / 'none.npz'}"))
+    plan.FILE.write_text(YAML.replace("DATASET", str(tmp_path / "none.txt")))
     assert call() == 2
     error = capsys.readouterr().err
-    assert error.startswith("reproduce: plain-0: ") and "none.npz" in error and error.count("\n") == 1
+    assert error.startswith("reproduce: plain-0: ") and "none.txt" in error and error.count("\n") == 1
     assert not (tmp_path / "results/tiny.json").exists()
 
 
