@@ -25,26 +25,22 @@ LABELS = {
 }
 
 
-def colours(study: Study) -> dict[str, tuple]:
+def colours(rows: dict[str, list[dict]]) -> dict[str, tuple]:
     """One colour for each row, the same in all figures of the study."""
-    palette = matplotlib.colormaps["tab20" if len(study.rows) > 10 else "tab10"].colors
-    return {row: palette[i % len(palette)] for i, row in enumerate(study.rows)}
+    palette = matplotlib.colormaps["tab20" if len(rows) > 10 else "tab10"].colors
+    return {row: palette[i % len(palette)] for i, row in enumerate(rows)}
 
 
-def of_rows(study: Study, entries: dict[str, dict]) -> dict[str, list[dict]]:
-    """The entries of every row that has any, in the study's order of rows and by seed."""
-    found = {row: [e for e in entries.values() if e["row"] == row] for row in study.rows}
-    return {row: sorted(members, key=lambda entry: entry["seed"]) for row, members in found.items() if members}
-
-
-def curves(study: Study, entries: dict[str, dict], folder: Path) -> tuple[Figure, str] | None:
+def curves(study: Study, rows: dict[str, list[dict]], folder: Path) -> tuple[Figure, str] | None:
     """Scores of the validation part along the training: mean of a row's seeds, and the range between them."""
-    shown = [key for key in LABELS if any(f"validation/{key}" in p for e in entries.values() for p in e["curves"])]
+    shown = [
+        key for key in LABELS if any(f"validation/{key}" in p for es in rows.values() for e in es for p in e["curves"])
+    ]
     if not shown:
         return None
     figure = Figure(figsize=(4.2 * len(shown), 3.8), dpi=DPI, layout="constrained")
     for axes, key in zip(np.atleast_1d(figure.subplots(1, len(shown))), shown, strict=True):
-        for row, members in of_rows(study, entries).items():
+        for row, members in rows.items():
             paths = [
                 {p["step"]: p[f"validation/{key}"] for p in e["curves"] if f"validation/{key}" in p} for e in members
             ]
@@ -52,11 +48,9 @@ def curves(study: Study, entries: dict[str, dict], folder: Path) -> tuple[Figure
             values = np.array([[path[step] for step in steps] for path in paths])
             if steps:
                 axes.plot(
-                    steps, values.mean(0), color=colours(study)[row], label=f"{row} ({len(members)})", linewidth=1.5
+                    steps, values.mean(0), color=colours(rows)[row], label=f"{row} ({len(members)})", linewidth=1.5
                 )
-                axes.fill_between(
-                    steps, values.min(0), values.max(0), color=colours(study)[row], alpha=0.2, linewidth=0
-                )
+                axes.fill_between(steps, values.min(0), values.max(0), color=colours(rows)[row], alpha=0.2, linewidth=0)
         if key == "fid":
             axes.set_yscale("log")
         axes.set_title(LABELS[key], fontsize=10)
@@ -67,23 +61,23 @@ def curves(study: Study, entries: dict[str, dict], folder: Path) -> tuple[Figure
     return figure, caption
 
 
-def fid_against_accuracy(study: Study, entries: dict[str, dict], folder: Path) -> tuple[Figure, str] | None:
+def fid_against_accuracy(study: Study, rows: dict[str, list[dict]], folder: Path) -> tuple[Figure, str] | None:
     """Every run as a point."""
-    return scatter(study, entries, ("linear_accuracy", "linear_accuracy_features"), "fid")
+    return scatter(rows, ("linear_accuracy", "linear_accuracy_features"), "fid")
 
 
-def criterion_against_accuracy(study: Study, entries: dict[str, dict], folder: Path) -> tuple[Figure, str] | None:
+def criterion_against_accuracy(study: Study, rows: dict[str, list[dict]], folder: Path) -> tuple[Figure, str] | None:
     """What chose without labels against what it was to choose."""
-    return scatter(study, entries, (study.select,), "hungarian_accuracy")
+    return scatter(rows, (study.select,), "hungarian_accuracy")
 
 
-def scatter(study: Study, entries: dict[str, dict], across: tuple[str, ...], up: str) -> tuple[Figure, str] | None:
+def scatter(rows: dict[str, list[dict]], across: tuple[str, ...], up: str) -> tuple[Figure, str] | None:
     figure = Figure(figsize=(4.6 * len(across), 4.2), dpi=DPI, layout="constrained")
     for axes, key in zip(np.atleast_1d(figure.subplots(1, len(across))), across, strict=True):
-        for row, members in of_rows(study, entries).items():
+        for row, members in rows.items():
             points = [(e["metrics"][key], e["metrics"][up]) for e in members if {key, up} <= e["metrics"].keys()]
             if points:
-                axes.scatter(*zip(*points, strict=True), s=28, color=colours(study)[row], label=row)
+                axes.scatter(*zip(*points, strict=True), s=28, color=colours(rows)[row], label=row)
         axes.set_xlabel(LABELS.get(key, key))
         axes.set_ylabel(LABELS.get(up, up))
         if up == "fid":
@@ -98,10 +92,10 @@ def scatter(study: Study, entries: dict[str, dict], across: tuple[str, ...], up:
     )
 
 
-def accuracy_by_seed(study: Study, entries: dict[str, dict], folder: Path) -> tuple[Figure, str] | None:
+def accuracy_by_seed(study: Study, rows: dict[str, list[dict]], folder: Path) -> tuple[Figure, str] | None:
     """Class accuracy without labels, every seed as a point and the median as a line."""
     found = {}
-    for row, members in of_rows(study, entries).items():
+    for row, members in rows.items():
         metrics = [entry["metrics"] for entry in members]
         key = next((key for key in ("hungarian_accuracy", "kmeans_accuracy") if any(key in m for m in metrics)), None)
         if key:
@@ -111,7 +105,7 @@ def accuracy_by_seed(study: Study, entries: dict[str, dict], folder: Path) -> tu
     figure = Figure(figsize=(6.5, 0.45 * len(found) + 1.2), dpi=DPI, layout="constrained")
     axes = figure.subplots()
     for i, (row, values) in enumerate(found.items()):
-        axes.scatter(values, [i] * len(values), s=30, color=colours(study).get(row, "gray"), zorder=2)
+        axes.scatter(values, [i] * len(values), s=30, color=colours(rows)[row], zorder=2)
         axes.plot([np.median(values)] * 2, [i - 0.3, i + 0.3], color="black", linewidth=1.5)
     axes.set_yticks(range(len(found)), found)
     axes.invert_yaxis()
@@ -123,9 +117,9 @@ def accuracy_by_seed(study: Study, entries: dict[str, dict], folder: Path) -> tu
 def side_by_side(kept: str):
     """A figure function: the pictures of that name that were kept of the rows' first seeds, under their names."""
 
-    def draw(study: Study, entries: dict[str, dict], folder: Path) -> tuple[Figure, str] | None:
+    def draw(study: Study, rows: dict[str, list[dict]], folder: Path) -> tuple[Figure, str] | None:
         pictures = {}
-        for row, members in of_rows(study, entries).items():
+        for row, members in rows.items():
             for entry in members:
                 file = folder / study.name / f"{entry['name']}-{kept}.png"
                 if file.exists():

@@ -17,9 +17,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, TemplateSynta
 
 from data.errors import InputError, nearest
 from studies.diagrams import draw_diagrams
-from studies.figures import of_rows
 from studies.plan import Study, read_entries, read_study, study_names
-from studies.tables import TABLES, included, markdown, mean_and_deviation, number, values_of
+from studies.tables import TABLES, all_rows, markdown, mean_and_deviation, number, values_of
 from training.cli import run_program
 from training.runs import write_bytes, write_text
 from training.scores import worst
@@ -146,7 +145,7 @@ class Report:
         """The study, and the entries of each of its rows and of those it includes, as far as they are there."""
         planned = read_study(study)
         entries = read_entries(self.docs / "results" / f"{study}.json")
-        return planned, included(planned, self.docs / "results") | of_rows(planned, entries)
+        return planned, all_rows(planned, entries, self.docs / "results")
 
     def caption(self, kind: str, text: str, label: str) -> str:
         """The next number of a kind, from now on the label's, and the text."""

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from scipy.stats import spearmanr
 
 from studies.answers import combined_lines, comparison_lines, control_lines
-from studies.figures import FIGURES, of_rows
+from studies.figures import FIGURES
 from studies.plan import Study, finished, read_entries
 from training.figures import save_figure
 from training.runs import write_text
@@ -27,7 +27,7 @@ class Table(NamedTuple):
 
 def write_report(study: Study, entries: dict[str, dict], folder: Path):
     """Writes `<study>.md` and the figures of a study into `folder`, from what is there so far."""
-    rows = included(study, folder) | of_rows(study, entries)
+    rows = all_rows(study, entries, folder)
     done = sum(map(len, of_rows(study, entries).values()))
     parts = [f"# {study.name}", study.about, f"{done} of {study.size} trainings. `python reproduce.py {study.name}`"]
     tables = [table for draw in TABLES.values() if (table := draw(study, rows)).lines]
@@ -37,7 +37,7 @@ def write_report(study: Study, entries: dict[str, dict], folder: Path):
     parts += tables[3:]
     number = 0
     for name in study.figures:
-        drawn = FIGURES[name](study, entries, folder)
+        drawn = FIGURES[name](study, rows, folder)
         if drawn:
             figure, caption = drawn
             (folder / study.name).mkdir(exist_ok=True)
@@ -48,14 +48,20 @@ def write_report(study: Study, entries: dict[str, dict], folder: Path):
     write_text(folder / f"{study.name}.md", "\n\n".join(parts) + "\n")
 
 
-def included(study: Study, folder: Path) -> dict[str, list[dict]]:
-    """Entries of other studies' rows, by row, as far as they are there."""
-    found: dict[str, list[dict]] = {}
+def of_rows(study: Study, entries: dict[str, dict]) -> dict[str, list[dict]]:
+    """The entries of every row that has any, in the study's order of rows and by seed."""
+    found = {row: [e for e in entries.values() if e["row"] == row] for row in study.rows}
+    return {row: sorted(members, key=lambda entry: entry["seed"]) for row, members in found.items() if members}
+
+
+def all_rows(study: Study, entries: dict[str, dict], folder: Path) -> dict[str, list[dict]]:
+    """Those, and the rows of other studies that the study includes, as far as they are there."""
+    others: dict[str, list[dict]] = {}
     for other, rows in study.include.items():
         for entry in read_entries(folder / f"{other}.json").values():
             if entry["row"] in rows:
-                found.setdefault(entry["row"], []).append(entry)
-    return found
+                others.setdefault(entry["row"], []).append(entry)
+    return of_rows(study, entries) | others
 
 
 def markdown(header: list[str], lines: list[list[str]]) -> str:

@@ -37,6 +37,10 @@ class TextVAE(keras.Model):
         """The terms of a batch, which is as its reader gives it; `seed`: int32 [2]."""
         raise NotImplementedError
 
+    def shares(self, batch) -> tf.Tensor:
+        """What each text counts in the loss, of mean 1 over the batch, [B] or []: all the same."""
+        return tf.ones([])
+
     def compile(self, optimizer: keras.Optimizer):
         """Takes the optimizer of all weights."""
         super().compile(optimizer=optimizer, jit_compile=False)
@@ -52,12 +56,12 @@ class TextVAE(keras.Model):
         return list(self.trackers.values())
 
     def train_step(self, batch):
-        """One z for each text; the mean of nll + weight * regularizer over the batch; one update."""
+        """One z for each text; the mean of nll + weight * regularizer over the batch, by `shares`; one update."""
         weight = self.kl_weight(self.step)
         seed = tf.random.fold_in([self.seed, 0], self.step)
         with tf.GradientTape() as tape:
             terms = self.elbo_terms(batch, seed, training=True)
-            loss = tf.reduce_mean(terms.nll + weight * terms.regularizer)
+            loss = tf.reduce_mean(self.shares(batch) * (terms.nll + weight * terms.regularizer))
         self.update(tape.gradient(loss, self.trainable_variables))
         self.step.assign_add(1)
         for name, value in zip(self.tracked_names, (loss, terms.nll, terms.kl, weight), strict=True):

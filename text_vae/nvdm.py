@@ -25,6 +25,9 @@ class NVDM(TextVAE):
         dropout: rate after the last of them, in training. Not in the paper.
         log_counts: infer from log(1 + count) in place of the count, so that long documents do not saturate the network.
             Not in the paper.
+        length_power: a document of N words counts N^-length_power in the loss. With 0, as in the paper, a document of 500
+            words has fifty times the gradient of one of ten; the perplexity per document, which the paper reports, knows
+            no length.
         turns: steps for which R and b, then the inference network, learn alone, in alternation (the paper's wake and
             sleep by turns of epochs); 0: both learn in every step.
         options: those of `TextVAE`.
@@ -38,11 +41,12 @@ class NVDM(TextVAE):
         widths: tuple[int, ...],
         dropout: float = 0.0,
         log_counts: bool = False,
+        length_power: float = 0.0,
         turns: int = 0,
         **options,
     ):
         super().__init__(**options)
-        self.rate, self.log_counts, self.turns = dropout, log_counts, turns
+        self.rate, self.log_counts, self.length_power, self.turns = dropout, log_counts, length_power, turns
         self.hidden = [keras.layers.Dense(width, "relu") for width in widths]
         self.mu = keras.layers.Dense(topics)
         self.log_variance = keras.layers.Dense(topics, kernel_initializer="zeros")  # sigma starts as the prior's
@@ -69,6 +73,10 @@ class NVDM(TextVAE):
         z = tfd.MultivariateNormalDiag(mu, tf.exp(0.5 * log_variance)).sample(seed=z_seed)
         kl = gaussian_kl(mu, log_variance)
         return ElboTerms(multinomial_nll(self.decoder(z), batch), kl, kl)
+
+    def shares(self, batch):
+        shares = tf.maximum(tf.reduce_sum(batch, 1), 1.0) ** -self.length_power
+        return shares / tf.reduce_mean(shares)
 
     def compile(self, optimizer: keras.Optimizer, encoder_optimizer: keras.Optimizer):
         """Takes the optimizer of R and b and that of the inference network; apart, so that each may rest in turn."""

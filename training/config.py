@@ -180,7 +180,9 @@ class NVDMConfig(Config):
             "encoder_widths": (500, 500),
             "log_counts": False,
             "dropout": 0.0,
+            "length_power": 0.0,
             "rate": 5e-5,
+            "final_rate": 5e-5,
             "alternate": 10,
             "kl_warm_up": 0,
             "updates": 160_000,
@@ -198,7 +200,9 @@ class NVDMConfig(Config):
     encoder_widths: tuple[int, ...] = option((500,), "hidden layers of the inference network", low=1)
     log_counts: bool = option(True, "infer from log(1 + count) in place of the counts")
     dropout: float = option(0.2, "rate after the hidden layers", low=0, high=0.95)
-    rate: float = option(1e-3, "learning rate (Adam)", low=0)
+    length_power: float = option(0.5, "a document of N words counts N^-length_power in the loss", low=0, high=1)
+    rate: float = option(1e-3, "learning rate at the start (Adam)", low=0)
+    final_rate: float = option(0.0, "learning rate at the end, reached on a straight line", low=0)
     alternate: int = option(0, "epochs for which decoder and inference network learn in turn; 0: together", low=0)
     kl_warm_up: int = option(2000, "updates over which the weight of the KL grows from 0 to 1", low=0)
     samples: int = option(20, "samples of z for each document in evaluation", low=1)

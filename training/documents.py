@@ -16,7 +16,7 @@ from metrics.topics import coherence_npmi, fit_lda, fit_lsa, lda_document_nll, t
 from text_vae.nvdm import NVDM
 from training.runs import Run
 from training.scores import ModelScores
-from training.tensorboard import document_callbacks as tensorboard_callbacks  # noqa: F401
+from training.tensorboard import document_callbacks
 
 EVALUATION_BATCH = 500
 DIVERSITY_WORDS = 25  # of each topic, as Dieng et al. 2020 count them
@@ -68,12 +68,34 @@ def build(mode: str, config, data_facts: dict) -> NVDM:
         widths=config.encoder_widths,
         dropout=config.dropout,
         log_counts=config.log_counts,
+        length_power=config.length_power,
         turns=config.alternate * steps,
         kl_weight=lambda step: linear_weight(step, config.kl_warm_up),
         seed=config.seed,
     )
-    model.compile(keras.optimizers.Adam(config.rate), keras.optimizers.Adam(config.rate))
+    rate = keras.optimizers.schedules.PolynomialDecay(config.rate, config.epochs * steps, config.final_rate)
+    model.compile(keras.optimizers.Adam(rate), keras.optimizers.Adam(rate))
     return model
+
+
+class FirstBias(keras.callbacks.Callback):
+    """Begins the decoder's bias with the log frequencies of the training documents' words, one added to each count.
+
+    So z learns from the first step what makes a document differ. In both recipes: the paper does not say how b begins.
+    """
+
+    def __init__(self, corpus: DocumentCorpus):
+        super().__init__()
+        self.counts = np.asarray(corpus.train.counts.sum(0), np.float64).ravel() + 1
+
+    def on_train_begin(self, logs=None):
+        if int(self.model.step) == 0:
+            self.model.decoder.bias.assign(np.log(self.counts / self.counts.sum()))
+
+
+def tensorboard_callbacks(run: Run, corpus: DocumentCorpus) -> list[keras.callbacks.Callback]:
+    """What a run of documents writes to TensorBoard, after the bias has begun."""
+    return [FirstBias(corpus), *document_callbacks(run, corpus)]
 
 
 def curve_point(run: Run, corpus: DocumentCorpus, model: NVDM) -> dict[str, float]:

@@ -99,6 +99,23 @@ def test_the_weight_of_the_kl_is_that_of_the_step():
         np.testing.assert_allclose(logs["loss/elbo"], logs["loss/nll"] + weight * logs["loss/kl"], rtol=1e-5)
 
 
+@pytest.mark.parametrize("power", [0.0, 0.5])
+def test_long_documents_share_the_loss(power):
+    """A document of N words counts N^-power, and the loss that is reported is the one that is minimised."""
+    model, x = build(rate=0.0, length_power=power), counts()
+    lengths = np.sum(x, 1)
+    shares = lengths**-power / np.mean(lengths**-power)
+    np.testing.assert_allclose(model.shares(x), shares, rtol=1e-5)
+    terms = model.elbo_terms(x, tf.random.fold_in([0, 0], 0), training=True)
+    logs = model.train_step(x)
+    np.testing.assert_allclose(logs["loss/elbo"], np.mean(shares * (terms.nll + terms.kl)), rtol=1e-5)
+
+
+def test_a_document_without_words_counts_as_one_word():
+    x = tf.constant([[0.0] * WORDS, [1.0] + [0.0] * (WORDS - 1)])
+    np.testing.assert_allclose(build(length_power=1.0).shares(x), [1.0, 1.0])
+
+
 @pytest.mark.parametrize("traced", [False, True])
 def test_in_turns_only_one_side_learns(traced):
     model = build(turns=2)

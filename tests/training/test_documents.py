@@ -60,6 +60,15 @@ def test_a_training_ends_with_its_scores(run):
     } <= scores.keys()
 
 
+def test_words_begin_with_their_frequencies(tmp_path):
+    """Where nothing is learned, the first bias stays."""
+    flags = ["--dataset", str(write_folder(tmp_path / "animals")), "--epochs", "1", "--rate", "0"]
+    assert train.main([*FLAGS, *flags, "--runs-dir", str(tmp_path), "--name", "a"]) == 0
+    counts = documents.load(open_run(tmp_path / "a").config).train.counts.sum(0) + 1
+    frequencies = np.exp(load_run(tmp_path / "a").decoder.bias.numpy())
+    np.testing.assert_allclose(frequencies, np.ravel(counts / counts.sum()), rtol=1e-5)
+
+
 def test_curves_and_weight_of_the_kl(run):
     first, last = run.history[0], run.history[-1]
     assert first["schedule/kl_weight"] < last["schedule/kl_weight"] == 1.0
