@@ -177,6 +177,7 @@ class NVDMConfig(Config):
         "quick": {"updates": 2000},
         "default": {},
         "reference": {
+            "batch_size": 64,
             "encoder_widths": (500, 500),
             "log_counts": False,
             "dropout": 0.0,
@@ -194,12 +195,12 @@ class NVDMConfig(Config):
     )
     data_dir: str | None = option(None, "the folder that holds 20news, or to download to")
     updates: int = option(10_000, "training steps to reach, where --epochs is not given", low=1)
-    batch_size: int = option(64, "documents per update", low=1)
+    batch_size: int = option(128, "documents per update", low=1)
     vocabulary_size: int = option(2000, "most frequent words of raw text that are kept", low=10)
     topics: int = option(50, "size of z", low=1)
     encoder_widths: tuple[int, ...] = option((500,), "hidden layers of the inference network", low=1)
     log_counts: bool = option(True, "infer from log(1 + count) in place of the counts")
-    dropout: float = option(0.2, "rate after the hidden layers", low=0, high=0.95)
+    dropout: float = option(0.1, "rate after the hidden layers", low=0, high=0.95)
     length_power: float = option(0.5, "a document of N words counts N^-length_power in the loss", low=0, high=1)
     rate: float = option(1e-3, "learning rate at the start (Adam)", low=0)
     final_rate: float = option(0.0, "learning rate at the end, reached on a straight line", low=0)
