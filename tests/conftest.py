@@ -1,6 +1,8 @@
 """One tiny training for the tests of the entry points to look at or to copy."""
 
 import contextlib
+import os
+from pathlib import Path
 
 import pytest
 
@@ -80,3 +82,11 @@ def whole(tmp_path_factory, whole_flags):
         patch.setattr(images, "build", remember)
         assert train.main([*whole_flags, "--runs-dir", str(folder), "--name", "whole"]) == 0
     return open_run(folder / "whole"), built[0]
+
+
+@pytest.fixture
+def tfds_dir():
+    """The folder that holds MNIST as tensorflow-datasets prepared it."""
+    if "INFOBIGBIGAN_DATA" not in os.environ:
+        pytest.skip("INFOBIGBIGAN_DATA does not name a folder that holds tfds/mnist")
+    return Path(os.environ["INFOBIGBIGAN_DATA"], "tfds")

@@ -32,8 +32,9 @@ def test_train_commands_parse(argv):
 
 @pytest.mark.parametrize("argv", arguments("evaluate.py"), ids=" ".join)
 def test_evaluate_commands_parse(argv):
-    options = evaluate.parse(argv)
-    assert options.runs == [word for word in argv if word == "RUN"]
+    runs = evaluate.parse(argv).runs
+    assert set(runs) <= set(argv)
+    assert all(run == "RUN" or (ROOT / run).is_dir() for run in runs)
 
 
 @pytest.mark.parametrize("argv", arguments("reproduce.py"), ids=" ".join)

@@ -103,13 +103,6 @@ def test_shuffled_labels_leave_every_image_and_batch_in_place(tmp_path):
     np.testing.assert_array_equal(take(a.train.images, 12), take(b.train.images, 12))
 
 
-@pytest.fixture(scope="module")
-def tfds_dir():
-    if "INFOBIGBIGAN_DATA" not in os.environ:
-        pytest.skip("INFOBIGBIGAN_DATA does not name a folder that holds tfds/mnist")
-    return Path(os.environ["INFOBIGBIGAN_DATA"], "tfds")
-
-
 def test_mnist(tfds_dir):
     mnist = reader.load("mnist", str(tfds_dir))
     assert mnist.image_shape == (28, 28, 1)

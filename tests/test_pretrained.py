@@ -1,0 +1,50 @@
+"""The weights in the repository give the numbers they are published with."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import evaluate
+from training.runs import load_run
+
+FOLDER = Path(__file__).parents[1] / "pretrained/infobigbigan-mnist"
+
+
+def test_it_is_small_and_has_no_pickles():
+    assert {"config.json", "metrics.json", "weights.npz"} == {file.name for file in FOLDER.iterdir() if file.is_file()}
+    assert sum(file.stat().st_size for file in FOLDER.iterdir()) < 8e6
+    with np.load(FOLDER / "weights.npz", allow_pickle=False) as weights:
+        assert all(weights[name].dtype != object for name in weights)
+
+
+def test_it_is_the_median_seed_of_the_comparison():
+    entries = json.loads((FOLDER.parents[1] / "docs/results/comparison.json").read_text())
+    own = json.loads((FOLDER / "metrics.json").read_text())
+    found = {
+        e["seed"]: e["metrics"]["hungarian_accuracy"]
+        for e in entries
+        if e["row"] == "infobigbigan" and "hungarian_accuracy" in e["metrics"]
+    }
+    assert own["hungarian_accuracy"] == found[own["seed"]] == np.median(list(found.values()))
+
+
+def test_it_reproduces_its_row(tfds_dir, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tfds_dir))
+    given = shutil.copytree(FOLDER, tmp_path / "given")
+    assert evaluate.main([str(given), "--hungarian", "--json"]) == 0
+    scores, published = json.loads(capsys.readouterr().out), json.loads((FOLDER / "metrics.json").read_text())
+    assert scores["code_to_class"] == published["code_to_class"]
+    for key in ("hungarian_accuracy", "hungarian_accuracy_encoder", "nmi"):
+        assert scores[key] == pytest.approx(published[key], abs=0.002)
+
+
+def test_every_code_draws_its_digit_from_the_weights_alone():
+    """No data set is needed to generate; the head reads back nearly all codes of G's own images."""
+    model = load_run(FOLDER)
+    c = np.repeat(np.arange(10), 10)
+    x = model.generate(100, c=c, seed=1)
+    assert x.shape == (100, 28, 28, 1) and np.all(np.abs(x) <= 1)
+    assert np.mean(model.classify(x).argmax(1) == c) > 0.95
