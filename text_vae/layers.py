@@ -115,7 +115,8 @@ class WordDecoder(keras.layers.Layer):
         self.rate, self.ends, self.longest = dropout, ends, longest
         self.embedding = keras.layers.Embedding(words, embedding)
         self.recurrent = recurrent(cell, units)
-        self.starts = [keras.layers.Dense(units, "tanh") for _ in range(2 if cell == "lstm" else 1)]
+        # The bias is a row of the kernel: oneDNN aborts on a product over no dimension that a bias is added to.
+        self.starts = [keras.layers.Dense(units, "tanh", use_bias=False) for _ in range(2 if cell == "lstm" else 1)]
         self.vocabulary = keras.layers.Dense(words - len(UNPREDICTED))
         self.vocabulary(self.states(tf.zeros([1, 1], tf.int32), tf.zeros([1, latent]))[0])
         self.built = True
@@ -130,7 +131,9 @@ class WordDecoder(keras.layers.Layer):
         seeds = [None, None] if seed is None else tf.unstack(tf.random.split(seed, 2))
         x = dropped(self.embedding(tokens), self.rate, seeds[0])
         every_step = tf.repeat(z[:, None], tf.shape(tokens)[1], axis=1)
-        start = [layer(z) for layer in self.starts] if start is None else start
+        if start is None:
+            z_and_1 = tf.concat([z, tf.ones([tf.shape(z)[0], 1])], 1)
+            start = [layer(z_and_1) for layer in self.starts]
         h, *end = self.recurrent(tf.concat([x, every_step], -1), initial_state=start)
         return [dropped(h, self.rate, seeds[1]), *end]
 
