@@ -28,7 +28,7 @@ class Table(NamedTuple):
 def write_report(study: Study, entries: dict[str, dict], folder: Path):
     """Writes `<study>.md` and the figures of a study into `folder`, from what is there so far."""
     rows = all_rows(study, entries, folder)
-    done = sum(map(len, of_rows(study, entries).values()))
+    done = sum(len(members) for row, members in rows.items() if row in study.rows)
     parts = [f"# {study.name}", study.about, f"{done} of {study.size} trainings. `python reproduce.py {study.name}`"]
     tables = [table for draw in TABLES.values() if (table := draw(study, rows)).lines]
     tables = [f"Table {i + 1}. {t.title}\n\n{markdown(t.header, t.lines)}" for i, t in enumerate(tables)]
@@ -48,20 +48,14 @@ def write_report(study: Study, entries: dict[str, dict], folder: Path):
     write_text(folder / f"{study.name}.md", "\n\n".join(parts) + "\n")
 
 
-def of_rows(study: Study, entries: dict[str, dict]) -> dict[str, list[dict]]:
-    """The entries of every row that has any, in the study's order of rows and by seed."""
-    found = {row: [e for e in entries.values() if e["row"] == row] for row in study.rows}
-    return {row: sorted(members, key=lambda entry: entry["seed"]) for row, members in found.items() if members}
-
-
 def all_rows(study: Study, entries: dict[str, dict], folder: Path) -> dict[str, list[dict]]:
-    """Those, and the rows of other studies that the study includes, as far as they are there."""
-    others: dict[str, list[dict]] = {}
+    """The entries of every row that has any, by seed: the study's rows in its order, then those it includes of others."""
+    found = {row: [e for e in entries.values() if e["row"] == row] for row in study.rows}
     for other, rows in study.include.items():
         for entry in read_entries(folder / f"{other}.json").values():
-            if entry["row"] in rows:
-                others.setdefault(entry["row"], []).append(entry)
-    return of_rows(study, entries) | others
+            if entry["row"] in rows and entry["row"] not in study.rows:
+                found.setdefault(entry["row"], []).append(entry)
+    return {row: sorted(members, key=lambda entry: entry["seed"]) for row, members in found.items() if members}
 
 
 def markdown(header: list[str], lines: list[list[str]]) -> str:
