@@ -77,7 +77,7 @@ def train(argv: list[str]):
     print(f"{mode} on {config.dataset} in {run.path}: epochs {done + 1} to {config.epochs}")
     steps, x = program.steps_per_epoch(config, data), program.batches(config, data, first_epoch=done)
     keeper = callbacks.Keeper(run, functools.partial(program.curve_point, run, data))
-    shown = program.tensorboard_callbacks(run, data)
+    shown = program.callbacks(run, data)
     with contextlib.closing(callbacks.ProgressBar(run, steps, done)) as bar:
         span = {"initial_epoch": done, "epochs": config.epochs, "steps_per_epoch": steps}
         followers = [bar, callbacks.NonFiniteGuard(run), keeper, *shown]

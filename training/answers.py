@@ -111,7 +111,7 @@ def build(mode: str, config, data_facts: dict) -> Ranker:
     return model
 
 
-def tensorboard_callbacks(run: Run, data: Data) -> list[keras.callbacks.Callback]:
+def callbacks(run: Run, data: Data) -> list[keras.callbacks.Callback]:
     return [FirstVectors(run, data), *answer_callbacks(run, data.corpus)]
 
 

@@ -93,7 +93,7 @@ class FirstBias(keras.callbacks.Callback):
             self.model.decoder.bias.assign(np.log(self.counts / self.counts.sum()))
 
 
-def tensorboard_callbacks(run: Run, corpus: DocumentCorpus) -> list[keras.callbacks.Callback]:
+def callbacks(run: Run, corpus: DocumentCorpus) -> list[keras.callbacks.Callback]:
     """What a run of documents writes to TensorBoard, after the bias has begun."""
     return [FirstBias(corpus), *document_callbacks(run, corpus)]
 

@@ -23,7 +23,7 @@ from models.infobigbigan import InfoBigBiGAN
 from models.infogan import InfoGAN
 from training.image_scores import Scores
 from training.runs import Run
-from training.tensorboard import tensorboard_callbacks  # noqa: F401
+from training.tensorboard import image_callbacks as callbacks  # noqa: F401
 
 MODELS = {"biggan": GAN, "bigan": BiGAN, "bigbigan": BigBiGAN, "infogan": InfoGAN, "infobigbigan": InfoBigBiGAN}
 

@@ -17,7 +17,7 @@ from text_vae.layers import WordDecoder
 from text_vae.twr_vae import TWRVAE
 from training.runs import Run
 from training.scores import ModelScores
-from training.tensorboard import language_callbacks as tensorboard_callbacks  # noqa: F401
+from training.tensorboard import language_callbacks as callbacks  # noqa: F401
 
 EVALUATION_BATCH = 64
 CYCLE_GROWTH = 0.5  # share of a cycle over which the KL's weight grows: R of Fu et al. 2019

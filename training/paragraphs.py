@@ -18,7 +18,7 @@ from text_vae.ml_vae import MLVAE, MLVAED, PlannedDecoder
 from training import language
 from training.language import batches, facts, steps_per_epoch  # noqa: F401
 from training.runs import Run
-from training.tensorboard import language_callbacks as tensorboard_callbacks  # noqa: F401
+from training.tensorboard import language_callbacks as callbacks  # noqa: F401
 
 GENERATED = 100  # paragraphs that are scored; ten of them are shown
 SHOWN = 10

@@ -43,7 +43,7 @@ SENTENCES = 8  # that are shown of each kind
 STEPS = 40  # of a sentence, in the heat map of its KL
 
 
-def tensorboard_callbacks(run: Run, data: ImageDataset) -> list[keras.callbacks.Callback]:
+def image_callbacks(run: Run, data: ImageDataset) -> list[keras.callbacks.Callback]:
     """The callbacks of an image mode; they stand after `Keeper`, which refreshes the averages that they show."""
     writer = open_writer(run)
     return [Scalars(run, writer), Pictures(run, writer, data), FinalSummary(run, writer, data)]

@@ -14,7 +14,7 @@ from training import images
 from training.callbacks import Keeper
 from training.config import BigGANConfig, InfoBigBiGANConfig
 from training.runs import create_run
-from training.tensorboard import FinalSummary, open_writer, tensorboard_callbacks, write_projector
+from training.tensorboard import FinalSummary, image_callbacks, open_writer, write_projector
 
 TINY = {"dataset": "digits", "epochs": 1, "batch_size": 64, "precision": "float32", "latent_dim": 4}
 TINY |= {"generator_widths": (8,), "discriminator_widths": (8,)}
@@ -27,7 +27,7 @@ def trained(folder, mode, data):
     config = CONFIGS[mode]
     run = create_run(str(folder), None, mode, config, images.facts(data))
     model = images.build(mode, config, run.data)
-    callbacks = [Keeper(run, lambda model: {"validation/fid": 1.5}), *tensorboard_callbacks(run, data)]
+    callbacks = [Keeper(run, lambda model: {"validation/fid": 1.5}), *image_callbacks(run, data)]
     x = images.batches(config, data, 0)
     model.fit(x, epochs=1, steps_per_epoch=3, verbose=0, shuffle=False, callbacks=callbacks)
     return run, model, events_of(run)
