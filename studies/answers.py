@@ -46,12 +46,14 @@ def control_lines(rows: dict[str, list[dict]]) -> list[list[str]]:
 
 
 def comparison_lines(rows: dict[str, list[dict]]) -> list[list[str]]:
-    """NASM against each of its controls: MAP of both, and the paired randomisation test over questions.
+    """NASM against each control that reads the same: MAP of both, and the paired randomisation test over questions.
 
     A question's value is its average precision, the mean over the row's seeds; the test flips the two rows of a question.
     """
     lines = []
     for row, other in pairs_of(rows, lambda e: e["config"].get("attention") == "latent", "nasm"):
+        if rows[row][0]["config"].get("match") != rows[other][0]["config"].get("match"):
+            continue
         for scores in ("scores", "scores_counts"):
             both = [np.mean([average_precisions(e, scores) for e in rows[name]], 0) for name in (row, other)]
             test = permutation_test(

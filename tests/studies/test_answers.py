@@ -46,6 +46,11 @@ def test_a_row_is_compared_with_those_of_its_mode_and_data(rows):
     assert difference == pytest.approx(ours - other, abs=2e-4) and ours > other and p < 0.01
 
 
+def test_a_row_is_not_compared_with_one_that_reads_less(rows):
+    less = [dict(run, row="less", config={"attention": "none", "match": False}) for run in rows["lstm"]]
+    assert comparison_lines({"nasm": rows["nasm"], "less": less}) == []
+
+
 def test_rows_that_are_the_same_do_not_differ(rows):
     same = [dict(run, row="other", config={"attention": "none"}) for run in rows["nasm"]]
     assert comparison_lines({"nasm": rows["nasm"], "other": same})[0][4:][-2:] == ["+0.0000", "1.000"]
