@@ -3,6 +3,7 @@
 Everything is computed again from the scores of candidates that the runs kept; weights are chosen on the validation part.
 """
 
+import itertools
 import statistics
 
 import numpy as np
@@ -26,9 +27,9 @@ def candidates_of(entry: dict, part: str) -> dict[str, np.ndarray]:
     return {name: np.array(text.split(), float) for name, text in entry["metrics"]["candidates"][part].items()}
 
 
-def average_precisions(entry: dict, scores: str) -> np.ndarray:
-    """Of every test question that has a right answer."""
-    found = candidates_of(entry, "test")
+def average_precisions(entry: dict, scores: str, part: str) -> np.ndarray:
+    """Of every question of a part that has a right answer."""
+    found = candidates_of(entry, part)
     questions = [found["groups"] == group for group in np.unique(found["groups"][found["labels"] == 1])]
     return np.array([average_precision(found[scores][q], found["labels"][q]) for q in questions])
 
@@ -54,8 +55,8 @@ def comparison_lines(rows: dict[str, list[dict]]) -> list[list[str]]:
     for row, other in pairs_of(rows, lambda e: e["config"].get("attention") == "latent", "nasm"):
         if rows[row][0]["config"].get("match") != rows[other][0]["config"].get("match"):
             continue
-        for scores in ("scores", "scores_counts"):
-            both = [np.mean([average_precisions(e, scores) for e in rows[name]], 0) for name in (row, other)]
+        for part, scores in itertools.product(("validation", "test"), ("scores", "scores_counts")):
+            both = [np.mean([average_precisions(e, scores, part) for e in rows[name]], 0) for name in (row, other)]
             test = permutation_test(
                 both, lambda x, y, axis: np.mean(x - y, axis), permutation_type="samples", vectorized=True,
                 n_resamples=RESAMPLES, rng=np.random.default_rng(0),
@@ -63,7 +64,7 @@ def comparison_lines(rows: dict[str, list[dict]]) -> list[list[str]]:
             seeds = " / ".join(str(len(rows[name])) for name in (row, other))
             counts = "with counts" if scores == "scores_counts" else ""
             found = [f"{both[0].mean():.4f}", f"{both[1].mean():.4f}", f"{test.statistic:+.4f}", f"{test.pvalue:.3f}"]
-            lines.append([row, other, counts, seeds, *found])
+            lines.append([row, other, part, counts, seeds, *found])
     return lines
 
 

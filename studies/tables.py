@@ -183,8 +183,8 @@ def control_table(study: Study, rows: dict[str, list[dict]]) -> Table:
 
 
 def comparison_table(study: Study, rows: dict[str, list[dict]]) -> Table:
-    title = "Paired randomisation test over test questions, each with its mean average precision over the seeds."
-    header = ["row", "against", "", "seeds", "map", "map of the other", "difference", "p"]
+    title = "Paired randomisation test over questions, each with its mean average precision over the seeds."
+    header = ["row", "against", "part", "", "seeds", "map", "map of the other", "difference", "p"]
     return Table(title, header, comparison_lines(ranked(rows)))
 
 

@@ -35,14 +35,15 @@ def rows():
 def test_average_precisions_are_those_of_the_scorer(rows):
     run = rows["lstm"][0]
     kept = {name: np.array(text.split(), float) for name, text in run["metrics"]["candidates"]["test"].items()}
-    mean = np.mean(average_precisions(run, "scores"))
+    mean = np.mean(average_precisions(run, "scores", "test"))
     assert mean == pytest.approx(map_mrr(kept["groups"], kept["scores"], kept["labels"])["map"])
 
 
 def test_a_row_is_compared_with_those_of_its_mode_and_data(rows):
     lines = comparison_lines(rows)
-    assert [line[:4] for line in lines] == [["nasm", "lstm", "", "2 / 2"], ["nasm", "lstm", "with counts", "2 / 2"]]
-    ours, other, difference, p = map(float, lines[0][4:])
+    said = [[part, counts, "2 / 2"] for part in ("validation", "test") for counts in ("", "with counts")]
+    assert [line[:5] for line in lines] == [["nasm", "lstm", *rest] for rest in said]
+    ours, other, difference, p = map(float, lines[0][5:])
     assert difference == pytest.approx(ours - other, abs=2e-4) and ours > other and p < 0.01
 
 
@@ -53,12 +54,12 @@ def test_a_row_is_not_compared_with_one_that_reads_less(rows):
 
 def test_rows_that_are_the_same_do_not_differ(rows):
     same = [dict(run, row="other", config={"attention": "none"}) for run in rows["nasm"]]
-    assert comparison_lines({"nasm": rows["nasm"], "other": same})[0][4:][-2:] == ["+0.0000", "1.000"]
+    assert comparison_lines({"nasm": rows["nasm"], "other": same})[0][-2:] == ["+0.0000", "1.000"]
 
 
 def test_together_two_runs_are_no_worse_on_what_chooses(rows):
     found = combined(rows["lstm"][0], rows["gqa"][0], "scores")
-    alone = np.mean(average_precisions(rows["lstm"][0], "scores"))
+    alone = np.mean(average_precisions(rows["lstm"][0], "scores", "validation"))
     assert found["weight"] > 0 and found["validation_map"] > alone
     assert [line[:2] for line in combined_lines(rows)] == [["nasm + gqa", "1"], ["nasm + gqa, with counts", "1"]]
 
