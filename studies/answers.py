@@ -5,6 +5,7 @@ Everything is computed again from the scores of candidates that the runs kept; w
 
 import itertools
 import statistics
+from functools import cache
 
 import numpy as np
 from scipy.stats import permutation_test
@@ -51,12 +52,15 @@ def comparison_lines(rows: dict[str, list[dict]]) -> list[list[str]]:
 
     A question's value is its average precision, the mean over the row's seeds; the test flips the two rows of a question.
     """
+
+    @cache
+    def precisions(row: str, scores: str, part: str) -> np.ndarray:
+        return np.mean([average_precisions(entry, scores, part) for entry in rows[row]], 0)
+
     lines = []
-    for row, other in pairs_of(rows, lambda e: e["config"].get("attention") == "latent", "nasm"):
-        if rows[row][0]["config"].get("match") != rows[other][0]["config"].get("match"):
-            continue
+    for row, other in pairs_of(rows, is_control):
         for part, scores in itertools.product(("validation", "test"), ("scores", "scores_counts")):
-            both = [np.mean([average_precisions(e, scores, part) for e in rows[name]], 0) for name in (row, other)]
+            both = [precisions(name, scores, part) for name in (row, other)]
             test = permutation_test(
                 both, lambda x, y, axis: np.mean(x - y, axis), permutation_type="samples", vectorized=True,
                 n_resamples=RESAMPLES, rng=np.random.default_rng(0),
@@ -68,21 +72,31 @@ def comparison_lines(rows: dict[str, list[dict]]) -> list[list[str]]:
     return lines
 
 
-def pairs_of(rows: dict[str, list[dict]], chosen, mode: str) -> list[tuple[str, str]]:
-    """(row whose runs are `chosen`, row of `mode` whose are not), on one data set."""
-    first = [row for row, (entry, *_) in rows.items() if chosen(entry)]
+def is_latent(entry: dict) -> bool:
+    """Whether a run's attention is steered by h: NASM itself."""
+    return entry["config"].get("attention") == "latent"
+
+
+def is_control(nasm: dict, other: dict) -> bool:
+    """Whether `other` is NASM without h, and is told as much of the words."""
+    same = nasm["config"].get("match") == other["config"].get("match")
+    return other["mode"] == nasm["mode"] and not is_latent(other) and same
+
+
+def pairs_of(rows: dict[str, list[dict]], fits) -> list[tuple[str, str]]:
+    """(row of NASM, row on the same data set whose runs `fits`(NASM's, theirs) lets stand beside it)."""
+    firsts = {row: entries[0] for row, entries in rows.items()}
     return [
         (row, other)
-        for row in first
-        for other, (entry, *_) in rows.items()
-        if other not in first and entry["mode"] == mode and entry["dataset"] == rows[row][0]["dataset"]
+        for (row, nasm), (other, entry) in itertools.product(firsts.items(), repeat=2)
+        if is_latent(nasm) and nasm["dataset"] == entry["dataset"] and fits(nasm, entry)
     ]
 
 
 def combined_lines(rows: dict[str, list[dict]]) -> list[list[str]]:
     """The scores of NASM and of the generative ranker added up, seed by seed."""
     lines = []
-    for row, other in pairs_of(rows, lambda e: e["config"].get("attention") == "latent", "gqa"):
+    for row, other in pairs_of(rows, lambda nasm, other: other["mode"] == "gqa"):
         partner = {entry["seed"]: entry for entry in rows[other]}
         for scores in ("scores", "scores_counts"):
             found = [combined(e, partner[e["seed"]], scores) for e in rows[row] if e["seed"] in partner]

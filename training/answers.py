@@ -112,6 +112,7 @@ def build(mode: str, config, data_facts: dict) -> Ranker:
 
 
 def callbacks(run: Run, data: Data) -> list[keras.callbacks.Callback]:
+    """What a run of answers writes to TensorBoard, after the words have their vectors."""
     return [FirstVectors(run, data), *answer_callbacks(run, data.corpus)]
 
 
