@@ -38,7 +38,7 @@ def curves(study: Study, rows: dict[str, list[dict]], folder: Path) -> tuple[Fig
     ]
     if not shown:
         return None
-    figure = Figure(figsize=(4.2 * len(shown), 3.8), dpi=DPI, layout="constrained")
+    figure = Figure(figsize=(4.2 * len(shown) + 1.5, 3.8), dpi=DPI, layout="constrained")
     for axes, key in zip(np.atleast_1d(figure.subplots(1, len(shown))), shown, strict=True):
         for row, members in rows.items():
             paths = [
@@ -56,7 +56,8 @@ def curves(study: Study, rows: dict[str, list[dict]], folder: Path) -> tuple[Fig
         axes.set_title(LABELS[key], fontsize=10)
         axes.set_xlabel("updates")
         axes.grid(alpha=0.3)
-    axes.legend(fontsize=7, title="row (seeds)", title_fontsize=7)
+    named = axes.get_legend_handles_labels()  # beside the axes: a dozen rows would hide their own curves
+    figure.legend(*named, loc="outside right upper", fontsize=7, title="row (seeds)", title_fontsize=7)
     caption = "Scores of the validation part along the training: mean over seeds, and the range between them."
     return figure, caption
 
