@@ -12,7 +12,11 @@ from models.layers import Dense, DiscriminatorBlock, ResidualDense, SelfAttentio
 
 
 class ImageDiscriminator(keras.Model):
-    """F(x) -> (features [B, widths[-1]], s_x [B]), both float32: BigGAN's residual down-blocks and one plain block.
+    """F(x) -> (features [B, F], s_x [B]), both float32: BigGAN's residual down-blocks and one plain block.
+
+    The features are the sums over all positions, F = widths[-1], as in BigGAN, and beside them, where there is a
+    `layout_dim`, a dense layer over the whole map, F = widths[-1] + layout_dim: the few sums of a narrow F do not say
+    where anything is, and J must know that to tell whose z this is.
 
     Without `scored` there is no score (None in its place), and F gives features for J alone; the same holds for H.
 
@@ -20,6 +24,7 @@ class ImageDiscriminator(keras.Model):
         image_shape: (H, W, C); H and W are multiples of 2 ** len(widths).
         widths: channels of the down-blocks, highest resolution first; a plain block of widths[-1] follows.
         scored: whether the unary score s_x exists.
+        layout_dim: width of the dense layer over the whole map; 0 for none.
         attention: the resolution before whose block self-attention stands; 0 for none.
         compute_dtype: "float32" or "bfloat16", the dtype of convolutions and of what lies between them.
     """
@@ -30,10 +35,12 @@ class ImageDiscriminator(keras.Model):
         widths: tuple[int, ...],
         *,
         scored: bool = True,
+        layout_dim: int = 0,
         attention: int = 0,
         compute_dtype: str = "float32",
     ):
         super().__init__()
+        self.feature_dim = widths[-1] + layout_dim
         self.blocks = [
             DiscriminatorBlock(channels, compute_dtype, down=True, first=i == 0) for i, channels in enumerate(widths)
         ]
@@ -42,6 +49,7 @@ class ImageDiscriminator(keras.Model):
             SelfAttention(compute_dtype) if i > 0 and image_shape[0] >> i == attention else None
             for i in range(len(self.blocks))
         ]
+        self.layout = Dense(layout_dim) if layout_dim else None
         self.score = Dense(1) if scored else None
         self(tf.zeros([1, *image_shape]), training=True)
 
@@ -49,7 +57,11 @@ class ImageDiscriminator(keras.Model):
         for block, attend in zip(self.blocks, self.attend, strict=True):
             x = attend(x, training=training) if attend else x
             x = block(x, training=training)
-        features = tf.reduce_sum(tf.cast(tf.nn.relu(x), tf.float32), [1, 2])
+        x = tf.cast(tf.nn.relu(x), tf.float32)
+        features = tf.reduce_sum(x, [1, 2])
+        if self.layout:
+            flat = tf.reshape(x, [-1, x.shape[1] * x.shape[2] * x.shape[3]])
+            features = tf.concat([features, tf.nn.relu(self.layout(flat, training=training))], 1)
         return features, self.score(features, training=training)[:, 0] if self.score else None
 
 

@@ -104,10 +104,10 @@ def build(mode: str, config, data_facts: dict) -> GAN:
     code = Code(config.num_categories, config.num_continuous) if hasattr(config, "num_categories") else None
     parts = adversaries(config, image_shape, code, scored=getattr(config, "s_x", mode != "bigan"))
     if issubclass(model_class, BiGAN):
-        parts |= encoder_and_its_discriminators(config, image_shape, code)
+        parts |= encoder_and_its_discriminators(config, image_shape, code, parts["image_discriminator"].feature_dim)
     if code:
         on_joint = getattr(config, "head_on", "image") == "joint"
-        features = config.latent_width if on_joint else config.discriminator_widths[-1]
+        features = config.latent_width if on_joint else parts["image_discriminator"].feature_dim
         parts |= {"code": code, "head": CodeHead(features, code.parameters), "info_weight": config.info_weight}
         parts["head_on"] = "joint" if on_joint else "image"
     if mode == "infobigbigan":
@@ -139,14 +139,15 @@ def adversaries(config, image_shape, code: Code | None, scored: bool) -> dict:
         image_shape,
         config.discriminator_widths,
         scored=scored,
+        layout_dim=config.layout_dim,
         attention=config.attention,
         compute_dtype=config.precision,
     )
     return {"generator": generator, "ema_generator": ema_generator, "image_discriminator": image_discriminator}
 
 
-def encoder_and_its_discriminators(config, image_shape, code: Code | None) -> dict:
-    """E, the network of its moving average, H and J."""
+def encoder_and_its_discriminators(config, image_shape, code: Code | None, image_features: int) -> dict:
+    """E, the network of its moving average, H, and J, which reads F's features beside H's."""
     encoder, ema_encoder = (
         Encoder(
             image_shape,
@@ -166,7 +167,7 @@ def encoder_and_its_discriminators(config, image_shape, code: Code | None) -> di
         "encoder": encoder,
         "ema_encoder": ema_encoder,
         "latent_discriminator": VectorDiscriminator(seen, width, blocks, scored=getattr(config, "s_z", False)),
-        "joint_discriminator": VectorDiscriminator(config.discriminator_widths[-1] + width, width, blocks),
+        "joint_discriminator": VectorDiscriminator(image_features + width, width, blocks),
     }
 
 
