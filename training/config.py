@@ -88,7 +88,9 @@ class BigGANConfig(Config):
     latent_dim: int = option(16, "size of z", low=2)
     generator_widths: tuple[int, ...] = option((32, 16), "channels of G's up-blocks, lowest resolution first", low=4)
     discriminator_widths: tuple[int, ...] = option((16, 32), "channels of F's down-blocks", low=4)
-    layout_dim: int = option(256, "width of F's dense layer over its whole last map; 0: sums over positions alone", low=0)
+    layout_dim: int = option(
+        256, "width of F's dense layer over its whole last map; 0: sums over positions alone", low=0
+    )
     attention: int = option(0, "resolution at which G and F attend to themselves; 0: nowhere", low=0)
     d_updates: int = option(2, "discriminator updates per step", low=1, high=8)
     d_rate: float = option(6e-4, "learning rate of the discriminators (Adam)", low=0)
