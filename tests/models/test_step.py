@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from data.images import ImageDataset, Split, to_float
 from losses.information import entropy, view_information
+from models.discriminators import ImageDiscriminator
 from models.encoder import Encoding
 from models.gan import DECODE_BATCH, STATISTICS_BATCH, totalled
 from training import images
@@ -25,6 +26,7 @@ NETWORKS = {
     "latent_dim": LATENT_DIM,
     "generator_widths": (8,),
     "discriminator_widths": (8, 8),
+    "layout_dim": 4,
     "precision": "float32",
 }
 ENCODER = {"encoder_widths": (8, 8), "feature_dim": 8, "latent_width": 8, "latent_blocks": 0}
@@ -215,6 +217,17 @@ def test_f_without_a_score_still_feeds_j():
         score = model.judge(fake).scores.xz
     gradients = tape.gradient(score, model.image_discriminator.trainable_variables)
     assert all(np.any(gradient) for gradient in gradients)
+
+
+@pytest.mark.parametrize("layout_dim", [0, 4])
+def test_f_tells_where_a_stroke_is_only_by_its_layout(layout_dim):
+    network = ImageDiscriminator((32, 32, 1), (8,), layout_dim=layout_dim)
+    x = np.zeros((2, 32, 32, 1), np.float32)
+    x[0, 14:17, 14] = x[1, 14:17, 16] = 1.0  # one position of the last map apart, far from the borders
+    features, score = (values.numpy() for values in network(x))
+    assert features.shape == (2, 8 + layout_dim) and score.shape == (2,)
+    np.testing.assert_allclose(features[0, :8], features[1, :8], rtol=1e-4, atol=1e-5)
+    assert (layout_dim > 0) == (not np.allclose(features[0], features[1], rtol=1e-3, atol=1e-4))
 
 
 @pytest.mark.parametrize("name", ["biggan", "info encoder"])
@@ -491,6 +504,14 @@ def test_encode(name):
         assert encoding.code.shape == (BATCH, model.code.parameters)
     else:
         assert encoding.code is None
+
+
+def test_what_moves_all_units_of_the_hidden_layer_alike_kills_none():
+    encoder, x = build("bigan").encoder, batch()
+    features = encoder(x).features.numpy()
+    assert np.any(features > 0)
+    encoder.hidden.kernel.assign_sub(tf.fill(encoder.hidden.kernel.shape, 1.0))
+    np.testing.assert_allclose(encoder(x).features, features, rtol=1e-3, atol=1e-3)
 
 
 @pytest.mark.parametrize("name", ["bigan", "info none, head on J", "info encoder"])

@@ -37,10 +37,10 @@ def test_every_mode_takes_every_preset(mode):
 
 
 def test_what_is_given_goes_before_the_preset_and_the_preset_before_the_default():
-    assert make_config(BigGANConfig, {}).d_updates == 1
-    assert make_config(BigGANConfig, {"preset": "reference"}).d_updates == 2
-    assert make_config(BigGANConfig, {"preset": "reference", "d_updates": 3}).d_updates == 3
-    assert make_config(BigGANConfig, {"d_updates": 1, "preset": "reference"}).d_updates == 1
+    assert make_config(BigGANConfig, {}).batch_size == 128
+    assert make_config(BigGANConfig, {"preset": "reference"}).batch_size == 256
+    assert make_config(BigGANConfig, {"preset": "reference", "batch_size": 64}).batch_size == 64
+    assert make_config(BigGANConfig, {"batch_size": 64, "preset": "reference"}).batch_size == 64
 
 
 def test_presets_have_only_fields_that_some_mode_has():
