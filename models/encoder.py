@@ -21,7 +21,7 @@ class Encoder(keras.Model):
     """E(x) -> Encoding: a residual network, then one hidden layer, then mu and sigma = softplus(.).
 
     The hidden layer is normalised (Ba et al. 2016) before its ReLU. It reads thousands of inputs that are never negative,
-    so Adam's steps, equal in size, add up: without the norm most of its units are dead after twenty updates.
+    so Adam's steps, equal in size, add up: without the norm most of its units are dead after fifty updates.
 
     Args:
         image_shape: (H, W, C) of the images given.
