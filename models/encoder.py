@@ -20,8 +20,8 @@ class Encoding(NamedTuple):
 class Encoder(keras.Model):
     """E(x) -> Encoding: a residual network, then one hidden layer, then mu and sigma = softplus(.).
 
-    The hidden layer is normalised (Ba et al. 2016) before its ReLU. It reads thousands of inputs that are never negative,
-    so Adam's steps, equal in size, add up: without the norm most of its units are dead after fifty updates.
+    The hidden layer may be normalised (Ba et al. 2016) before its ReLU. It reads thousands of inputs that are never
+    negative, so Adam's steps, equal in size, add up: where only J teaches E, most units were dead after fifty updates.
 
     Args:
         image_shape: (H, W, C) of the images given.
@@ -30,6 +30,7 @@ class Encoder(keras.Model):
         code_parameters: how many numbers describe q(c | x); 0 where E does not estimate c.
         stochastic: whether there is a sigma; without it the encoder is deterministic.
         feature_dim: width of the last hidden layer.
+        hidden_norm: whether it is normalised, over its units.
         input_size: height and width to which images are resized first (BigBiGAN's E sees them larger than F); 0: as given.
         compute_dtype: "float32" or "bfloat16", the dtype of convolutions and of what lies between them.
     """
@@ -43,6 +44,7 @@ class Encoder(keras.Model):
         *,
         stochastic: bool = True,
         feature_dim: int = 256,
+        hidden_norm: bool = False,
         input_size: int = 0,
         compute_dtype: str = "float32",
     ):
@@ -52,7 +54,7 @@ class Encoder(keras.Model):
         self.blocks = [EncoderBlock(channels, compute_dtype) for channels in widths[1:]]
         self.norm = GroupNorm()
         self.hidden = Dense(feature_dim, spectral_norm=False, compute_dtype=compute_dtype)
-        self.hidden_norm = keras.layers.LayerNormalization()
+        self.hidden_norm = keras.layers.LayerNormalization() if hidden_norm else None
         self.mu = Dense(latent_dim, spectral_norm=False)
         self.sigma = Dense(latent_dim, spectral_norm=False) if stochastic else None
         self.code = Dense(code_parameters, spectral_norm=False) if code_parameters else None
@@ -66,7 +68,8 @@ class Encoder(keras.Model):
             h = block(h)
         h = tf.nn.relu(self.norm(h))
         hidden = self.hidden(tf.reshape(h, [-1, h.shape[1] * h.shape[2] * h.shape[3]]))
-        features = tf.nn.relu(self.hidden_norm(tf.cast(hidden, tf.float32)))
+        hidden = tf.cast(hidden, tf.float32)
+        features = tf.nn.relu(self.hidden_norm(hidden) if self.hidden_norm else hidden)
         return Encoding(
             self.mu(features),
             tf.nn.softplus(self.sigma(features)) if self.sigma else None,

@@ -15,6 +15,11 @@ def option(default: Any, help: str, *, choices: tuple = (), low: float | None = 
     return dataclasses.field(default=default, metadata={"help": help, "choices": choices, "low": low, "high": high})
 
 
+def other_default(parent: type, name: str, default: Any):
+    """A field of a parent config with another default."""
+    return dataclasses.field(default=default, metadata=parent.__dataclass_fields__[name].metadata)
+
+
 def flag(name: str) -> str:
     """The command line's spelling of a field: batch_size -> --batch-size."""
     return "--" + name.replace("_", "-")
@@ -78,6 +83,7 @@ class BigGANConfig(Config):
             "latent_width": 64,
             "latent_blocks": 3,
             "d_updates": 2,
+            "hidden_norm": False,
         },
     }
 
@@ -88,11 +94,9 @@ class BigGANConfig(Config):
     latent_dim: int = option(16, "size of z", low=2)
     generator_widths: tuple[int, ...] = option((32, 16), "channels of G's up-blocks, lowest resolution first", low=4)
     discriminator_widths: tuple[int, ...] = option((16, 32), "channels of F's down-blocks", low=4)
-    layout_dim: int = option(
-        256, "width of F's dense layer over its whole last map; 0: sums over positions alone", low=0
-    )
+    layout_dim: int = option(0, "width of F's dense layer over its whole last map; 0: sums over positions alone", low=0)
     attention: int = option(0, "resolution at which G and F attend to themselves; 0: nowhere", low=0)
-    d_updates: int = option(2, "discriminator updates per step", low=1, high=8)
+    d_updates: int = option(1, "discriminator updates per step", low=1, high=8)
     d_rate: float = option(6e-4, "learning rate of the discriminators (Adam)", low=0)
     ge_rate: float = option(3e-4, "learning rate of G and E (Adam)", low=0)
     beta_1: float = option(0.5, "Adam's beta1, of both optimizers", low=0, high=0.999)
@@ -103,8 +107,11 @@ class BigGANConfig(Config):
 
 @dataclasses.dataclass(frozen=True)
 class BiGANConfig(BigGANConfig):
-    """E and the joint discriminator beside them."""
+    """E and the joint discriminator beside them, which alone teaches E: it must know more, and be trained further."""
 
+    layout_dim: int = other_default(BigGANConfig, "layout_dim", 256)
+    d_updates: int = other_default(BigGANConfig, "d_updates", 2)
+    hidden_norm: bool = option(True, "normalise E's last hidden layer before its ReLU")
     encoder_widths: tuple[int, ...] = option((16, 32), "channels of E's stem and blocks, each halves", low=4)
     encoder_size: int = option(0, "height and width to which E resizes its input; 0: as given", low=0)
     feature_dim: int = option(256, "width of E's last hidden layer", low=1)
@@ -138,8 +145,11 @@ class InfoGANConfig(CodeConfig, BigGANConfig):
 
 @dataclasses.dataclass(frozen=True)
 class InfoBigBiGANConfig(CodeConfig, BigBiGANConfig):
-    """Everything: E, H, J, the unary scores and the code."""
+    """Everything: E, H, J, the unary scores and the code. Its bounds teach E too, and lean networks give better codes."""
 
+    layout_dim: int = other_default(BigBiGANConfig, "layout_dim", 0)
+    d_updates: int = other_default(BigBiGANConfig, "d_updates", 1)
+    hidden_norm: bool = other_default(BigBiGANConfig, "hidden_norm", False)
     head_on: str = option("image", "whose features the head reads: F's, or J's", choices=("image", "joint"))
     joint_code: str = option(
         "encoder", "what H and J see of the code of a real image", choices=("none", "head", "encoder")

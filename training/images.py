@@ -156,6 +156,7 @@ def encoder_and_its_discriminators(config, image_shape, code: Code | None, image
             code.parameters if code and config.joint_code == "encoder" else 0,
             stochastic=not config.deterministic_encoder,
             feature_dim=config.feature_dim,
+            hidden_norm=config.hidden_norm,
             input_size=config.encoder_size,
             compute_dtype=config.precision,
         )

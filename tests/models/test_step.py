@@ -26,10 +26,10 @@ NETWORKS = {
     "latent_dim": LATENT_DIM,
     "generator_widths": (8,),
     "discriminator_widths": (8, 8),
-    "layout_dim": 4,
     "precision": "float32",
 }
 ENCODER = {"encoder_widths": (8, 8), "feature_dim": 8, "latent_width": 8, "latent_blocks": 0}
+ENCODER |= {"layout_dim": 0, "hidden_norm": False, "d_updates": 1}
 CONTINUOUS = {"num_continuous": 2}
 ALONE = {"consistency_weight": 0.0, "real_info_weight": 0.0}
 CONSISTENT = {"real_info_weight": 0.0, "consistency_weight": 1.0, "balance_weight": 0.5, "num_continuous": 1}
@@ -38,7 +38,7 @@ SIDES = ("d_variables", "ge_variables")
 CONFIGURATIONS = {
     "biggan": ("biggan", {"generator_widths": (8, 8), "attention": 4, "d_updates": 2}),
     "bigan": ("bigan", ENCODER | {"deterministic_encoder": True}),
-    "bigbigan": ("bigbigan", ENCODER | {"latent_blocks": 1, "d_updates": 2}),
+    "bigbigan": ("bigbigan", ENCODER | {"latent_blocks": 1, "d_updates": 2, "layout_dim": 4, "hidden_norm": True}),
     "bigbigan no s_x": ("bigbigan", ENCODER | {"s_x": False}),
     "bigbigan no s_z": ("bigbigan", ENCODER | {"s_z": False}),
     "bigbigan no s_x s_z": ("bigbigan", ENCODER | {"s_x": False, "s_z": False}),
@@ -507,7 +507,7 @@ def test_encode(name):
 
 
 def test_what_moves_all_units_of_the_hidden_layer_alike_kills_none():
-    encoder, x = build("bigan").encoder, batch()
+    encoder, x = build("bigbigan").encoder, batch()
     features = encoder(x).features.numpy()
     assert np.any(features > 0)
     encoder.hidden.kernel.assign_sub(tf.fill(encoder.hidden.kernel.shape, 1.0))

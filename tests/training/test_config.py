@@ -43,6 +43,13 @@ def test_what_is_given_goes_before_the_preset_and_the_preset_before_the_default(
     assert make_config(BigGANConfig, {"batch_size": 64, "preset": "reference"}).batch_size == 64
 
 
+def test_a_mode_may_have_another_default_than_its_parent():
+    defaults = {mode: make_config(CONFIGS[mode], {}) for mode in ("biggan", "bigbigan", "infobigbigan")}
+    assert [config.d_updates for config in defaults.values()] == [1, 2, 1]
+    with pytest.raises(InputError, match="--d-updates: 9 is out of range"):
+        make_config(CONFIGS["bigbigan"], {"d_updates": 9})
+
+
 def test_presets_have_only_fields_that_some_mode_has():
     fields = {field.name for config in CONFIGS.values() for field in dataclasses.fields(config)}
     assert all(values.keys() <= fields for config in CONFIGS.values() for values in config.presets.values())
