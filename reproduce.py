@@ -92,16 +92,16 @@ def carry_out(training: Training, runs_dir: str) -> dict:
     return entry | {"metrics": json.loads((run.path / "metrics.json").read_text())}
 
 
-def keep_figures(study: Study, training: Training, runs_dir: str, folder: Path):
-    """Copies the figures that the study keeps of a row's first seed."""
-    from training.runs import write_bytes
+def keep_files(study: Study, training: Training, runs_dir: str, folder: Path):
+    """Copies the figures that the study keeps of a row's first seed, and of every seed the scores of candidates."""
+    from training.runs import CANDIDATES, write_bytes
 
-    if training.seed == study.rows[training.row].get("seeds", study.seeds)[0]:
-        folder.mkdir(parents=True, exist_ok=True)
-        for figure in study.keep:
-            file = Path(runs_dir) / training.run_name / "figures" / f"{figure}.png"
-            if file.exists():
-                write_bytes(folder / f"{training.name}-{figure}.png", file.read_bytes())
+    run = Path(runs_dir) / training.run_name
+    is_first = training.seed == study.rows[training.row].get("seeds", study.seeds)[0]
+    for file in [run / CANDIDATES] + [run / "figures" / f"{figure}.png" for figure in study.keep if is_first]:
+        if file.exists():
+            folder.mkdir(parents=True, exist_ok=True)
+            write_bytes(folder / f"{training.name}-{file.name}", file.read_bytes())
 
 
 def reproduce(argv: list[str]):
@@ -133,7 +133,7 @@ def reproduce(argv: list[str]):
               f"about {left:.0f} minutes left", flush=True)  # fmt: skip
         entries[training.name] = carry_out(training, options.runs_dir)
         write_text(file, json.dumps(list(entries.values()), indent=1) + "\n")
-        keep_figures(study, training, options.runs_dir, options.results_dir / study.name)
+        keep_files(study, training, options.runs_dir, options.results_dir / study.name)
         write_report(study, entries, options.results_dir)
         missing = [training for training in study.trainings(entries) if not finished(training, entries)]
     write_report(study, entries, options.results_dir)

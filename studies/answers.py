@@ -25,7 +25,8 @@ WEIGHTS = (0.0, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)  # of the generative score, both s
 
 def candidates_of(entry: dict, part: str) -> dict[str, np.ndarray]:
     """groups, labels, scores and scores_counts of a run's candidates of a part, [N] each."""
-    return {name: np.array(text.split(), float) for name, text in entry["metrics"]["candidates"][part].items()}
+    with np.load(entry["candidates"]) as kept:
+        return {name: kept[f"{part}_{name}"] for name in ("groups", "labels", "scores", "scores_counts")}
 
 
 def average_precisions(entry: dict, scores: str, part: str) -> np.ndarray:

@@ -11,7 +11,7 @@ from studies.answers import combined_lines, comparison_lines, control_lines
 from studies.figures import FIGURES
 from studies.plan import Study, finished, read_entries
 from training.figures import save_figure
-from training.runs import write_text
+from training.runs import CANDIDATES, write_text
 from training.scores import worst
 
 SHARED = 0.1  # a code is shared by the classes that make up more than this part of its images
@@ -49,8 +49,13 @@ def write_report(study: Study, entries: dict[str, dict], folder: Path):
 
 
 def all_rows(study: Study, entries: dict[str, dict], folder: Path) -> dict[str, list[dict]]:
-    """The entries of every row that has any, by seed: the study's rows in its order, then those it includes of others."""
-    found = {row: [e for e in entries.values() if e["row"] == row] for row in study.rows}
+    """The entries of every row that has any, by seed: the study's rows in its order, then those it includes of others.
+
+    Where the scores of a run's candidates are kept, `candidates` is their file.
+    """
+    kept = {name: folder / study.name / f"{name}-{CANDIDATES}" for name in entries}
+    own = [entry | {"candidates": kept[name]} if kept[name].exists() else entry for name, entry in entries.items()]
+    found = {row: [entry for entry in own if entry["row"] == row] for row in study.rows}
     for other, rows in study.include.items():
         for entry in read_entries(folder / f"{other}.json").values():
             if entry["row"] in rows and entry["row"] not in study.rows:
@@ -173,7 +178,7 @@ def codes_table(study: Study, rows: dict[str, list[dict]]) -> Table:
 
 def ranked(rows: dict[str, list[dict]]) -> dict[str, list[dict]]:
     """The runs that ranked candidates."""
-    found = {row: [entry for entry in members if "candidates" in entry["metrics"]] for row, members in rows.items()}
+    found = {row: [entry for entry in members if "candidates" in entry] for row, members in rows.items()}
     return {row: members for row, members in found.items() if members}
 
 

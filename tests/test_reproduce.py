@@ -69,14 +69,16 @@ def test_a_study_is_made_stopped_and_gone_on_with(call, tmp_path, capfd):
     assert "1 trainings are missing" in capfd.readouterr().out
 
 
-def test_pictures_of_the_first_seed_are_kept_and_shown(call, tmp_path):
+def test_pictures_of_the_first_seed_are_kept_and_every_seeds_scores_of_candidates(call, tmp_path):
     study = plan.read_study("tiny")
     for seed in (0, 1):
         figures = tmp_path / "runs" / study.training("plain", seed).run_name / "figures"
         figures.mkdir(parents=True)
         Image.new("RGB", (40, 20)).save(figures / "samples.png")
-        reproduce.keep_figures(study, study.training("plain", seed), str(tmp_path / "runs"), tmp_path / "results/tiny")
-    assert [file.name for file in (tmp_path / "results/tiny").iterdir()] == ["plain-0-samples.png"]
+        (figures.parent / "candidates.npz").write_bytes(b"")
+        reproduce.keep_files(study, study.training("plain", seed), str(tmp_path / "runs"), tmp_path / "results/tiny")
+    kept = sorted(file.name for file in (tmp_path / "results/tiny").iterdir())
+    assert kept == ["plain-0-candidates.npz", "plain-0-samples.png", "plain-1-candidates.npz"]
 
 
 def test_what_cannot_begin_is_no_failed_seed(call, tmp_path, capsys):

@@ -23,7 +23,7 @@ from text_vae.nasm import NASM
 from text_vae.nvdm import NVDM
 from text_vae.ranker import Ranker
 from training.figures import attention_figure, save_figure
-from training.runs import Run
+from training.runs import CANDIDATES, Run, write_arrays
 from training.scores import ModelScores
 from training.tensorboard import answer_callbacks
 
@@ -199,7 +199,7 @@ class Scores(ModelScores):
         return found
 
     def ranking(self) -> dict:
-        """With and without counts; and the scores themselves, for what compares or combines runs.
+        """With and without counts; the scores themselves go to a file, for what compares or combines runs.
 
         The weights of score and counts are fitted on the validation pairs: of the training pairs the network knows the
         answers, and its score would count for more than it is worth.
@@ -211,8 +211,12 @@ class Scores(ModelScores):
         found = self.reported(alone, "") | self.reported(counted, "_counts")
         if self.run.mode == "gqa":
             found["prior_weight"] = self.prior_weight
-        kept = {part: written(self.parts[part], alone[part], counted[part]) for part in RANKED}
-        return found | {"candidates": kept}
+        kept = {}
+        for part in RANKED:
+            columns = columns_of(self.parts[part], alone[part], counted[part])
+            kept |= {f"{part}_{name}": column for name, column in columns.items()}
+        write_arrays(self.run.path / CANDIDATES, **kept)
+        return found
 
     def controls(self) -> dict:
         """Rankings by BM25, counts, query likelihood, and cosine of the topics of LSA and NVDM."""
@@ -266,10 +270,10 @@ class Scores(ModelScores):
         return np.concatenate([self.model.encode(batch).numpy() for batch in shown])
 
 
-def written(pairs: Pairs, scores: np.ndarray, counted: np.ndarray) -> dict[str, str]:
-    """What it takes to rank the candidates again: each one's question, label and scores, in lines of numbers."""
+def columns_of(pairs: Pairs, scores: np.ndarray, counted: np.ndarray) -> dict[str, np.ndarray]:
+    """What it takes to rank the candidates again: each one's question, label and scores, [N] each."""
     columns = {"groups": pairs.groups, "labels": pairs.labels, "scores": scores, "scores_counts": counted}
-    return {name: " ".join(f"{value:.6g}" for value in column) for name, column in columns.items()}
+    return {name: np.asarray(column, np.float32 if "scores" in name else np.int32) for name, column in columns.items()}
 
 
 def content_terms(text: list[str]) -> list[str]:

@@ -27,6 +27,7 @@ from training.modes import MODES, Mode
 
 FORMAT = 2  # of the run directory; raised when older runs can no longer be read
 WEIGHTS = "weights.npz"  # of an exported run, in the place of checkpoints
+CANDIDATES = "candidates.npz"  # of a ranker's run: the scores of its candidates
 KEPT = 2  # checkpoints that are kept, newest first
 RECORDED = ("tensorflow", "keras", "tensorflow-probability", "tensorflow-gan", "numpy", "scikit-learn")
 
@@ -39,6 +40,13 @@ def write_bytes(path: Path, content: bytes):
         os.replace(beside, path)
     finally:
         beside.unlink(missing_ok=True)
+
+
+def write_arrays(path: Path, *arrays, **named):
+    """Writes a whole compressed .npz or none, as `write_bytes`; arguments as for `np.savez_compressed`."""
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, *arrays, **named)
+    write_bytes(path, buffer.getvalue())
 
 
 def write_text(path: Path, text: str):
@@ -161,9 +169,7 @@ class Run:
 def write_weights(file: Path, model, epoch: int):
     """Writes what a model is used through (`in_use`), as float16 and without pickles: no optimizer, no training goes on."""
     arrays = [weight.numpy().astype(np.float16) for weight in model.in_use]
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, *arrays, epoch=epoch)
-    write_bytes(file, buffer.getvalue())
+    write_arrays(file, *arrays, epoch=epoch)
 
 
 def read_weights(file: Path, model) -> int:

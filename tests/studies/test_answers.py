@@ -1,40 +1,45 @@
+import functools
+
 import numpy as np
 import pytest
 
 from metrics.ranking import map_mrr
-from studies.answers import average_precisions, combined, combined_lines, comparison_lines, control_lines
+from studies.answers import average_precisions, candidates_of, combined, combined_lines, comparison_lines, control_lines
 from studies.tables import combined_table, comparison_table, control_table
+from training.runs import write_arrays
 
 QUESTIONS, EACH = 30, 4
 
 
-def entry(row, seed, noise, mode="nasm", attention=None, dataset="wikiqa", **metrics):
-    """A run whose scores are the labels and some noise."""
+def entry(folder, row, seed, noise, mode="nasm", attention=None, dataset="wikiqa", **metrics):
+    """A run whose scores are the labels and some noise, kept in a file of `folder`."""
     random = np.random.default_rng([seed, len(row)])
     groups = np.repeat(np.arange(QUESTIONS), EACH)
     labels = np.tile([1, 0, 0, 0], QUESTIONS)
     columns = {"groups": groups, "labels": labels, "scores": labels + noise * random.standard_normal(len(labels))}
     columns["scores_counts"] = columns["scores"]
-    text = {name: " ".join(f"{value:.6g}" for value in column) for name, column in columns.items()}
+    file = folder / f"{row}-{seed}-candidates.npz"
+    write_arrays(file, **{f"{part}_{name}": columns[name] for part in ("validation", "test") for name in columns})
     config = {"attention": attention} if attention else {}
     return {"row": row, "name": f"{row}-{seed}", "seed": seed, "mode": mode, "dataset": dataset, "config": config,
-            "metrics": {"candidates": {"validation": text, "test": text}} | metrics}  # fmt: skip
+            "metrics": metrics, "candidates": file}  # fmt: skip
 
 
 @pytest.fixture
-def rows():
+def rows(tmp_path):
+    run = functools.partial(entry, tmp_path)
     return {
-        "lstm": [entry("lstm", seed, 1.5, attention="none") for seed in (0, 1)],
-        "nasm": [entry("nasm", seed, 0.2, attention="latent", map_bm25=0.5, mrr_bm25=0.6, map_bm25_clean=0.4,
+        "lstm": [run("lstm", seed, 1.5, attention="none") for seed in (0, 1)],
+        "nasm": [run("nasm", seed, 0.2, attention="latent", map_bm25=0.5, mrr_bm25=0.6, map_bm25_clean=0.4,
                        mrr_bm25_clean=0.5, validation_map_bm25=0.7) for seed in (0, 1)],
-        "gqa": [entry("gqa", 0, 0.5, mode="gqa")],
-        "nasm_trecqa": [entry("nasm_trecqa", 0, 0.1, attention="latent", dataset="trecqa")],
+        "gqa": [run("gqa", 0, 0.5, mode="gqa")],
+        "nasm_trecqa": [run("nasm_trecqa", 0, 0.1, attention="latent", dataset="trecqa")],
     }  # fmt: skip
 
 
 def test_average_precisions_are_those_of_the_scorer(rows):
     run = rows["lstm"][0]
-    kept = {name: np.array(text.split(), float) for name, text in run["metrics"]["candidates"]["test"].items()}
+    kept = candidates_of(run, "test")
     mean = np.mean(average_precisions(run, "scores", "test"))
     assert mean == pytest.approx(map_mrr(kept["groups"], kept["scores"], kept["labels"])["map"])
 
