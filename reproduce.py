@@ -97,7 +97,7 @@ def keep_files(study: Study, training: Training, runs_dir: str, folder: Path):
     from training.runs import CANDIDATES, write_bytes
 
     run = Path(runs_dir) / training.run_name
-    is_first = training.seed == study.rows[training.row].get("seeds", study.seeds)[0]
+    is_first = training.seed == study.seeds_of(training.row)[0]
     for file in [run / CANDIDATES] + [run / "figures" / f"{figure}.png" for figure in study.keep if is_first]:
         if file.exists():
             folder.mkdir(parents=True, exist_ok=True)
@@ -132,8 +132,8 @@ def reproduce(argv: list[str]):
         print(f"{time.strftime('%H:%M')} {study.name}: run {number} of {study.size}, {training.name}; "
               f"about {left:.0f} minutes left", flush=True)  # fmt: skip
         entries[training.name] = carry_out(training, options.runs_dir)
+        keep_files(study, training, options.runs_dir, options.results_dir / study.name)  # first: an entry says finished
         write_text(file, json.dumps(list(entries.values()), indent=1) + "\n")
-        keep_files(study, training, options.runs_dir, options.results_dir / study.name)
         write_report(study, entries, options.results_dir)
         missing = [training for training in study.trainings(entries) if not finished(training, entries)]
     write_report(study, entries, options.results_dir)

@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import yaml
@@ -101,6 +102,10 @@ class Study:
     finalists: dict | None = None
     include: dict[str, list[str]] = dataclasses.field(default_factory=dict)
 
+    def seeds_of(self, row: str) -> Sequence[int]:
+        """The row's own seeds, or the study's."""
+        return self.rows[row].get("seeds", self.seeds)
+
     def training(self, row: str, seed: int) -> Training:
         own = self.rows[row]
         options = {**self.options, **own.get("options", {})}
@@ -110,13 +115,13 @@ class Study:
 
     def screening(self) -> list[Training]:
         """The trainings that need no others first: every row's first seed, in the file's order, then the second ones."""
-        seeds = {row: own.get("seeds", self.seeds) for row, own in self.rows.items()}
+        seeds = {row: self.seeds_of(row) for row in self.rows}
         most = max(map(len, seeds.values()))
         return [self.training(row, seeds[row][i]) for i in range(most) for row in self.rows if i < len(seeds[row])]
 
     def chosen(self, entries: dict[str, dict]) -> list[str]:
         """The finalists: the rows whose first seed has the highest `select`, best first; controls do not take part."""
-        first = {row: entries.get(f"{row}-{own.get('seeds', self.seeds)[0]}", {}) for row, own in self.rows.items()}
+        first = {row: entries.get(f"{row}-{self.seeds_of(row)[0]}", {}) for row in self.rows}
         scored = {
             row: entry["metrics"][self.select]
             for row, entry in first.items()
