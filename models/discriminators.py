@@ -8,7 +8,7 @@ discriminator update, and once when a network is built, so that its first sigma 
 import keras
 import tensorflow as tf
 
-from models.layers import Dense, DiscriminatorBlock, ResidualDense, SelfAttention
+from models.layers import Dense, DiscriminatorBlock, ResidualDense, SelfAttention, flatten
 
 
 class ImageDiscriminator(keras.Model):
@@ -60,8 +60,7 @@ class ImageDiscriminator(keras.Model):
         x = tf.cast(tf.nn.relu(x), tf.float32)
         features = tf.reduce_sum(x, [1, 2])
         if self.layout:
-            flat = tf.reshape(x, [-1, x.shape[1] * x.shape[2] * x.shape[3]])
-            features = tf.concat([features, tf.nn.relu(self.layout(flat, training=training))], 1)
+            features = tf.concat([features, tf.nn.relu(self.layout(flatten(x), training=training))], 1)
         return features, self.score(features, training=training)[:, 0] if self.score else None
 
 

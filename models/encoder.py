@@ -5,7 +5,7 @@ from typing import NamedTuple
 import keras
 import tensorflow as tf
 
-from models.layers import Conv2D, Dense, EncoderBlock, GroupNorm
+from models.layers import Conv2D, Dense, EncoderBlock, GroupNorm, flatten
 
 
 class Encoding(NamedTuple):
@@ -67,8 +67,7 @@ class Encoder(keras.Model):
         for block in self.blocks:
             h = block(h)
         h = tf.nn.relu(self.norm(h))
-        hidden = self.hidden(tf.reshape(h, [-1, h.shape[1] * h.shape[2] * h.shape[3]]))
-        hidden = tf.cast(hidden, tf.float32)
+        hidden = tf.cast(self.hidden(flatten(h)), tf.float32)
         features = tf.nn.relu(self.hidden_norm(hidden) if self.hidden_norm else hidden)
         return Encoding(
             self.mu(features),

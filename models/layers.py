@@ -100,6 +100,11 @@ class Conv2D(Linear):
         return self.add_bias(y)
 
 
+def flatten(x: tf.Tensor) -> tf.Tensor:
+    """A feature map as one vector for each example: [B, H, W, C] -> [B, H W C]."""
+    return tf.reshape(x, [-1, x.shape[1] * x.shape[2] * x.shape[3]])
+
+
 @tf.custom_gradient
 def upsample(x: tf.Tensor) -> tf.Tensor:
     """Nearest upsampling by two: [B, H, W, C] -> [B, 2H, 2W, C].
