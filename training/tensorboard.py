@@ -33,7 +33,7 @@ from training.figures import (
     pixels,
     tile,
 )
-from training.runs import Run, write_bytes, write_text
+from training.runs import Run, write_arrays, write_bytes, write_text
 
 SHOWN = 50  # test images that are reconstructed
 ATTENTIONS = 4  # pictures of attention in a training, about; each takes a second
@@ -212,14 +212,14 @@ class StepKL(keras.callbacks.Callback):
     def __init__(self, run: Run, writer: tf.summary.SummaryWriter, corpus: SentenceCorpus):
         super().__init__()
         self.run, self.writer, self.corpus = run, writer, corpus
-        self.file = run.path / "tensorboard/kl_by_step.npy"
-        kept = np.load(self.file) if self.file.exists() else np.empty([0, STEPS])
+        self.file = run.path / "tensorboard/kl_by_step.npz"
+        kept = np.load(self.file)["rows"] if self.file.exists() else np.empty([0, STEPS])
         self.rows = np.full([run.config.epochs, STEPS], np.nan)
         self.rows[: len(kept)] = kept
 
     def on_epoch_end(self, epoch, logs=None):
         self.rows[epoch] = self.kl_by_step()
-        np.save(self.file, self.rows[: epoch + 1])
+        write_arrays(self.file, rows=self.rows[: epoch + 1])
         title = f"{self.run.dataset}: mean KL of q(z_t | x_1..t) to N(0, I), in nats, on validation sentences"
         with self.writer.as_default(int(self.model.step)):
             write_figure("kl_by_step", heat_map_figure(self.rows, title, "step t of the sentence", "epoch"))

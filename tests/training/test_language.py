@@ -63,7 +63,7 @@ def test_curves_and_what_tensorboard_shows(run):
     assert {"validation/elbo_nll", "validation/kl", "validation/mutual_information"} <= run.history[-1].keys()
     tags = EventAccumulator(str(run.path / "tensorboard")).Reload().Tags()["tensors"]
     assert {"loss/kl", "validation/active_units", "samples", "reconstructions", "kl_by_step"} <= set(tags)
-    by_step = np.load(run.path / "tensorboard/kl_by_step.npy")
+    by_step = np.load(run.path / "tensorboard/kl_by_step.npz")["rows"]
     assert by_step.shape == (3, 40)
     assert np.all(by_step[:, :3] > 0) and np.isnan(by_step[:, -1]).all()
 
