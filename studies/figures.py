@@ -62,6 +62,27 @@ def curves(study: Study, rows: dict[str, list[dict]], folder: Path) -> tuple[Fig
     return figure, caption
 
 
+def kl_by_step(study: Study, rows: dict[str, list[dict]], folder: Path) -> tuple[Figure, str] | None:
+    """The KL of every step's posterior, for the rows that have one; seeds of a row in one colour."""
+    found = {row: [e["metrics"]["kl_by_step"] for e in es if "kl_by_step" in e["metrics"]] for row, es in rows.items()}
+    if not any(found.values()):
+        return None
+    figure = Figure(figsize=(10.5, 3.8), dpi=DPI, layout="constrained")
+    ways = {"from_start": "step, counted from the start", "from_end": "step, counted from the end (EOS is 1)"}
+    grid = figure.subplots(1, 2, sharey=True)
+    for axes, (way, across) in zip(grid, ways.items(), strict=True):
+        for row, members in found.items():
+            for i, member in enumerate(members):
+                steps = range(1, 1 + len(member[way]))
+                axes.plot(steps, member[way], color=colours(rows)[row], label=None if i else row, linewidth=1.5)
+        axes.set_yscale("log")
+        axes.set_xlabel(across)
+        axes.grid(alpha=0.3)
+    grid[0].set_ylabel("mean KL to N(0, I) [nats]")
+    figure.legend(*grid[0].get_legend_handles_labels(), loc="outside right upper", fontsize=7)
+    return figure, "Mean KL of the posterior at every time step, test sentences: a line is a run."
+
+
 def fid_against_accuracy(study: Study, rows: dict[str, list[dict]], folder: Path) -> tuple[Figure, str] | None:
     """Every run as a point."""
     return scatter(rows, ("linear_accuracy", "linear_accuracy_features"), "fid")
@@ -144,6 +165,7 @@ def side_by_side(kept: str):
 
 FIGURES = {
     "curves": curves,
+    "kl_by_step": kl_by_step,
     "fid_against_accuracy": fid_against_accuracy,
     "criterion_against_accuracy": criterion_against_accuracy,
     "accuracy_by_seed": accuracy_by_seed,

@@ -6,11 +6,13 @@ q(z_t | x_1..t) = N(mu_t, diag sigma_t^2) for t = 1..T        loss: nll + mean_t
 import numpy as np
 import tensorflow as tf
 
+from data.sentences import evaluation_batches
 from losses.variational import gaussian_kl, timestep_kl
-from text_vae.language_vae import Latent, RecurrentVAE
+from text_vae.language_vae import ENCODED, Latent, RecurrentVAE
 from text_vae.layers import last
 
 DECODED = ("normal", "mean", "sum")
+FEW = 0.01  # of the sentences: the mean KL of a step that fewer have would be noise
 
 
 class TWRVAE(RecurrentVAE):
@@ -52,6 +54,26 @@ class TWRVAE(RecurrentVAE):
         if self.decoded == "sum":
             return Latent(mu, tf.math.log(variance), regularizer, tf.math.log(steps), length_nats)
         return Latent(mu / steps, tf.math.log(variance / steps**2), regularizer, -tf.math.log(steps), length_nats)
+
+    def kl_by_step(self, sentences: list[np.ndarray]) -> np.ndarray:
+        """Mean KL(q(z_t | x_1..t) || N(0, I)), its steps counted from the start of a sentence and from its end.
+
+        Args:
+            sentences: int32 [T] ids each without EOS, which is the last step.
+
+        Returns:
+            float64 [2, steps], in nats: the steps that at least the share FEW of the sentences have.
+        """
+        infer_steps = tf.function(self.infer_steps, reduce_retracing=True)
+        steps = 1 + np.array([len(ids) for ids in sentences])
+        count = np.sum(np.arange(steps.max()) < steps[:, None], 0)
+        total = np.zeros([2, steps.max()])
+        for batch in evaluation_batches(sentences, ENCODED):
+            kl = gaussian_kl(*infer_steps({"tokens": batch["tokens"]})).numpy()
+            before = np.broadcast_to(np.arange(kl.shape[1]), kl.shape)
+            after = batch["lengths"].numpy()[:, None] - 1 - before
+            total += [np.bincount(step[after >= 0], kl[after >= 0], steps.max()) for step in (before, after)]
+        return (total / count)[:, count >= FEW * len(sentences)]
 
     def prior_samples(self, n, seed):
         z_seed, length_seed = tf.unstack(tf.random.split(seed, 2))

@@ -183,16 +183,29 @@ def confusion_figure(table: np.ndarray, code_to_class: np.ndarray, title: str) -
     return figure
 
 
-def heat_map_figure(values: np.ndarray, title: str, across: str, down: str) -> Figure:
-    """Values float [rows, columns] as colours, rows and columns counted from 1; NaN stays white."""
-    figure = Figure(figsize=(7, 3.5), dpi=DPI, layout="constrained")
-    axes = figure.subplots()
-    rows, columns = values.shape
-    image = axes.imshow(values, aspect="auto", interpolation="nearest", extent=(0.5, columns + 0.5, rows + 0.5, 0.5))
-    figure.colorbar(image)
-    axes.set_title(title, fontsize=10)
-    axes.set_xlabel(across)
-    axes.set_ylabel(down)
+def heat_map_figure(maps: dict[str, np.ndarray], title: str, down: str) -> Figure:
+    """Maps side by side, each named by what runs across it, as colours of one scale.
+
+    Args:
+        maps: float [rows, columns] each, both counted from 1; NaN stays white.
+        down: what the rows are.
+    """
+    figure = Figure(figsize=(4 * len(maps) + 0.8, 3.5), dpi=DPI, layout="constrained")
+    grid = figure.subplots(1, len(maps), sharey=True, squeeze=False)[0]
+    for axes, (across, values) in zip(grid, maps.items(), strict=True):
+        rows, columns = values.shape
+        axes.imshow(
+            values,
+            aspect="auto",
+            interpolation="nearest",
+            extent=(0.5, columns + 0.5, rows + 0.5, 0.5),
+            vmin=0,
+            vmax=np.nanmax(list(maps.values())),
+        )
+        axes.set_xlabel(across)
+    grid[0].set_ylabel(down)
+    figure.colorbar(grid[-1].images[0], ax=grid)
+    figure.suptitle(title, fontsize=10)
     return figure
 
 

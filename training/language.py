@@ -131,6 +131,8 @@ class Scores(ModelScores):
             return scores
         scores["reference_nll"] = float(np.mean(every(lambda batch, _: reference(model, batch), test, 0)))
         scores |= latent_scores(model, test) | {"mutual_information_sentences": len(test)}
+        if isinstance(model, TWRVAE):
+            scores["kl_by_step"] = dict(zip(("from_start", "from_end"), model.kl_by_step(test).tolist(), strict=True))
         validation = latent_scores(model, self.data.validation)
         return scores | {f"validation_{name}": value for name, value in validation.items()}
 

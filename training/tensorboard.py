@@ -19,8 +19,7 @@ from data import answers
 from data.answers import AnswerCorpus
 from data.documents import DocumentCorpus
 from data.images import ImageDataset, to_float
-from data.sentences import SentenceCorpus, evaluation_batches, printed
-from losses.variational import gaussian_kl
+from data.sentences import SentenceCorpus, printed
 from metrics.clustering import confusion, match_codes
 from metrics.topics import top_words
 from training.callbacks import is_due
@@ -40,7 +39,6 @@ ATTENTIONS = 4  # pictures of attention in a training, about; each takes a secon
 EMBEDDED = 2000  # test images in the projector and in the confusion table
 SPRITE_SIDE = 64  # largest height and width of a sprite, in pixels
 SENTENCES = 8  # that are shown of each kind
-STEPS = 40  # of a sentence, in the heat map of its KL
 
 
 def image_callbacks(run: Run, data: ImageDataset) -> list[keras.callbacks.Callback]:
@@ -204,37 +202,27 @@ class SentenceSummary(keras.callbacks.Callback):
 
 
 class StepKL(keras.callbacks.Callback):
-    """After every epoch: the mean KL of each step's posterior on validation sentences, over the training as a heat map.
+    """After every epoch: the mean KL of each step's posterior on validation sentences, over the training as heat maps.
 
-    Its rows are kept beside it, so that a resumed training goes on with them.
+    Their rows are kept beside them, so that a resumed training goes on with them.
     """
 
     def __init__(self, run: Run, writer: tf.summary.SummaryWriter, corpus: SentenceCorpus):
         super().__init__()
         self.run, self.writer, self.corpus = run, writer, corpus
         self.file = run.path / "tensorboard/kl_by_step.npz"
-        kept = np.load(self.file)["rows"] if self.file.exists() else np.empty([0, STEPS])
-        self.rows = np.full([run.config.epochs, STEPS], np.nan)
-        self.rows[: len(kept)] = kept
+        self.rows = list(np.load(self.file)["rows"]) if self.file.exists() else []
 
     def on_epoch_end(self, epoch, logs=None):
-        self.rows[epoch] = self.kl_by_step()
-        write_arrays(self.file, rows=self.rows[: epoch + 1])
+        self.rows = [*self.rows[:epoch], self.model.kl_by_step(self.corpus.validation)]
+        write_arrays(self.file, rows=self.rows)
+        maps = np.full([2, self.run.config.epochs, self.rows[0].shape[1]], np.nan)
+        maps[:, : epoch + 1] = np.swapaxes(self.rows, 0, 1)
         title = f"{self.run.dataset}: mean KL of q(z_t | x_1..t) to N(0, I), in nats, on validation sentences"
+        ways = "step, counted from the start of the sentence", "step, counted from its end"
         with self.writer.as_default(int(self.model.step)):
-            write_figure("kl_by_step", heat_map_figure(self.rows, title, "step t of the sentence", "epoch"))
+            write_figure("kl_by_step", heat_map_figure(dict(zip(ways, maps, strict=True)), title, "epoch"))
         self.writer.flush()
-
-    def kl_by_step(self) -> np.ndarray:
-        """Mean over the sentences that have a step, float64 [STEPS]; NaN where none has."""
-        infer = tf.function(self.model.infer_steps, reduce_retracing=True)
-        total, count = np.zeros(STEPS), np.zeros(STEPS)
-        for batch in evaluation_batches(self.corpus.validation, self.run.config.batch_size):
-            kl = gaussian_kl(*infer({"tokens": batch["tokens"]}))[:, :STEPS].numpy()
-            real = np.arange(kl.shape[1]) < batch["lengths"].numpy()[:, None]
-            total[: kl.shape[1]] += np.sum(kl * real, 0)
-            count[: kl.shape[1]] += np.sum(real, 0)
-        return np.divide(total, count, out=np.full(STEPS, np.nan), where=count > 0)
 
 
 class QuestionSummary(keras.callbacks.Callback):

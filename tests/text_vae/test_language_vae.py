@@ -155,6 +155,18 @@ def test_the_decoded_z_has_the_moments_of_what_is_drawn_at_every_step(decoded):
     np.testing.assert_allclose(z.std(0), deviation, rtol=0.03)
 
 
+def test_the_kl_by_step_from_both_ends_against_numpy():
+    model = build(TWRVAE, decoded="normal")
+    sentences = [row[: steps - 1] for row, steps in zip(batch()["tokens"].numpy(), (3, 5), strict=True)]
+    mu, log_variance = (value.numpy() for value in model.infer_steps(batch()))
+    short, long = 0.5 * np.sum(mu**2 + np.exp(log_variance) - 1 - log_variance, -1)
+    from_start, from_end = model.kl_by_step(sentences)
+    np.testing.assert_allclose(from_start, [*(short[:3] + long[:3]) / 2, *long[3:]], rtol=1e-4)
+    np.testing.assert_allclose(from_end, [*(short[2::-1] + long[:1:-1]) / 2, *long[1::-1]], rtol=1e-4)
+    kl = model.elbo_terms(batch(), SEED).kl
+    np.testing.assert_allclose(from_end[0], np.mean(kl), rtol=1e-4)  # what is decoded is the last
+
+
 def test_prior_samples_have_the_priors_spread():
     """Of `mean` and `sum` after drawing T: the variance is E[1 / T] and E[T]."""
     p = (np.array([0, 1, 3, 5, 2, 0, 0]) + 1) / 18
