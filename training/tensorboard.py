@@ -214,7 +214,9 @@ class StepKL(keras.callbacks.Callback):
         self.rows = list(np.load(self.file)["rows"]) if self.file.exists() else []
 
     def on_epoch_end(self, epoch, logs=None):
-        self.rows = [*self.rows[:epoch], self.model.kl_by_step(self.corpus.validation)]
+        row = self.model.kl_by_step(self.corpus.validation)
+        lost = [np.full_like(row, np.nan)] * (epoch - len(self.rows))  # by a stop after a checkpoint and before its row
+        self.rows = [*self.rows[:epoch], *lost, row]
         write_arrays(self.file, rows=self.rows)
         maps = np.full([2, self.run.config.epochs, self.rows[0].shape[1]], np.nan)
         maps[:, : epoch + 1] = np.swapaxes(self.rows, 0, 1)

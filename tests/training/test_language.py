@@ -12,6 +12,7 @@ from training import language
 from training.config import LanguageVAEConfig, make_config
 from training.modes import MODES
 from training.runs import load_run, open_run
+from training.tensorboard import StepKL, open_writer
 
 FLAGS = "--batch-size 16 --embedding 8 --units 8 --epochs 3 --rate 0.01 --max-length 12 --curves".split()
 LATENT = "--latent-dim 3 --samples 10".split()
@@ -66,6 +67,20 @@ def test_curves_and_what_tensorboard_shows(run):
     by_step = np.load(run.path / "tensorboard/kl_by_step.npz")["rows"]
     longest = 1 + max(map(len, language.load(run.config).validation))
     assert by_step.shape == (3, 2, longest) and np.all(by_step > 0)
+
+
+def test_a_row_of_the_heat_maps_that_a_stop_lost_stays_white(run, tmp_path):
+    shutil.copytree(run.path, tmp_path / "stopped")
+    stopped = open_run(tmp_path / "stopped")
+    file = stopped.path / "tensorboard/kl_by_step.npz"
+    rows = np.load(file)["rows"]
+    np.savez_compressed(file, rows=rows[:1])
+    callback = StepKL(stopped, open_writer(stopped), language.load(stopped.config))
+    callback.set_model(load_run(stopped.path))
+    callback.on_epoch_end(2)
+    found = np.load(file)["rows"]
+    np.testing.assert_array_equal(found[0], rows[0])
+    assert found.shape == rows.shape and np.isnan(found[1]).all() and np.all(found[2] > 0)
 
 
 def test_the_scores_of_a_loaded_run_are_the_same(run, capsys):
