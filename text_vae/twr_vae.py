@@ -1,6 +1,8 @@
 """TWR-VAE (Li et al. 2020): a posterior at every time step, all of them pulled to the prior, one of them decoded.
 
 q(z_t | x_1..t) = N(mu_t, diag sigma_t^2) for t = 1..T        loss: nll + mean_t KL(q(z_t | x_1..t) || N(0, I))
+
+The public code's encoder reads the end mark, so x_T is EOS and tells the step that is decoded from all others.
 """
 
 import numpy as np
@@ -25,14 +27,16 @@ class TWRVAE(RecurrentVAE):
     Args:
         decoded: one of DECODED.
         kl_part: share of the last steps whose KL is averaged, in (0, 1].
-        length_counts: int, training sentences of 1, 2, .. steps (EOS is one), up to the longest sentence that there may
-            be; p(T) is their share, with 1 added to each count.
+        read_end: whether EOS is a step. If not, a prefix is read as a whole sentence is, so no step knows whether it is
+            the last: what is decoded can keep no more nats than the steps before it are ready to pay.
+        length_counts: int, training sentences of 1, 2, .. steps, up to the longest sentence that there may be; p(T) is
+            their share, with 1 added to each count.
         options: those of `RecurrentVAE`.
     """
 
-    def __init__(self, *, decoded: str, kl_part: float, length_counts: np.ndarray, **options):
+    def __init__(self, *, decoded: str, kl_part: float, read_end: bool, length_counts: np.ndarray, **options):
         super().__init__(**options)
-        self.decoded, self.kl_part = decoded, kl_part
+        self.decoded, self.kl_part, self.read_end = decoded, kl_part, read_end
         smoothed = np.asarray(length_counts) + 1
         self.log_length_p = np.log(smoothed / smoothed.sum()).astype(np.float32)
 
@@ -41,9 +45,13 @@ class TWRVAE(RecurrentVAE):
         h = self.read(batch["tokens"], seed)
         return self.mu(h), self.log_variance(h)
 
+    def steps(self, lengths):
+        """T of sentences of `lengths` tokens, EOS among them."""
+        return lengths if self.read_end else lengths - 1
+
     def infer(self, batch, seed=None):
         mu, log_variance = self.infer_steps(batch, seed)
-        lengths = batch["lengths"]
+        lengths = self.steps(batch["lengths"])
         regularizer = timestep_kl(gaussian_kl(mu, log_variance), lengths, self.kl_part)
         if self.decoded == "normal":
             return Latent(last(mu, lengths), last(log_variance, lengths), regularizer)
@@ -59,19 +67,19 @@ class TWRVAE(RecurrentVAE):
         """Mean KL(q(z_t | x_1..t) || N(0, I)), its steps counted from the start of a sentence and from its end.
 
         Args:
-            sentences: int32 [T] ids each without EOS, which is the last step.
+            sentences: int32 ids each, without EOS.
 
         Returns:
             float64 [2, steps], in nats: the steps that at least the share FEW of the sentences have.
         """
         infer_steps = tf.function(self.infer_steps, reduce_retracing=True)
-        steps = 1 + np.array([len(ids) for ids in sentences])
+        steps = self.steps(1 + np.array([len(ids) for ids in sentences]))
         count = np.sum(np.arange(steps.max()) < steps[:, None], 0)
         total = np.zeros([2, steps.max()])
         for batch in evaluation_batches(sentences, ENCODED):
             kl = gaussian_kl(*infer_steps({"tokens": batch["tokens"]})).numpy()
             before = np.broadcast_to(np.arange(kl.shape[1]), kl.shape)
-            after = batch["lengths"].numpy()[:, None] - 1 - before
+            after = self.steps(batch["lengths"].numpy())[:, None] - 1 - before
             total += [np.bincount(step[after >= 0], kl[after >= 0], steps.max()) for step in (before, after)]
         return (total / count)[:, count >= FEW * len(sentences)]
 

@@ -243,7 +243,7 @@ class SentenceConfig(Config):
     cell: str = option("lstm", "recurrent layer", choices=("lstm", "gru", "rnn"))
     units: int = option(256, "width of the recurrent layers", low=1)
     dropout: float = option(0.5, "rate on the words' vectors and before the vocabulary", low=0, high=0.95)
-    rate: float = option(1e-3, "learning rate at the start (Adam)", low=0)
+    rate: float = option(5e-3, "learning rate at the start (Adam)", low=0)
     final_rate: float = option(0.0, "learning rate at the end, reached on a straight line", low=0)
 
 
@@ -277,6 +277,7 @@ class TWRVAEConfig(LatentConfig):
 
     decoded: str = option("normal", "the last z, or the mean or sum of all", choices=("normal", "mean", "sum"))
     kl_part: float = option(1.0, "share of the last steps whose KL is averaged", low=0.01, high=1)
+    read_end: bool = option(True, "the encoder reads the end of the sentence too, as one more step")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,6 +11,7 @@ from text_vae.twr_vae import DECODED, TWRVAE
 
 WORDS, LATENT = 9, 3
 SEED = tf.constant([1, 2])
+COUNTS = [0, 1, 3, 5, 2, 0, 0]
 
 
 def build(kind=RecurrentVAE, cell="lstm", dropout=0.0, longest=100, **options):
@@ -21,7 +22,7 @@ def build(kind=RecurrentVAE, cell="lstm", dropout=0.0, longest=100, **options):
     if kind is not LanguageModel:
         options |= sizes
     if kind is TWRVAE:
-        options = {"decoded": "normal", "kl_part": 1.0, "length_counts": [0, 1, 3, 5, 2, 0, 0]} | options
+        options = {"decoded": "normal", "kl_part": 1.0, "read_end": True, "length_counts": COUNTS} | options
     model = kind(**options)
     far = [model.decoder.embedding.embeddings]  # so that sentences, and their posteriors, differ
     far += [] if kind is LanguageModel else [model.log_variance.kernel]
@@ -51,6 +52,7 @@ def log_weights(model, samples):
 
 MODELS = [(LanguageModel, {}), (RecurrentVAE, {}), (RecurrentVAE, {"kl_per_step": True})]
 MODELS += [(TWRVAE, {"decoded": decoded, "kl_part": 0.5}) for decoded in DECODED]
+MODELS += [(TWRVAE, {"decoded": decoded, "read_end": False}) for decoded in DECODED]
 
 
 @pytest.mark.parametrize(("kind", "options"), MODELS)
@@ -117,16 +119,17 @@ def test_a_posterior_that_is_the_prior_costs_nothing():
     np.testing.assert_array_equal(model.elbo_terms(batch(), SEED).kl, 0)
 
 
+@pytest.mark.parametrize(("read_end", "every_steps"), [(True, (3, 5)), (False, (2, 4))])
 @pytest.mark.parametrize("decoded", DECODED)
-def test_what_twr_vae_decodes_its_kl_and_its_prior_against_numpy(decoded):
-    model = build(TWRVAE, decoded=decoded, kl_part=0.5)
+def test_what_twr_vae_decodes_its_kl_and_its_prior_against_numpy(decoded, read_end, every_steps):
+    model = build(TWRVAE, decoded=decoded, kl_part=0.5, read_end=read_end)
     latent = model.infer(batch())
     mus, log_variances = (value.numpy() for value in model.infer_steps(batch()))
-    p = (np.array([0, 1, 3, 5, 2, 0, 0]) + 1) / 18
-    for row, steps in enumerate((3, 5)):
+    p = (np.array(COUNTS) + 1) / 18
+    for row, steps in enumerate(every_steps):
         mu, variance = mus[row, :steps], np.exp(log_variances[row, :steps])
         kl_steps = 0.5 * np.sum(mu**2 + variance - 1 - np.log(variance), 1)
-        np.testing.assert_allclose(latent.regularizer[row], kl_steps[-(steps + 1) // 2 :].mean(), rtol=1e-4)
+        np.testing.assert_allclose(latent.regularizer[row], kl_steps[-((steps + 1) // 2) :].mean(), rtol=1e-4)
         if decoded == "normal":
             expected = mu[-1], variance[-1], 1.0, 0.0
         elif decoded == "sum":
@@ -155,21 +158,24 @@ def test_the_decoded_z_has_the_moments_of_what_is_drawn_at_every_step(decoded):
     np.testing.assert_allclose(z.std(0), deviation, rtol=0.03)
 
 
-def test_the_kl_by_step_from_both_ends_against_numpy():
-    model = build(TWRVAE, decoded="normal")
+@pytest.mark.parametrize("read_end", [True, False])
+def test_the_kl_by_step_from_both_ends_against_numpy(read_end):
+    model = build(TWRVAE, read_end=read_end)
     sentences = [row[: steps - 1] for row, steps in zip(batch()["tokens"].numpy(), (3, 5), strict=True)]
     mu, log_variance = (value.numpy() for value in model.infer_steps(batch()))
     short, long = 0.5 * np.sum(mu**2 + np.exp(log_variance) - 1 - log_variance, -1)
+    short, long = (short[:3], long[:5]) if read_end else (short[:2], long[:4])
     from_start, from_end = model.kl_by_step(sentences)
-    np.testing.assert_allclose(from_start, [*(short[:3] + long[:3]) / 2, *long[3:]], rtol=1e-4)
-    np.testing.assert_allclose(from_end, [*(short[2::-1] + long[:1:-1]) / 2, *long[1::-1]], rtol=1e-4)
+    shared = len(short)
+    np.testing.assert_allclose(from_start, [*(short + long[:shared]) / 2, *long[shared:]], rtol=1e-4)
+    np.testing.assert_allclose(from_end, [*(short + long[-shared:])[::-1] / 2, *long[:-shared][::-1]], rtol=1e-4)
     kl = model.elbo_terms(batch(), SEED).kl
     np.testing.assert_allclose(from_end[0], np.mean(kl), rtol=1e-4)  # what is decoded is the last
 
 
 def test_prior_samples_have_the_priors_spread():
     """Of `mean` and `sum` after drawing T: the variance is E[1 / T] and E[T]."""
-    p = (np.array([0, 1, 3, 5, 2, 0, 0]) + 1) / 18
+    p = (np.array(COUNTS) + 1) / 18
     steps = np.arange(1, 8)
     for decoded, variance in (("normal", 1.0), ("mean", p @ (1 / steps)), ("sum", p @ steps)):
         z = build(TWRVAE, decoded=decoded).prior_samples(20_000, SEED)
