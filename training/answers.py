@@ -272,8 +272,12 @@ class Scores(ModelScores):
 
 def columns_of(pairs: Pairs, scores: np.ndarray, counted: np.ndarray) -> dict[str, np.ndarray]:
     """What it takes to rank the candidates again: each one's question, label and scores, [N] each."""
-    columns = {"groups": pairs.groups, "labels": pairs.labels, "scores": scores, "scores_counts": counted}
-    return {name: np.asarray(column, np.float32 if "scores" in name else np.int32) for name, column in columns.items()}
+    return {
+        "groups": np.asarray(pairs.groups, np.int32),
+        "labels": np.asarray(pairs.labels, np.int32),
+        "scores": np.asarray(scores, np.float32),
+        "scores_counts": np.asarray(counted, np.float32),
+    }
 
 
 def content_terms(text: list[str]) -> list[str]:

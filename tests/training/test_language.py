@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import shutil
 
@@ -123,6 +124,13 @@ def test_a_loaded_model_generates(run):
     texts = [corpus.vocabulary.decode(ids) for ids in model.generate(3, temperature=0.7, top_p=0.9, seed=4)]
     assert texts == [corpus.vocabulary.decode(ids) for ids in model.generate(3, temperature=0.7, top_p=0.9, seed=4)]
     assert model.encode(corpus.test[:4]).shape == (4, 3)
+
+
+def test_without_the_end_a_step_is_a_word(run):
+    model = language.build("twrvae", dataclasses.replace(run.config, read_end=False), run.data)
+    words = np.bincount([len(ids) for ids in language.load(run.config).train], minlength=1 + run.config.max_length)
+    smoothed = words[1:] + 1  # of 1, 2, .. words
+    np.testing.assert_allclose(np.exp(model.log_length_p), smoothed / smoothed.sum(), rtol=1e-5)
 
 
 def test_a_single_test_sentence_is_compared_with_no_other(run, monkeypatch):
