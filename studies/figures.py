@@ -68,7 +68,7 @@ def kl_by_step(study: Study, rows: dict[str, list[dict]], folder: Path) -> tuple
     if not any(found.values()):
         return None
     figure = Figure(figsize=(10.5, 3.8), dpi=DPI, layout="constrained")
-    ways = {"from_start": "step, counted from the start", "from_end": "step, counted from the end (EOS is 1)"}
+    ways = {"from_start": "step, counted from the start", "from_end": "step, counted from the end (the last is 1)"}
     grid = figure.subplots(1, 2, sharey=True)
     for axes, (way, across) in zip(grid, ways.items(), strict=True):
         for row, members in found.items():

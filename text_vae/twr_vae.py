@@ -2,7 +2,8 @@
 
 q(z_t | x_1..t) = N(mu_t, diag sigma_t^2) for t = 1..T        loss: nll + mean_t KL(q(z_t | x_1..t) || N(0, I))
 
-The public code's encoder reads the end mark, so x_T is EOS and tells the step that is decoded from all others.
+x is the words of a sentence. The public code's encoder reads the end mark too, which tells the step that is decoded from
+all others; here that is an option.
 """
 
 import numpy as np
@@ -27,8 +28,8 @@ class TWRVAE(RecurrentVAE):
     Args:
         decoded: one of DECODED.
         kl_part: share of the last steps whose KL is averaged, in (0, 1].
-        read_end: whether EOS is a step. If not, a prefix is read as a whole sentence is, so no step knows whether it is
-            the last: what is decoded can keep no more nats than the steps before it are ready to pay.
+        read_end: whether EOS is a step as well, as in the public code. Without it no step knows whether it is the last,
+            so that all pay for what the last one says; with it the others can go to the prior.
         length_counts: int, training sentences of 1, 2, .. steps, up to the longest sentence that there may be; p(T) is
             their share, with 1 added to each count.
         options: those of `RecurrentVAE`.

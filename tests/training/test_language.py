@@ -66,7 +66,7 @@ def test_curves_and_what_tensorboard_shows(run):
     tags = EventAccumulator(str(run.path / "tensorboard")).Reload().Tags()["tensors"]
     assert {"loss/kl", "validation/active_units", "samples", "reconstructions", "kl_by_step"} <= set(tags)
     by_step = np.load(run.path / "tensorboard/kl_by_step.npz")["rows"]
-    longest = 1 + max(map(len, language.load(run.config).validation))
+    longest = max(map(len, language.load(run.config).validation))
     assert by_step.shape == (3, 2, longest) and np.all(by_step > 0)
 
 
@@ -126,10 +126,11 @@ def test_a_loaded_model_generates(run):
     assert model.encode(corpus.test[:4]).shape == (4, 3)
 
 
-def test_without_the_end_a_step_is_a_word(run):
-    model = language.build("twrvae", dataclasses.replace(run.config, read_end=False), run.data)
+@pytest.mark.parametrize("read_end", [False, True])
+def test_a_step_is_a_word_and_the_end_one_more(run, read_end):
+    model = language.build("twrvae", dataclasses.replace(run.config, read_end=read_end), run.data)
     words = np.bincount([len(ids) for ids in language.load(run.config).train], minlength=1 + run.config.max_length)
-    smoothed = words[1:] + 1  # of 1, 2, .. words
+    smoothed = (words if read_end else words[1:]) + 1  # of 1, 2, .. steps
     np.testing.assert_allclose(np.exp(model.log_length_p), smoothed / smoothed.sum(), rtol=1e-5)
 
 
