@@ -28,8 +28,8 @@ class TWRVAE(RecurrentVAE):
     Args:
         decoded: one of DECODED.
         kl_part: share of the last steps whose KL is averaged, in (0, 1].
-        read_end: whether EOS is a step as well, as in the public code. Without it no step knows whether it is the last,
-            so that all pay for what the last one says; with it the others can go to the prior.
+        read_end: whether EOS is a step as well, as in the public code. Without it no step knows for certain whether it is
+            the last, so that others pay for what that one says; with it they can go to the prior.
         length_counts: int, training sentences of 1, 2, .. steps, up to the longest sentence that there may be; p(T) is
             their share, with 1 added to each count.
         options: those of `RecurrentVAE`.
@@ -47,7 +47,7 @@ class TWRVAE(RecurrentVAE):
         return self.mu(h), self.log_variance(h)
 
     def steps(self, lengths):
-        """T of sentences of `lengths` tokens, EOS among them."""
+        """T of sentences of `lengths` tokens, EOS among them; int [B], a tensor or an array, and so is T."""
         return lengths if self.read_end else lengths - 1
 
     def infer(self, batch, seed=None):

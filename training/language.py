@@ -47,7 +47,7 @@ def facts(corpus: SentenceCorpus) -> dict:
         "vocabulary": corpus.vocabulary.size,
         "vocabulary_sha256": corpus.vocabulary.digest,
         "sha256": hashlib.sha256(np.concatenate(corpus.train).tobytes()).hexdigest()[:16],  # of the training ids
-        "length_counts": np.bincount([len(ids) for ids in corpus.train]).tolist(),  # by steps - 1, EOS being one
+        "length_counts": np.bincount([len(ids) for ids in corpus.train]).tolist(),  # by words
     }
 
 
