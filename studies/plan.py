@@ -13,19 +13,8 @@ from training.config import flag, make_config
 from training.modes import find_mode
 
 FILE = Path(__file__).with_name("studies.yaml")
-STUDY_KEYS = (
-    "about",
-    "dataset",
-    "seeds",
-    "options",
-    "columns",
-    "figures",
-    "keep",
-    "select",
-    "finalists",
-    "include",
-    "rows",
-)
+REQUIRED_KEYS = ("about", "dataset", "columns", "rows")
+STUDY_KEYS = (*REQUIRED_KEYS, "seeds", "options", "figures", "keep", "select", "finalists", "include")
 ROW_KEYS = ("mode", "dataset", "seeds", "options", "control")
 LABEL_FREE = (
     "view_information",
@@ -156,9 +145,12 @@ def finished(training: Training, entries: dict[str, dict]) -> bool:
     return json.dumps(defaults | entry["config"], sort_keys=True) == json.dumps(training.config, sort_keys=True)
 
 
-def study_names() -> list[str]:
-    """The studies of `studies.yaml`."""
-    return list(yaml.safe_load(FILE.read_text()))
+def read_studies() -> dict[str, dict]:
+    """What `studies.yaml` says, by study. Raises InputError where it is no YAML."""
+    try:
+        return yaml.safe_load(FILE.read_text())
+    except yaml.MarkedYAMLError as error:
+        raise InputError(f"{FILE.name}, line {error.problem_mark.line + 1}: {error.problem}: correct it") from error
 
 
 def read_entries(file: Path) -> dict[str, dict]:
@@ -174,13 +166,16 @@ def read_study(name: str, seeds: int | None = None, preset: str | None = None) -
 
     Raises InputError where there is no such study, or the file says what it may not.
     """
-    studies = yaml.safe_load(FILE.read_text())
+    studies = read_studies()
     if name not in studies:
         raise InputError(f"{name!r} is no study: {FILE.name} has {', '.join(studies)}{nearest(name, studies)}")
     described = studies[name]
     for key in described:
         if key not in STUDY_KEYS:
             raise InputError(f"{FILE.name}: {name} has an unknown key {key!r}{nearest(key, STUDY_KEYS)}")
+    for key in REQUIRED_KEYS:
+        if key not in described:
+            raise InputError(f"{FILE.name}: {name} needs {key!r}")
     if described.get("select") not in (None, *LABEL_FREE):
         raise InputError(
             f"{FILE.name}: {name} would select by {described['select']!r}: only {', '.join(LABEL_FREE)} saw no label"
@@ -191,6 +186,8 @@ def read_study(name: str, seeds: int | None = None, preset: str | None = None) -
         for key in own:
             if key not in ROW_KEYS:
                 raise InputError(f"{FILE.name}: {name}: {row} has an unknown key {key!r}{nearest(key, ROW_KEYS)}")
+        if "mode" not in own:
+            raise InputError(f"{FILE.name}: {name}: {row} needs 'mode'")
         if seeds:
             own["seeds"] = own.get("seeds", described.get("seeds", [0]))[:seeds]
     if preset:

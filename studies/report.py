@@ -17,7 +17,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, TemplateSynta
 
 from data.errors import InputError, nearest
 from studies.diagrams import draw_diagrams
-from studies.plan import Study, read_entries, read_study, study_names
+from studies.plan import Study, read_entries, read_studies, read_study
 from studies.tables import TABLES, all_rows, markdown, mean_and_deviation, number, values_of
 from training.cli import run_program
 from training.runs import write_bytes, write_text
@@ -81,7 +81,7 @@ class Report:
     def cost(self, *, caption: str, label: str) -> str:
         """A numbered table of all studies: trainings done, minutes of them all, and the command."""
         lines = []
-        for study in study_names():
+        for study in read_studies():
             planned, found = self.read(study)
             own = [entry for row, members in found.items() if row in planned.rows for entry in members]
             minutes = f"{sum(values_of(own, 'train_minutes')):,.0f}" if own else ""
@@ -94,7 +94,7 @@ class Report:
         below = self.caption("Figure", caption, label)
         shown = f"![{self.labels[label]}]({path})"
         if not (self.docs / path).exists():
-            study = next((name for name in study_names() if name in Path(path).parts), None)
+            study = next((name for name in read_studies() if name in Path(path).parts), None)
             shown = f"*Not drawn yet: `{f'python reproduce.py {study}' if study else path}`*"
         return f"{anchor(label)}{shown}\n\n{below}"
 

@@ -401,14 +401,20 @@ def test_no_runs_to_evaluate(answer, runs_dir):
 # Trouble under way
 
 
-def test_a_full_disk_is_one_line_and_harms_nothing(answer, whole, short_features, eager, monkeypatch):
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [(errno.ENOSPC, "No space left on device: make room"), (errno.EACCES, "Permission denied: allow access")],
+)
+def test_a_disk_that_refuses_is_one_line_and_harms_nothing(
+    answer, whole, short_features, eager, monkeypatch, code, message
+):
     def refuse(*_):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        raise OSError(code, os.strerror(code))
 
     run, _ = whole
     before = content(run.path)
     monkeypatch.setattr(os, "replace", refuse)
-    assert "No space left on device: make room" in answer(evaluate, run.path, "--kid")
+    assert message in answer(evaluate, run.path, "--kid")
     assert content(run.path) == before
 
 

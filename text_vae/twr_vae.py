@@ -30,15 +30,15 @@ class TWRVAE(RecurrentVAE):
         kl_part: share of the last steps whose KL is averaged, in (0, 1].
         read_end: whether EOS is a step as well, as in the public code. Without it no step knows for certain whether it is
             the last, so that others pay for what that one says; with it they can go to the prior.
-        length_counts: int, training sentences of 1, 2, .. steps, up to the longest sentence that there may be; p(T) is
-            their share, with 1 added to each count.
+        length_counts: int, training sentences of 0, 1, 2, .. words, up to the longest that there may be; p(T) is the
+            share of those of T steps, with 1 added to each count.
         options: those of `RecurrentVAE`.
     """
 
     def __init__(self, *, decoded: str, kl_part: float, read_end: bool, length_counts: np.ndarray, **options):
         super().__init__(**options)
         self.decoded, self.kl_part, self.read_end = decoded, kl_part, read_end
-        smoothed = np.asarray(length_counts) + 1
+        smoothed = np.asarray(length_counts if read_end else length_counts[1:]) + 1  # T is at least 1
         self.log_length_p = np.log(smoothed / smoothed.sum()).astype(np.float32)
 
     def infer_steps(self, batch, seed: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor]:

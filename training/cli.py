@@ -53,8 +53,9 @@ def add_config_options(parser: argparse.ArgumentParser, config_class: type[Confi
 def run_program(main: Callable[[list[str]], None], argv: list[str] | None = None) -> int:
     """Calls `main` with the arguments of the command line; returns the exit code.
 
-    Bad input and a full disk are one line on standard error and 2, a loss that is no number DIVERGED; an interruption by
-    the user is 130, and a reader of the output that closes it early, such as `head`, 141, without a word.
+    Bad input, a full disk and a place that may not be written are one line on standard error and 2, a loss that is no
+    number DIVERGED; an interruption by the user is 130, and a reader of the output that closes it early, such as `head`,
+    141, without a word.
     """
     program = main.__module__ if main.__module__ != "__main__" else sys.argv[0]
     try:
@@ -71,7 +72,8 @@ def run_program(main: Callable[[list[str]], None], argv: list[str] | None = None
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
             raise
-        print(f"{program}: {error.filename or 'the run'}: {error.strerror}: make room, then --resume", file=sys.stderr)
+        advice = "make room" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "allow access"
+        print(f"{program}: {error.filename or 'the run'}: {error.strerror}: {advice}, then --resume", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(f"{program}: interrupted; go on with --resume", file=sys.stderr)

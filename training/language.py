@@ -81,14 +81,13 @@ def build(mode: str, config, data_facts: dict) -> LanguageModel:
         )
     else:
         counts = data_facts["length_counts"]
-        counts = np.pad(counts, (0, config.max_length + 1 - len(counts)))
         model = TWRVAE(
             **options,
             **encoder,
             decoded=config.decoded,
             kl_part=config.kl_part,
             read_end=config.read_end,
-            length_counts=counts if config.read_end else counts[1:],
+            length_counts=np.pad(counts, (0, config.max_length + 1 - len(counts))),
             kl_weight=lambda step: tf.ones([]),
         )
     rate = keras.optimizers.schedules.PolynomialDecay(config.rate, updates, config.final_rate)

@@ -36,9 +36,7 @@ def entry_of(training, **metrics):
 
 
 def test_every_study_of_the_project_can_be_read():
-    import yaml
-
-    for name in yaml.safe_load(plan.FILE.read_text()):
+    for name in plan.read_studies():
         study = read_study(name)
         names = [training.name for training in study.screening()]
         assert len(set(names)) == len(names) > 1
@@ -130,6 +128,9 @@ def test_fewer_seeds_and_another_preset(write):
         ("mode: bigbigan", "mode: bigbigna", "'bigbigna' is not one of .* did you mean bigbigan"),
         ("s_z: false", "s_y: false", "--s-y is no option of this mode"),
         ("  finalists: {count: 1, seeds: [5, 6]}\n", "", "needs both `select` and `finalists`"),
+        ("  columns: [fid]\n", "", "tiny needs 'columns'"),
+        ("{mode: bigbigan, ", "{", "image needs 'mode'"),
+        ("[fid]", "[fid", "studies.yaml, line 8: expected ',' or ']'"),
     ],
 )
 def test_bad_files_are_one_clear_line(write, old, new, message):

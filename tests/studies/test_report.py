@@ -107,7 +107,7 @@ def test_numbers_of_tables_and_figures_are_consecutive_and_resolve():
 
 
 def test_no_study_is_named_as_the_report():
-    assert reproduce.REPORT not in plan.study_names()
+    assert reproduce.REPORT not in plan.read_studies()
 
 
 # What the sources may call

@@ -125,7 +125,8 @@ def test_what_twr_vae_decodes_its_kl_and_its_prior_against_numpy(decoded, read_e
     model = build(TWRVAE, decoded=decoded, kl_part=0.5, read_end=read_end)
     latent = model.infer(batch())
     mus, log_variances = (value.numpy() for value in model.infer_steps(batch()))
-    p = (np.array(COUNTS) + 1) / 18
+    counts = np.array(COUNTS if read_end else COUNTS[1:]) + 1
+    p = counts / counts.sum()
     for row, steps in enumerate(every_steps):
         mu, variance = mus[row, :steps], np.exp(log_variances[row, :steps])
         kl_steps = 0.5 * np.sum(mu**2 + variance - 1 - np.log(variance), 1)
@@ -173,12 +174,13 @@ def test_the_kl_by_step_from_both_ends_against_numpy(read_end):
     np.testing.assert_allclose(from_end[0], np.mean(kl), rtol=1e-4)  # what is decoded is the last
 
 
-def test_prior_samples_have_the_priors_spread():
+@pytest.mark.parametrize("read_end", [True, False])
+def test_prior_samples_have_the_priors_spread(read_end):
     """Of `mean` and `sum` after drawing T: the variance is E[1 / T] and E[T]."""
-    p = (np.array(COUNTS) + 1) / 18
-    steps = np.arange(1, 8)
+    counts = np.array(COUNTS if read_end else COUNTS[1:]) + 1
+    p, steps = counts / counts.sum(), 1 + np.arange(len(counts))
     for decoded, variance in (("normal", 1.0), ("mean", p @ (1 / steps)), ("sum", p @ steps)):
-        z = build(TWRVAE, decoded=decoded).prior_samples(20_000, SEED)
+        z = build(TWRVAE, decoded=decoded, read_end=read_end).prior_samples(20_000, SEED)
         np.testing.assert_allclose(np.var(z), variance, rtol=0.03)
 
 
