@@ -22,6 +22,7 @@ LABELS = {
     "elbo_nll": "NLL + KL [nats]",
     "kl": "KL [nats]",
     "mutual_information": "I(x; z) [nats]",
+    "active_units": "active units",
 }
 
 
@@ -38,8 +39,11 @@ def curves(study: Study, rows: dict[str, list[dict]], folder: Path) -> tuple[Fig
     ]
     if not shown:
         return None
-    figure = Figure(figsize=(4.2 * len(shown) + 1.5, 3.8), dpi=DPI, layout="constrained")
-    for axes, key in zip(np.atleast_1d(figure.subplots(1, len(shown))), shown, strict=True):
+    stacked = 1 if len(shown) <= 3 else 2
+    columns = -(-len(shown) // stacked)
+    figure = Figure(figsize=(4.2 * columns + 1.5, 3.8 * stacked), dpi=DPI, layout="constrained")
+    for place, key in enumerate(shown, 1):
+        axes = figure.add_subplot(stacked, columns, place)
         for row, members in rows.items():
             paths = [
                 {p["step"]: p[f"validation/{key}"] for p in e["curves"] if f"validation/{key}" in p} for e in members
@@ -53,11 +57,14 @@ def curves(study: Study, rows: dict[str, list[dict]], folder: Path) -> tuple[Fig
                 axes.fill_between(steps, values.min(0), values.max(0), color=colours(rows)[row], alpha=0.2, linewidth=0)
         if key == "fid":
             axes.set_yscale("log")
+        if key == "active_units":  # none is to be seen as none
+            axes.set_ylim(-0.5, max(1.5, axes.get_ylim()[1]))
         axes.set_title(LABELS[key], fontsize=10)
         axes.set_xlabel("updates")
         axes.grid(alpha=0.3)
-    named = axes.get_legend_handles_labels()  # beside the axes: a dozen rows would hide their own curves
-    figure.legend(*named, loc="outside right upper", fontsize=7, title="row (seeds)", title_fontsize=7)
+    lines = {line.get_label(): line for axes in figure.axes for line in axes.lines}  # some rows have no KL
+    # Beside the axes: a dozen rows would hide their own curves.
+    figure.legend(handles=lines.values(), loc="outside right upper", fontsize=7, title="row (seeds)", title_fontsize=7)
     caption = "Scores of the validation part along the training: mean over seeds, and the range between them."
     return figure, caption
 

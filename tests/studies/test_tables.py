@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from studies.figures import curves
 from studies.plan import Study
 from studies.tables import codes_table, markdown, number, write_report
 
@@ -73,6 +74,18 @@ def test_the_page_of_a_study(tmp_path, study, entries):
     before = {file: file.read_bytes() for file in tmp_path.rglob("*.*")}
     write_report(study, entries, tmp_path)
     assert {file: file.read_bytes() for file in tmp_path.rglob("*.*")} == before
+
+
+def test_curves_show_what_only_some_rows_have_and_name_every_row(study):
+    def trained(row, *scores):
+        return entry(row, 0, 1.0) | {"curves": [{"step": n} | {f"validation/{s}": n for s in scores} for n in (1, 2)]}
+
+    latent = ("kl", "mutual_information", "active_units")
+    rows = {"a": [trained("a", "elbo_nll")], "b": [trained("b", "elbo_nll", *latent)], "c": [trained("c", *latent)]}
+    figure, _ = curves(study, rows, None)
+    titles = {axes.get_title(): len(axes.lines) for axes in figure.axes}
+    assert titles == {"NLL + KL [nats]": 2, "KL [nats]": 2, "I(x; z) [nats]": 2, "active units": 2}
+    assert [text.get_text() for text in figure.legends[0].texts] == ["a (1)", "b (1)", "c (1)"]
 
 
 def test_codes_that_classes_share(study):
