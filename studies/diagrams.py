@@ -170,8 +170,8 @@ def sentence_model() -> Figure:
     posteriors = [rf"$\mu_{t}, \sigma_{t}$" for t in "12T"]
     for network, left, loss, above, below in (
         ("encoder", 1.2, r"$\frac{1}{T}\,\sum_t\,\mathrm{KL}(q(z_t\,|\,x_{1..t})\,\|\,N(0, I))$", posteriors,
-         ("$x_1$", "$x_2$", "EOS")),
-        ("generator", 9.4, r"$-\log p(x\,|\,z_T)$", ("$x_1$", "$x_2$", "EOS"), ("BOS", "$x_1$", "$x_{T-1}$")),
+         ("$x_1$", "$x_2$", "$x_T$")),
+        ("generator", 9.4, r"$-\log p(x\,|\,z_T)$", ("$x_1$", "$x_2$", "EOS"), ("BOS", "$x_1$", "$x_T$")),
     ):  # fmt: skip
         minimised = page.box(left + 2.2, 7.3, loss, "loss", 5.9, 1.3)
         places = [left, left + 2.2, left + 4.4]
