@@ -4,7 +4,6 @@
 """
 
 import json
-import os
 import shutil
 import statistics
 import subprocess
@@ -36,6 +35,8 @@ def parse(argv: list[str]):
     options = parser.parse_args(argv)
     if options.study == REPORT and len(argv) > 1:
         parser.error(f"{REPORT} takes no options")
+    if options.seeds is not None and options.seeds < 1:
+        parser.error(f"--seeds {options.seeds}: give at least 1")
     return options
 
 
@@ -62,10 +63,7 @@ def carry_out(training: Training, runs_dir: str) -> dict:
         shutil.rmtree(path)  # stopped before its first checkpoint: nothing to go on with
     place = ["--resume", str(path)] if path.exists() else ["--name", training.run_name]
     command = [sys.executable, str(ROOT / "train.py"), *training.arguments, *place, "--runs-dir", runs_dir]
-    environment = dict(os.environ)
-    if "INFOBIGBIGAN_DATA" in environment:
-        environment.setdefault("TFDS_DATA_DIR", str(Path(environment["INFOBIGBIGAN_DATA"]) / "tfds"))
-    done = subprocess.run(command, env=environment, stderr=subprocess.PIPE, text=True)
+    done = subprocess.run(command, stderr=subprocess.PIPE, text=True)
     last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
     if done.returncode not in (0, DIVERGED):
         raise InputError(f"{training.name}: {last.removeprefix(f'{command[1]}: ')}")

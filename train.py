@@ -22,8 +22,6 @@ def parse(argv: list[str]):
         from training.runs import open_run
 
         run = open_run(known.resume, known.runs_dir)
-        if "--name" in argv:
-            raise InputError(f"--name: {run.path} has its name; leave --name out with --resume")
         if mode not in (None, run.mode):
             raise InputError(f"--mode {mode}: {run.path} is a run of mode {run.mode}; leave --mode out")
         mode = run.mode
@@ -42,6 +40,8 @@ def parse(argv: list[str]):
         add_config_options(parser.add_argument_group(f"options of {mode}"), find_mode(mode).config)
     options = vars(parser.parse_args(argv))
     own = {name: options.pop(name) for name in ("mode", "runs_dir", "name", "resume", "dry_run")}
+    if run and own["name"]:
+        raise InputError(f"--name: {run.path} has its name; leave --name out with --resume")
     given = {name: tuple(value) if isinstance(value, list) else value for name, value in options.items()}
     return mode, run, given, own
 
@@ -89,7 +89,7 @@ def train(argv: list[str]):
 
 def main(argv: list[str] | None = None) -> int:
     """Trains; returns the exit code."""
-    return run_program(train, argv)
+    return run_program(train, argv, "use --resume")
 
 
 if __name__ == "__main__":

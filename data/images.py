@@ -32,7 +32,7 @@ CONNECT_SECONDS = 2.0  # tensorflow-datasets itself retries for minutes before i
 
 SPLIT_SEED = 0  # of the permutation that cuts splits; part of the splits' definition, so not a flag
 TFDS_VALIDATION = 10_000  # images cut from the official training set
-MIN_IMAGES = 10  # fewest of the user's own: 7 to train, 1 to validate, 2 to test
+MIN_IMAGES = 20  # fewest of the user's own: 14 to train, 2 to validate (a covariance needs two), 4 to test
 
 IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp"}
 GRAY_MODES = {"1", "L", "LA"}  # Pillow's names of pixel formats
@@ -103,7 +103,7 @@ def load(dataset: str, data_dir: str | None = None, image_size: int | None = Non
         dataset: one of DATASETS; the path of an .npz file with `images` [N, H, W] or [N, H, W, C], C 1 or 3, uint8 or
             float (in [-1, 1] where any value is negative, else in [0, 1]), and perhaps integer `labels` [N]; or the
             path of a folder of png, jpg, jpeg or bmp files, or of one sub-folder of them for each class (labels count
-            the sub-folders that hold images, in sorted order).
+            the sub-folders that hold images, in sorted order; of a single one there are none).
         data_dir: as for `choose_dataset`; a missing data set is downloaded to its first folder.
         image_size: height and width to resize to (antialiased bilinear, the aspect ratio is not kept); None keeps
             the images as they are.
@@ -121,6 +121,8 @@ def load(dataset: str, data_dir: str | None = None, image_size: int | None = Non
         examples = _read_digits() if dataset == "digits" else _read_own(Path(dataset), image_size)
         count = len(examples.images)
         test, validation, train = _cut(examples, count // 5, count // 10)
+        if train.labels is not None and len(np.unique(train.labels)) < 2:
+            raise InputError(f"the training images of {dataset} are all of one class: leave the labels out")
     if image_size is not None:
         train, validation, test = (s._replace(images=_resize(s.images, image_size)) for s in (train, validation, test))
     return ImageDataset(dataset, train, validation, test)
@@ -277,6 +279,8 @@ def _read_npz(path: Path) -> Split:
                 f"'labels' in {path} have shape {list(labels.shape)} for {len(images)} images: save one label per image"
             )
         labels = labels.astype(np.int64)
+        if labels.min() < 0:
+            raise InputError(f"'labels' in {path} go down to {labels.min()}: count the classes from 0")
     return Split(images, labels)
 
 
@@ -313,7 +317,7 @@ def _read_folder(folder: Path, image_size: int | None) -> Split:
 
 
 def _find_images(folder: Path) -> tuple[list[Path], np.ndarray | None]:
-    """Image files in sorted order, and int64 labels [N] where they lie in sub-folders. Hidden entries are skipped."""
+    """Image files in sorted order, and int64 labels [N] where several sub-folders hold them. Hidden entries are skipped."""
 
     def images_in(directory):
         return [p for p in visible(directory) if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file()]
@@ -325,6 +329,8 @@ def _find_images(folder: Path) -> tuple[list[Path], np.ndarray | None]:
     classes = [files for sub in visible(folder) if sub.is_dir() and (files := images_in(sub))]
     if loose and classes:
         raise InputError(f"{folder} has images both beside and inside its sub-folders: move {loose[0].name} into one")
+    if len(classes) == 1:  # nothing to tell apart
+        return classes[0], None
     if classes:
         return sum(classes, []), np.repeat(np.arange(len(classes)), [len(files) for files in classes])
     if not loose:

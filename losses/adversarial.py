@@ -20,8 +20,8 @@ class Scores(NamedTuple):
 def hinge_discriminator(real: Scores, fake: Scores) -> dict[str, tf.Tensor]:
     """sum over s of h(s(real)) + h(-s(fake)), h(t) = max(0, 1 - t), on every score separately: a part [B] for each score.
 
-    BigBiGAN, section 2, the discriminator loss l_D, with y = +1 for (x, E(x)) and -1 for (G(z), z). Each part is at most
-    2 where the discriminator knows nothing.
+    BigBiGAN, section 2, the discriminator loss l_D, with y = +1 for (x, E(x)) and -1 for (G(z), z). Each part is at least
+    2 where the discriminator gives both pairs the same score.
     """
     return {
         name: tf.nn.relu(1.0 - s_real) + tf.nn.relu(1.0 + s_fake)

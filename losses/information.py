@@ -8,10 +8,10 @@ import tensorflow as tf
 
 
 def categorical_bound(c: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
-    """E[log Q(c | x)] + H(c) of a one-hot code c [B, K] with a uniform prior, from the head's logits [B, K].
+    """E[log Q(c | x)] + H(c) of a code c [B, K] with a uniform prior, from the head's logits [B, K].
 
-    Per example [B], in nats, to be maximised: at most log K, reached when Q is certain and right; 0 for a uniform Q.
-    Chen et al. 2016, eq. 5.
+    Per example [B], in nats, to be maximised: at most log K, reached when Q is certain and right; 0 for a uniform Q. c is
+    one-hot, or the probabilities of an estimate, of whose entropy the maximum falls short. Chen et al. 2016, eq. 5.
     """
     return math.log(c.shape[-1]) - tf.nn.softmax_cross_entropy_with_logits(c, logits)
 

@@ -141,7 +141,12 @@ class Coded(GAN):
             c: categories, int [n] (continuous codes are then 0), or whole codes, float [n, code.dim].
             truncation: cuts the normal that z is drawn from at +-truncation; None: not cut.
             seed: of z and of c.
+
+        Raises:
+            ValueError: there is not one c for each image.
         """
+        if c is not None and len(c) != n:
+            raise ValueError(f"{n} images need {n} codes, not {len(c)}")
         z, sampled = self.sample_latents(n, tf.constant([seed, 2]), truncation)
         return self.decode(z, sampled if c is None else self.code.encode(c))
 

@@ -101,12 +101,22 @@ class GAN(keras.Model):
         return [pair for weights, means in networks for pair in zip(weights, means, strict=True)]
 
     @property
+    def d_variables(self) -> list[keras.Variable]:
+        """The weights that `d_optimizer` updates."""
+        return [weight for network in self.discriminators for weight in network.trainable_variables]
+
+    @property
+    def ge_variables(self) -> list[keras.Variable]:
+        """The weights that `ge_optimizer` updates."""
+        return [weight for network, _ in self.averaged for weight in network.trainable_variables]
+
+    @property
     def in_use(self) -> list[keras.Variable]:
         """What a trained model is used through: the moving averages, with the statistics that belong to them."""
         return [weight for _, average in self.averaged for weight in average.weights]
 
     def count_params(self) -> int:
-        """Of the networks that learn: a moving average is not counted beside its network."""
+        """Of the networks that learn, with what their norms keep: a moving average is not counted beside its network."""
         return sum(network.count_params() for network in (*self.discriminators, *dict(self.averaged)))
 
     def sample_latents(self, n: int, seed: tf.Tensor, truncation: float | None = None) -> tuple[tf.Tensor, ...]:
@@ -149,8 +159,6 @@ class GAN(keras.Model):
         """Takes the optimizers of the discriminators (F, H, J and the head) and of G and E."""
         super().compile(jit_compile=False)  # XLA's own convolutions are slower than oneDNN's on a CPU
         self.d_optimizer, self.ge_optimizer = d_optimizer, ge_optimizer
-        self.d_variables = [v for network in self.discriminators for v in network.trainable_variables]
-        self.ge_variables = [v for network, _ in self.averaged for v in network.trainable_variables]
         self.d_optimizer.build(self.d_variables)
         self.ge_optimizer.build(self.ge_variables)
         self.trackers = {name: keras.metrics.Mean(name=name) for name in self.tracked_names}

@@ -21,6 +21,7 @@ LABEL_FREE = (
     "view_agreement",
     "information_bound",
 )  # all that may choose: none of them saw a label
+LENGTHS = ("updates", "epochs")  # what another preset replaces
 ELSEWHERE = ("data_dir", "precision")  # of a config: what depends on the machine and not on the study
 
 
@@ -191,8 +192,9 @@ def read_study(name: str, seeds: int | None = None, preset: str | None = None) -
         if seeds:
             own["seeds"] = own.get("seeds", described.get("seeds", [0]))[:seeds]
     if preset:
-        kept = {key: value for key, value in described.get("options", {}).items() if key != "updates"}
-        described |= {"options": {**kept, "preset": preset}}
+        for own in (described, *described["rows"].values()):
+            own["options"] = {key: value for key, value in own.get("options", {}).items() if key not in LENGTHS}
+        described["options"]["preset"] = preset  # a row that has a preset of its own keeps that: it is a recipe
         name = f"{name}-{preset}"
     study = Study(name=name, **described)
     for training in study.screening():

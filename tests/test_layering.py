@@ -49,13 +49,3 @@ def test_imports_inside_functions_are_seen(tmp_path):
 def test_no_file_is_without_a_subject():
     nameless = {"utils.py", "util.py", "common.py", "helpers.py", "helper.py", "misc.py"}
     assert not [file for file in [*FILES, *(ROOT / "tests").rglob("*.py")] if file.name in nameless]
-
-
-def test_ci_runs_the_test_command_of_the_readme():
-    readme = ROOT / "README.md"
-    if not readme.exists():
-        pytest.skip("README.md is not written yet")
-    blocks = readme.read_text().split("```")[1::2]
-    commands = [line for block in blocks for line in block.splitlines() if "-m pytest" in line]
-    assert commands
-    assert set(commands) <= set((ROOT / ".ci/run").read_text().splitlines())

@@ -33,7 +33,6 @@ def test_train_commands_parse(argv):
 @pytest.mark.parametrize("argv", arguments("evaluate.py"), ids=" ".join)
 def test_evaluate_commands_parse(argv):
     runs = evaluate.parse(argv).runs
-    assert set(runs) <= set(argv)
     assert all(run == "RUN" or (ROOT / run).is_dir() for run in runs)
 
 

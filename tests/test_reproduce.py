@@ -89,6 +89,19 @@ def test_what_cannot_begin_is_no_failed_seed(call, tmp_path, capsys):
     assert not (tmp_path / "results/tiny.json").exists()
 
 
+def test_results_that_cannot_be_written_are_one_line(call, tmp_path, capsys):
+    (tmp_path / "results").write_text("")
+    assert call("--tables") == 2
+    error = capsys.readouterr().err
+    assert "results: File exists: name another place, then give the same command again" in error
+    assert error.count("\n") == 1
+
+
+def test_no_seeds_are_no_study(call, capsys):
+    assert call("--seeds", "0") == 2
+    assert "--seeds 0: give at least 1" in capsys.readouterr().err
+
+
 def test_damaged_results_are_not_overwritten(call, tmp_path, capsys):
     (tmp_path / "results").mkdir()
     file = tmp_path / "results/tiny.json"

@@ -12,6 +12,9 @@ from data.errors import Diverged, InputError, nearest
 from training.config import Config, element_type, flag
 
 DIVERGED = 3  # exit code of a training whose loss is no longer a number
+ADVICE = dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "make room")  # where the disk refuses
+ADVICE |= dict.fromkeys((errno.EROFS, errno.EACCES), "allow access")
+ADVICE |= dict.fromkeys((errno.EEXIST, errno.ENOTDIR, errno.ENAMETOOLONG), "name another place")
 
 
 class Parser(argparse.ArgumentParser):
@@ -50,8 +53,10 @@ def add_config_options(parser: argparse.ArgumentParser, config_class: type[Confi
             parser.add_argument(flag(field.name), type=kind, metavar=metavar, **options)
 
 
-def run_program(main: Callable[[list[str]], None], argv: list[str] | None = None) -> int:
-    """Calls `main` with the arguments of the command line; returns the exit code.
+def run_program(
+    main: Callable[[list[str]], None], argv: list[str] | None = None, go_on: str = "give the same command again"
+) -> int:
+    """Calls `main` with the arguments of the command line; returns the exit code. go_on: what to do once it may.
 
     Bad input, a full disk and a place that may not be written are one line on standard error and 2, a loss that is no
     number DIVERGED; an interruption by the user is 130, and a reader of the output that closes it early, such as `head`,
@@ -70,12 +75,12 @@ def run_program(main: Callable[[list[str]], None], argv: list[str] | None = None
         print(f"{program}: {error}", file=sys.stderr)
         return DIVERGED if isinstance(error, Diverged) else 2
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
+        if error.errno not in ADVICE:
             raise
-        advice = "make room" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "allow access"
-        print(f"{program}: {error.filename or 'the run'}: {error.strerror}: {advice}, then --resume", file=sys.stderr)
+        place, advice = error.filename or "the run", ADVICE[error.errno]
+        print(f"{program}: {place}: {error.strerror}: {advice}, then {go_on}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print(f"{program}: interrupted; go on with --resume", file=sys.stderr)
+        print(f"{program}: interrupted; to go on, {go_on}", file=sys.stderr)
         return 130
     return 0

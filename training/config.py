@@ -5,7 +5,7 @@ Nothing here imports TensorFlow, so `--help` and errors in flags answer at once.
 
 import dataclasses
 import types
-from typing import Any, ClassVar, get_args, get_type_hints
+from typing import Any, ClassVar, get_args, get_origin, get_type_hints
 
 from data.errors import InputError, nearest
 
@@ -45,17 +45,24 @@ class Config:
     def __post_init__(self):
         hints = get_type_hints(type(self))
         for field in dataclasses.fields(self):
-            value, rule = getattr(self, field.name), field.metadata
+            value, rule, hint = getattr(self, field.name), field.metadata, hints[field.name]
             if value is None:
-                if type(None) not in get_args(hints[field.name]):
+                if type(None) not in get_args(hint):
                     raise InputError(f"{flag(field.name)} has no value: give one")
                 continue
+            kind, elements = element_type(hint), value if isinstance(value, tuple) else (value,)
+            fits = {float: (int, float)}.get(kind, kind)
+            if isinstance(value, tuple) != (get_origin(hint) is tuple) or any(
+                not isinstance(element, fits) or isinstance(element, bool) != (kind is bool) for element in elements
+            ):
+                several = "several values" if get_origin(hint) is tuple else "a value"
+                raise InputError(f"{flag(field.name)}: {value!r} is not {several} of type {kind.__name__}")
             if rule["choices"] and value not in rule["choices"]:
                 known = ", ".join(rule["choices"])
                 raise InputError(
                     f"{flag(field.name)}: {value!r} is not one of {known}{nearest(value, rule['choices'])}"
                 )
-            for number in value if isinstance(value, tuple) else (value,):
+            for number in elements:
                 if isinstance(number, (int, float)) and not isinstance(number, bool):
                     low, high = rule["low"], rule["high"]
                     if number != number or (low is not None and number < low) or (high is not None and number > high):

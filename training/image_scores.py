@@ -134,11 +134,12 @@ class Scores(ModelScores):
     def matched(self, train_codes, test_codes, categories: int) -> dict:
         train_labels, test_labels = self.data.train.labels, self.data.test.labels
         code_to_class = match_codes(train_codes, train_labels, categories)
+        classes = 1 + int(max(train_labels.max(), test_labels.max()))
         return {
             "hungarian_accuracy": matched_accuracy(test_codes, test_labels, code_to_class),
             "code_to_class": code_to_class.tolist(),
             "nmi": normalized_mutual_information(test_codes, test_labels),
-            "confusion": confusion(test_codes, test_labels, categories, int(train_labels.max()) + 1).tolist(),
+            "confusion": confusion(test_codes, test_labels, categories, classes).tolist(),
         }
 
     def kmeans(self) -> dict:

@@ -95,10 +95,11 @@ def facts(data: ImageDataset) -> dict:
 def build(mode: str, config, data_facts: dict) -> GAN:
     """The compiled model of an image mode with seeded initial weights; networks are given numbers, never the config.
 
-    Raises InputError where the images cannot be halved as often as the networks halve them.
+    Raises InputError where the networks cannot be built for the images.
     """
     image_shape = tuple(data_facts["image_shape"])
     check_halvings(config, image_shape)
+    check_generator(config, image_shape)
     keras.utils.set_random_seed(config.seed)
     model_class = MODELS[mode]
     code = Code(config.num_categories, config.num_continuous) if hasattr(config, "num_categories") else None
@@ -186,3 +187,14 @@ def check_halvings(config, image_shape):
                 f"images of {height}x{width} cannot be halved {len(widths)} times by {network} and stay larger than one "
                 f"pixel: use {size} {near}, or fewer widths of {network}"
             )
+
+
+def check_generator(config, image_shape):
+    """Raises InputError where z has no part for each of G's layers, or G or F no layer of the resolution to attend at."""
+    up, down = len(config.generator_widths), len(config.discriminator_widths)
+    if config.latent_dim <= up:
+        raise InputError(f"--latent-dim {config.latent_dim}: G of {up} blocks takes z in {up + 1} parts: use {up + 1}")
+    shared = {image_shape[0] >> i for i in range(up)} & {image_shape[0] >> i for i in range(1, down + 1)}
+    if config.attention and config.attention not in shared:
+        use = f"use {' or '.join(map(str, sorted(shared)))}" if shared else "give G and F more widths"
+        raise InputError(f"--attention {config.attention}: G and F do not both have layers of that resolution: {use}")

@@ -25,7 +25,7 @@ from data.errors import InputError
 from training.config import Config, flag
 from training.modes import MODES, Mode
 
-FORMAT = 2  # of the run directory; raised when older runs can no longer be read
+FORMAT = 3  # of the run directory; raised when older runs can no longer be read
 WEIGHTS = "weights.npz"  # of an exported run, in the place of checkpoints
 CANDIDATES = "candidates.npz"  # of a ranker's run: the scores of its candidates
 KEPT = 2  # checkpoints that are kept, newest first
@@ -248,9 +248,12 @@ def open_run(path: str | Path, runs_dir: str = "runs") -> Run:
     if version != FORMAT or mode not in MODES:
         raise InputError(f"{file} is of another version (format {version}, mode {mode}): use the version that wrote it")
     try:
-        return Run(folder, mode, MODES[mode].config(**values), data)
+        run = Run(folder, mode, MODES[mode].config(**values), data)
     except (TypeError, InputError) as error:
         raise InputError(f"{file} does not describe a run of this version: {error}") from error
+    if run.config.dataset is None or "labels" not in data:
+        raise InputError(f"{file} does not say what the run was trained on: restore it, or start the run anew")
+    return run
 
 
 def known_runs(runs_dir: str) -> str:

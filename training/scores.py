@@ -53,7 +53,9 @@ def score(run: Run, asked: list[str]) -> dict:
     model = run.build()
     found = {"mode": run.mode, "seed": run.config.seed, "dataset": run.config.dataset, "epoch": run.restore(model)}
     found |= program.Scores(run, data, model).compute(wanted)
-    found |= {"n_parameters": model.count_params(), "train_minutes": round(run.train_minutes, 2)}
+    found |= {"n_parameters": model.count_params()}
+    if run.history:  # an exported run comes without, and keeps the minutes of its training
+        found |= {"train_minutes": round(run.train_minutes, 2)}
     file = run.path / "metrics.json"
     try:
         stored = json.loads(file.read_text()) if file.exists() else {}

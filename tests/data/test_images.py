@@ -227,7 +227,7 @@ def test_npz_uint8(tmp_path, shape):
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("scale", [lambda u: u / 255, lambda u: u / 127.5 - 1])
 def test_npz_float_ranges(tmp_path, dtype, scale):
-    images = np.resize(EVERY_VALUE, (12, 16, 16))
+    images = np.resize(EVERY_VALUE, (20, 16, 16))
     dataset = reader.load(save_npz(tmp_path / "x.npz", images=scale(images.astype(np.float64)).astype(dtype)))
     assert rows(all_images(dataset)) == rows(images)
 
@@ -259,6 +259,8 @@ def test_npz_resized_to_a_square(tmp_path):
         ({"images": random_images(20, 8, 8), "labels": np.arange(19)}, r"shape \[19\] for 20 images"),
         ({"images": random_images(20, 8, 8), "labels": np.zeros((20, 1), int)}, r"shape \[20, 1\] for 20 images"),
         ({"images": random_images(20, 8, 8), "labels": np.arange(20.0)}, "are float64: save integers"),
+        ({"images": random_images(20, 8, 8), "labels": np.arange(20) - 1}, "go down to -1: count the classes from 0"),
+        ({"images": random_images(20, 8, 8), "labels": np.full(20, 3)}, "all of one class: leave the labels out"),
     ],
 )
 def test_bad_npz(tmp_path, arrays, match):
@@ -351,6 +353,11 @@ def test_sixteen_bit_image(tmp_path):
     path = save_pictures(tmp_path, random_images(20, 8, 8).astype(np.uint16) * 256)
     with raises("000.png has pixels of mode 'I;16': convert"):
         reader.load(path)
+
+
+def test_a_single_sub_folder_is_no_class(tmp_path):
+    save_pictures(tmp_path / "all", random_images(20, 8, 8))
+    assert reader.load(str(tmp_path)).train.labels is None
 
 
 def test_empty_small_and_ambiguous_folders(tmp_path):

@@ -481,6 +481,8 @@ def test_generate_with_given_codes():
     np.testing.assert_array_equal(model.generate(3, c=[3, 0, 9], seed=1), model.decode(z, codes))
     codes[:, CATEGORIES:] = 0.5
     np.testing.assert_array_equal(model.generate(3, c=codes, seed=1), model.decode(z, codes))
+    with pytest.raises(ValueError, match="4 images need 4 codes, not 3"):
+        model.generate(4, c=codes)
 
 
 def test_more_images_than_fit_one_batch():

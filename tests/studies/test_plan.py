@@ -118,6 +118,14 @@ def test_fewer_seeds_and_another_preset(write):
     assert "--updates" not in study.training("base", 0).arguments
 
 
+def test_another_preset_replaces_the_lengths_of_rows_too(write):
+    recipe = "options: {preset: reference, info_weight: 2.0, epochs: 7}"
+    write(YAML.replace("updates: 20", "epochs: 9").replace("options: {info_weight: 2.0}", recipe))
+    study = read_study("tiny", preset="quick")
+    assert [study.training(row, 0).config["epochs"] for row in ("base", "heavy")] == [None, None]
+    assert study.training("heavy", 0).given["preset"] == "reference"  # how it trains, not how long
+
+
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [

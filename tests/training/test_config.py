@@ -93,6 +93,12 @@ def test_a_switch_can_be_turned_off():
         ({"generator_widths": (8, 2)}, "--generator-widths: 2 is out of range"),
         ({"preset": "quik"}, "--preset: 'quik' is not one of quick, default, reference; did you mean quick?"),
         ({"latent_dim": None}, "--latent-dim has no value"),
+        ({"batch_size": "128"}, "--batch-size: '128' is not a value of type int"),
+        ({"seed": True}, "--seed: True is not a value of type int"),
+        ({"curves": 1}, "--curves: 1 is not a value of type bool"),
+        ({"dataset": ("a", "b")}, "--dataset: ('a', 'b') is not a value of type str"),
+        ({"generator_widths": 8}, "--generator-widths: 8 is not several values of type int"),
+        ({"generator_widths": (8, 4.0)}, "--generator-widths: (8, 4.0) is not several values of type int"),
         ({"latentdim": 8}, "--latentdim is no option of this mode; did you mean --latent-dim?"),
     ],
 )

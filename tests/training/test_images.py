@@ -111,3 +111,23 @@ def test_images_that_cannot_be_halved_are_refused(shape, widths, message):
     config = BigGANConfig(**TINY | {"generator_widths": widths})
     with pytest.raises(InputError, match=message):
         images.build("biggan", config, {"image_shape": shape})
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"latent_dim": 2}, "--latent-dim 2: G of 2 blocks takes z in 3 parts: use 3"),
+        ({"attention": 7}, "--attention 7: G and F do not both have layers of that resolution: use 14"),
+        ({"attention": 14, "discriminator_widths": ()}, "give G and F more widths"),
+    ],
+)
+def test_a_generator_that_cannot_be_built_is_refused(options, message):
+    with pytest.raises(InputError, match=message):
+        images.build("biggan", BigGANConfig(dataset="mnist", **options), {"image_shape": [28, 28, 1]})
+
+
+def test_attention_stands_in_both_networks():
+    config = BigGANConfig(dataset="mnist", attention=14, precision="float32")
+    model = images.build("biggan", config, {"image_shape": [28, 28, 1]})
+    assert [attend is not None for attend in model.generator.attend] == [True, False]
+    assert [attend is not None for attend in model.image_discriminator.attend] == [False, True, False]
