@@ -75,6 +75,9 @@ def train(argv: list[str]):
         done = run.restore(model, best=False)
         run.write_history(run.history[:done])
     print(f"{mode} on {config.dataset} in {run.path}: epochs {done + 1} to {config.epochs}")
+    for part in ("images", "train", "validation", "test"):
+        if part in facts:
+            print(f"{part}: " + ", ".join(f"{name} {round(n, 4):,}" for name, n in facts[part].items()))
     steps, x = program.steps_per_epoch(config, data), program.batches(config, data, first_epoch=done)
     keeper = callbacks.Keeper(run, functools.partial(program.curve_point, run, data))
     shown = program.callbacks(run, data)

@@ -37,6 +37,7 @@ _WORD = re.compile(r"[^\W\d_]{2,}")
 class Documents(NamedTuple):
     counts: csr_array  # float32 [D, V], whole numbers; no row is empty
     labels: np.ndarray | None  # int64 [D] in [0, len(label_names)); None: the documents came without labels
+    unknown: int = 0  # words of raw text that the vocabulary does not have
 
 
 class DocumentCorpus(NamedTuple):
@@ -46,7 +47,7 @@ class DocumentCorpus(NamedTuple):
     test: Documents
     words: tuple[str, ...]  # V; column i of the counts is of words[i]
     label_names: tuple[str, ...] | None  # None where labels are
-    facts: dict[str, Any]  # part -> documents, words, left_out (without a word); docstrings -> their versions
+    facts: dict[str, Any]  # part -> documents, words, unknown, left_out (without a word); docstrings -> their versions
 
 
 class Text(NamedTuple):
@@ -91,6 +92,7 @@ def load_documents(dataset: str, data_dir: str | None = None, vocabulary_size: i
         facts[part] = {
             "documents": count,
             "words": int(after.counts.sum(dtype=np.float64)),
+            "unknown": after.unknown,
             "left_out": before.counts.shape[0] - count,
         }
     if dataset == "docstrings":
@@ -179,8 +181,9 @@ def _texts(texts: Iterable[str], labels: Iterable[int | None] = repeat(None)) ->
 def _counted(texts: list[Text], words: tuple[str, ...]) -> Documents:
     column = {word: i for i, word in enumerate(words)}
     rows = [[column[word] for word in text.words if word in column] for text in texts]
+    unknown = sum(len(text.words) for text in texts) - sum(map(len, rows))
     labels = None if texts[0].label is None else np.array([text.label for text in texts], np.int64)
-    return Documents(_sparse(rows, [[1] * len(row) for row in rows], len(words)), labels)
+    return Documents(_sparse(rows, [[1] * len(row) for row in rows], len(words)), labels, unknown)
 
 
 def _sparse(columns: list[list[int]], counts: list[list[int]], width: int) -> csr_array:
@@ -195,9 +198,9 @@ def _sparse(columns: list[list[int]], counts: list[list[int]], width: int) -> cs
 
 
 def _without_empty(documents: Documents) -> Documents:
-    counts, labels = documents
+    counts, labels, _ = documents
     full = np.flatnonzero(np.diff(counts.indptr))
-    return Documents(counts[full], None if labels is None else labels[full])
+    return documents._replace(counts=counts[full], labels=None if labels is None else labels[full])
 
 
 def _read_docstrings() -> tuple[tuple[list[Text], ...], tuple[str, ...]]:

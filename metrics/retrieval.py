@@ -9,8 +9,9 @@ from collections import Counter
 import bm25s
 import numpy as np
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics.pairwise import cosine_similarity
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import StandardScaler, normalize
 
 
 def inverse_document_frequency(documents):
@@ -32,6 +33,20 @@ def logistic_scores(train_features, train_labels, features):
     """Log-odds [N] of features [N, D] by logistic regression on standardised ones, both fitted on the training set."""
     fitted = make_pipeline(StandardScaler(), LogisticRegression()).fit(train_features, train_labels)
     return fitted.decision_function(features)
+
+
+def nearest(vectors, known, count):
+    """The rows of `known` [M, D] that are nearest each of `vectors` [N, D], best first, int [N, count].
+
+    Near is of a high cosine, seen from the mean of `known`.
+    """
+    middle = known.mean(0)
+    return np.argsort(-cosine_similarity(vectors - middle, known - middle), axis=1, kind="stable")[:, :count]
+
+
+def paired_cosines(first, second):
+    """The cosine of each row of `first` [N, D] and its row of `second`, [N]; 0 where a row is all zeros."""
+    return np.sum(normalize(first) * normalize(second), 1)
 
 
 def bm25_scores(questions, candidates):

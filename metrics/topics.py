@@ -58,6 +58,13 @@ def coherence_npmi(topics, counts, words):
     return [float(coherence) for coherence in log_ratio_measure(pairs, documents, normalize=True)]
 
 
+def frequent_words(counts, words, count=5):
+    """The most frequent words of each document [D, V], at most `count`, ties in the vocabulary's order."""
+    ends = pairwise(counts.indptr)
+    rows = [(counts.indices[start:end], counts.data[start:end]) for start, end in ends]
+    return [[words[i] for i in own[np.lexsort((own, -times))][:count]] for own, times in rows]
+
+
 def topic_diversity(topics):
     """Share of distinct words among the top words of all topics, in (0, 1]; 1 if none is in two (Dieng et al. 2020).
 

@@ -12,7 +12,7 @@ class ElboTerms(NamedTuple):
 
     nll: tf.Tensor  # -log p(x | z) of one z drawn from the posterior
     kl: tf.Tensor  # KL of the posterior of that z to its prior: nll + kl bounds -log p(x)
-    regularizer: tf.Tensor  # what training adds to nll, weighted: the KL itself, or what a paper puts in its place
+    regularizer: tf.Tensor  # what training adds to nll, times a weight: the KL, or what a paper puts in its place
 
 
 class TextVAE(keras.Model):

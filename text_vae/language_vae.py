@@ -13,7 +13,7 @@ import tensorflow_probability as tfp
 from data.sentences import evaluation_batches
 from losses.variational import free_bits, gaussian_kl, gaussian_kl_between
 from text_vae.base import ElboTerms, TextVAE
-from text_vae.layers import WordDecoder, dropped, last, recurrent
+from text_vae.layers import WordDecoder, dropped, gaussian, last, recurrent
 
 tfd = tfp.distributions
 
@@ -68,7 +68,7 @@ class Latent(NamedTuple):
     @property
     def posterior(self) -> tfd.Distribution:
         """q(z | x), batch [B], event [latent]."""
-        return tfd.MultivariateNormalDiag(self.mu, tf.exp(0.5 * self.log_variance))
+        return gaussian(self.mu, self.log_variance)
 
     @property
     def prior(self) -> tfd.Distribution:
@@ -135,8 +135,9 @@ class RecurrentVAE(LanguageVAE):
         cell, units: of the encoder, as for `recurrent`; the words' vectors and their dropout are the decoder's.
         latent: size of z.
         free_bits: nats below which a dimension's KL is not rewarded for falling (Kingma et al. 2016).
-        kl_per_step: divide the regularizer by the sentence's steps T: a control that gives z the weight which TWR-VAE's
-            last posterior has, without the others. What is trained is then no bound.
+        kl_per_step: divide the regularizer by the sentence's steps, EOS among them: a control that gives z the weight
+            which TWR-VAE's last posterior has where it reads EOS as this encoder does, without the others. What is trained
+            is then no bound.
         options: those of `LanguageModel`.
     """
 

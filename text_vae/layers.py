@@ -7,9 +7,12 @@ Padding stands behind a sentence, so it changes no state before it and recurrent
 import keras
 import numpy as np
 import tensorflow as tf
+import tensorflow_probability as tfp
 
 from data.vocabulary import BOS, EOS, UNPREDICTED
 from losses.variational import token_nll
+
+tfd = tfp.distributions
 
 
 @tf.custom_gradient
@@ -77,6 +80,11 @@ def recurrent(cell: str, units: int) -> keras.layers.RNN:
 def last(h: tf.Tensor, lengths: tf.Tensor) -> tf.Tensor:
     """What stands at each sentence's last real step, [B, T, D] -> [B, D]."""
     return tf.gather(h, lengths - 1, batch_dims=1)
+
+
+def gaussian(mu: tf.Tensor, log_variance: tf.Tensor) -> tfd.Distribution:
+    """N(mu, diag exp(log_variance)), batch [B], event [D]."""
+    return tfd.MultivariateNormalDiag(mu, tf.exp(0.5 * log_variance))
 
 
 def dropped(h: tf.Tensor, rate: float, seed: tf.Tensor | None) -> tf.Tensor:

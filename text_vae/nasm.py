@@ -14,16 +14,12 @@ import tensorflow_probability as tfp
 
 from losses.variational import gaussian_kl_between
 from text_vae.base import ElboTerms
+from text_vae.layers import gaussian
 from text_vae.ranker import Ranker, Read, Reader, shared_words
 
 tfd = tfp.distributions
 
 FIRST_LOG_VARIANCE = -2.0  # of h, for p and q: at first the attention shall hear more than noise. Not in the paper
-
-
-def gaussian(mu: tf.Tensor, log_variance: tf.Tensor) -> tfd.Distribution:
-    """N(mu, diag exp(log_variance)), batch [B], event [D]."""
-    return tfd.MultivariateNormalDiag(mu, tf.exp(0.5 * log_variance))
 
 
 class Gaussian(keras.layers.Layer):

@@ -5,12 +5,10 @@ z ~ N(0, I)        p(w | z) = softmax(z R + b)        q(z | x) = N(mu(x), diag s
 
 import keras
 import tensorflow as tf
-import tensorflow_probability as tfp
 
 from losses.variational import gaussian_kl, multinomial_nll
 from text_vae.base import ElboTerms, TextVAE
-
-tfd = tfp.distributions
+from text_vae.layers import dropped, gaussian
 
 
 class NVDM(TextVAE):
@@ -58,19 +56,13 @@ class NVDM(TextVAE):
         h = tf.math.log1p(x) if self.log_counts else x
         for layer in self.hidden:
             h = layer(h)
-        if dropout_seed is not None and self.rate:
-            h = tf.nn.experimental.stateless_dropout(h, self.rate, dropout_seed)
+        h = dropped(h, self.rate, dropout_seed)
         return self.mu(h), self.log_variance(h)
-
-    def posterior(self, x: tf.Tensor) -> tfd.Distribution:
-        """q(z | x), batch [B], event [topics]."""
-        mu, log_variance = self.infer(x)
-        return tfd.MultivariateNormalDiag(mu, tf.exp(0.5 * log_variance))
 
     def elbo_terms(self, batch, seed, training=False):
         dropout_seed, z_seed = tf.unstack(tf.random.split(seed, 2))
         mu, log_variance = self.infer(batch, dropout_seed if training else None)
-        z = tfd.MultivariateNormalDiag(mu, tf.exp(0.5 * log_variance)).sample(seed=z_seed)
+        z = gaussian(mu, log_variance).sample(seed=z_seed)
         kl = gaussian_kl(mu, log_variance)
         return ElboTerms(multinomial_nll(self.decoder(z), batch), kl, kl)
 

@@ -33,9 +33,13 @@ class TWRVAE(RecurrentVAE):
         length_counts: int, training sentences of 0, 1, 2, .. words, up to the longest that there may be; p(T) is the
             share of those of T steps, with 1 added to each count.
         options: those of `RecurrentVAE`.
+
+    Raises ValueError for another `decoded`.
     """
 
     def __init__(self, *, decoded: str, kl_part: float, read_end: bool, length_counts: np.ndarray, **options):
+        if decoded not in DECODED:
+            raise ValueError(f"decoded is {decoded!r}, not one of {DECODED}")
         super().__init__(**options)
         self.decoded, self.kl_part, self.read_end = decoded, kl_part, read_end
         smoothed = np.asarray(length_counts if read_end else length_counts[1:]) + 1  # T is at least 1

@@ -9,19 +9,28 @@ import keras
 import numpy as np
 import tensorflow as tf
 from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS, CountVectorizer
-from sklearn.metrics.pairwise import cosine_similarity, paired_cosine_distances
 
 from data import answers, documents
 from data.answers import AnswerCorpus, Pairs, load_answers, stem
+from data.order import full_batches
 from data.word_vectors import read_word_vectors, train_word_vectors
 from losses.variational import linear_weight
 from metrics.ranking import map_mrr
-from metrics.retrieval import bm25_scores, inverse_document_frequency, logistic_scores, overlap_counts, query_likelihood
+from metrics.retrieval import (
+    bm25_scores,
+    inverse_document_frequency,
+    logistic_scores,
+    nearest,
+    overlap_counts,
+    paired_cosines,
+    query_likelihood,
+)
 from metrics.topics import fit_lsa
 from text_vae.gqa import GQA
 from text_vae.nasm import NASM
 from text_vae.nvdm import NVDM
 from text_vae.ranker import Ranker
+from training.config import with_epochs
 from training.figures import attention_figure, save_figure
 from training.runs import CANDIDATES, Run, write_arrays
 from training.scores import ModelScores
@@ -57,8 +66,7 @@ def prepare(config) -> tuple[object, Data]:
     if config.word_vectors:
         data = data._replace(vectors=read_word_vectors(config.word_vectors, data.corpus.vocabulary))
         config = dataclasses.replace(config, embedding=data.vectors.shape[1])
-    epochs = config.epochs or -(-config.updates // max(1, steps_per_epoch(config, data)))
-    return dataclasses.replace(config, epochs=epochs), data
+    return with_epochs(config, steps_per_epoch(config, data)), data
 
 
 def facts(data: Data) -> dict:
@@ -75,7 +83,7 @@ def facts(data: Data) -> dict:
 
 def steps_per_epoch(config, data: Data) -> int:
     """Training steps of one pass over the training questions; the remainder of a pass is dropped."""
-    return len(data.corpus.train.questions) // config.batch_size
+    return full_batches(len(data.corpus.train.questions), config.batch_size, "questions")
 
 
 def batches(config, data: Data, first_epoch: int) -> tf.data.Dataset:
@@ -239,8 +247,7 @@ class Scores(ModelScores):
         vectors["nvdm"] = self.run.cached(nvdm_vectors)(counts, sides)
         for name, found in vectors.items():
             rankings[name] = {
-                part: 1 - paired_cosine_distances(found[part][0][self.parts[part].groups], found[part][1])
-                for part in sides
+                part: paired_cosines(found[part][0][self.parts[part].groups], found[part][1]) for part in sides
             }
         scores = {}
         for name, ranking in rankings.items():
@@ -248,21 +255,17 @@ class Scores(ModelScores):
         return scores
 
     def attention(self) -> dict:
-        """A picture of the attention to right answers under several h; and the nearest questions by h's mean.
-
-        Near is of a high cosine, seen from the mean of all training questions.
-        """
+        """A picture of the attention to right answers under several h; and the nearest questions by h's mean."""
         if self.model.attention != "none":
             figure = attention_figure(self.model, self.corpus, self.run.config.seed, self.run.dataset)
             save_figure(figure, self.run.path / "figures/attention.png")
         shown, known = self.corpus.validation, self.corpus.train
-        vectors = self.vectors(known)
-        similar = cosine_similarity(self.vectors(shown)[:ASKED] - vectors.mean(0), vectors - vectors.mean(0))
-        nearest = {
-            " ".join(question): [" ".join(known.questions[i]) for i in np.argsort(-row, kind="stable")[:NEAREST]]
-            for question, row in zip(shown.questions, similar, strict=False)
+        rows = nearest(self.vectors(shown)[:ASKED], self.vectors(known), NEAREST)
+        found = {
+            " ".join(question): [" ".join(known.questions[i]) for i in row]
+            for question, row in zip(shown.questions, rows, strict=False)
         }
-        return {"nearest_questions": nearest}
+        return {"nearest_questions": found}
 
     def vectors(self, pairs: Pairs) -> np.ndarray:
         """h's mean of every question, float32 [Q, latent]."""

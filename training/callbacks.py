@@ -95,12 +95,13 @@ class Keeper(keras.callbacks.Callback):
         done = epoch + 1
         seconds = round(time.perf_counter() - self.start, 2)
         due, scored = (is_due(done, self.run.config.epochs, times) for times in (CHECKPOINTS, CURVE_POINTS))
-        if due or scored:
+        keep = due or scored  # the best of what is scored is to be there at the end
+        if keep:
             self.model.refresh_statistics()
         if scored:
             logs |= self.curve_point(self.model)  # in place: the callbacks that follow see them too
         self.entries.append({"epoch": done, "step": int(self.model.step), "seconds": seconds}
                             | {name: float(value) for name, value in logs.items()})  # fmt: skip
-        if due:
+        if keep:
             self.run.write_history(self.entries)
             self.run.save(self.model, done)

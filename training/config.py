@@ -195,7 +195,7 @@ class NVDMConfig(Config):
     """Topics of documents. The preset "reference" is the paper's recipe."""
 
     presets: ClassVar = {
-        "quick": {"updates": 2000},
+        "quick": {"updates": 2000, "kl_warm_up": 400},
         "default": {},
         "reference": {
             "batch_size": 64,
@@ -370,6 +370,11 @@ class NASMConfig(RankerConfig):
 @dataclasses.dataclass(frozen=True)
 class GQAConfig(RankerConfig):
     """Nothing more."""
+
+
+def with_epochs(config: Config, steps_per_epoch: int) -> Config:
+    """The config with its number of epochs: as given, or enough for its updates."""
+    return dataclasses.replace(config, epochs=config.epochs or -(-config.updates // steps_per_epoch))
 
 
 def element_type(hint) -> type:

@@ -9,18 +9,30 @@ import tensorflow as tf
 
 from data import documents
 from data.documents import DocumentCorpus, Documents, load_documents
+from data.errors import InputError
+from data.order import full_batches
 from losses.variational import linear_weight
 from metrics.likelihood import corpus_perplexity, document_perplexity
 from metrics.linear_probe import linear_accuracy
-from metrics.topics import coherence_npmi, fit_lda, fit_lsa, lda_document_nll, top_words, topic_diversity
+from metrics.retrieval import nearest
+from metrics.topics import (
+    coherence_npmi,
+    fit_lda,
+    fit_lsa,
+    frequent_words,
+    lda_document_nll,
+    top_words,
+    topic_diversity,
+)
 from text_vae.nvdm import NVDM
+from training.config import with_epochs
 from training.runs import Run
 from training.scores import ModelScores
 from training.tensorboard import document_callbacks
 
 EVALUATION_BATCH = 500
 DIVERSITY_WORDS = 25  # of each topic, as Dieng et al. 2020 count them
-NEAREST = 5  # words that are shown beside a word
+SHOWN, NEAREST = 10, 5  # words and documents that are shown, and what is shown beside each
 
 
 def load(config) -> DocumentCorpus:
@@ -29,11 +41,15 @@ def load(config) -> DocumentCorpus:
 
 
 def prepare(config) -> tuple[object, DocumentCorpus]:
-    """Loads the corpus; returns the config with its name and the number of epochs decided."""
+    """Loads the corpus; returns the config with its name and the number of epochs decided.
+
+    Raises InputError for a corpus that cannot be had, has not one batch, or has fewer words than there are to be topics.
+    """
     config = dataclasses.replace(config, dataset=config.dataset or "docstrings")
     corpus = load(config)
-    epochs = config.epochs or -(-config.updates // max(1, steps_per_epoch(config, corpus)))
-    return dataclasses.replace(config, epochs=epochs), corpus
+    if config.topics > len(corpus.words):
+        raise InputError(f"--topics {config.topics}: {config.dataset} has {len(corpus.words)} words: give fewer topics")
+    return with_epochs(config, steps_per_epoch(config, corpus)), corpus
 
 
 def facts(corpus: DocumentCorpus) -> dict:
@@ -41,7 +57,7 @@ def facts(corpus: DocumentCorpus) -> dict:
     train = corpus.train.counts
     content = b"".join(np.ascontiguousarray(part).tobytes() for part in (train.indptr, train.indices, train.data))
     return corpus.facts | {
-        "labels": corpus.train.labels is not None,
+        "labels": corpus.train.labels is not None and len(np.unique(corpus.train.labels)) > 1,
         "vocabulary": len(corpus.words),
         "vocabulary_sha256": hashlib.sha256("\n".join(corpus.words).encode()).hexdigest()[:16],
         "sha256": hashlib.sha256(content).hexdigest()[:16],  # of the training counts
@@ -50,7 +66,7 @@ def facts(corpus: DocumentCorpus) -> dict:
 
 def steps_per_epoch(config, corpus: DocumentCorpus) -> int:
     """Training steps of one pass over the training documents; the remainder of a pass is dropped."""
-    return corpus.train.counts.shape[0] // config.batch_size
+    return full_batches(corpus.train.counts.shape[0], config.batch_size, "documents")
 
 
 def batches(config, corpus: DocumentCorpus, first_epoch: int) -> tf.data.Dataset:
@@ -73,7 +89,8 @@ def build(mode: str, config, data_facts: dict) -> NVDM:
         kl_weight=lambda step: linear_weight(step, config.kl_warm_up),
         seed=config.seed,
     )
-    rate = keras.optimizers.schedules.PolynomialDecay(config.rate, config.epochs * steps, config.final_rate)
+    updates = config.epochs * steps // (2 if config.alternate else 1)  # of each of the two
+    rate = keras.optimizers.schedules.PolynomialDecay(config.rate, updates, config.final_rate)
     model.compile(keras.optimizers.Adam(rate), keras.optimizers.Adam(rate))
     return model
 
@@ -111,13 +128,11 @@ class Scores(ModelScores):
 
     def bounds(self, part: Documents) -> tuple[np.ndarray, np.ndarray]:
         """(nll, kl) of every document, float64 [D] each: the mean of the ELBO's terms over `samples` of z, in nats."""
-        seed = tf.constant([self.run.config.seed, 2])
-        terms = tf.function(
-            lambda x, s: self.model.elbo_terms(x, tf.random.fold_in(seed, s))[:2], reduce_retracing=True
-        )
+        terms = tf.function(lambda x, seed: self.model.elbo_terms(x, seed)[:2], reduce_retracing=True)
         found = []
-        for x in documents.evaluation_batches(part.counts, EVALUATION_BATCH):
-            drawn = [terms(x, tf.constant(s)) for s in range(self.run.config.samples)]
+        for i, x in enumerate(documents.evaluation_batches(part.counts, EVALUATION_BATCH)):
+            own = tf.random.fold_in([self.run.config.seed, 2], i)
+            drawn = [terms(x, tf.random.fold_in(own, s)) for s in range(self.run.config.samples)]
             found.append(np.mean([[nll.numpy(), kl.numpy()] for nll, kl in drawn], 0, np.float64))
         return tuple(np.concatenate(found, 1))
 
@@ -137,15 +152,31 @@ class Scores(ModelScores):
         return self.likelihood_of(self.data.test) | {"validation_perplexity_document": chosen_by}
 
     def topics(self) -> dict:
-        """NPMI of ten top words on the training documents, diversity of 25; the topics; the nearest words of some."""
+        """NPMI of ten top words on the training documents, diversity of 25; the topics; what is near words and documents."""
         weights, words = self.model.decoder.kernel.numpy(), self.data.words
         return self.described(weights, "") | {
-            "topics": top_words(weights, words),
+            "topics": self.top(weights, 10),
             "nearest_words": nearest_words(weights, words, self.data.train.counts),
+            "nearest_documents": self.nearest_documents(),
         }
 
+    def nearest_documents(self) -> dict[str, list[str]]:
+        """For the first test documents, those training documents whose mu is nearest; each by its number and words."""
+        known, shown = self.data.train, self.data.test._replace(counts=self.data.test.counts[:SHOWN])
+        rows = nearest(self.vectors(shown), self.vectors(known), NEAREST)
+        names, shown_names = (
+            [f"{i}: {' '.join(words)}" for i, words in enumerate(frequent_words(part.counts, self.data.words))]
+            for part in (known, shown)
+        )
+        return {own: [names[other] for other in row] for own, row in zip(shown_names, rows, strict=True)}
+
+    def top(self, weights: np.ndarray, count: int) -> list[list[str]]:
+        """The top words of each topic, among those that some training document has."""
+        seen = np.unique(self.data.train.counts.indices)
+        return top_words(weights[:, seen], [self.data.words[i] for i in seen], count)
+
     def described(self, weights: np.ndarray, suffix: str) -> dict:
-        top = [top_words(weights, self.data.words, count) for count in (10, DIVERSITY_WORDS)]
+        top = [self.top(weights, count) for count in (10, DIVERSITY_WORDS)]
         coherence = coherence_npmi(top[0], self.data.train.counts, self.data.words)
         return {
             f"coherence_npmi{suffix}": float(np.mean(coherence)),
@@ -176,7 +207,7 @@ class Scores(ModelScores):
             "perplexity_corpus_lda": corpus_perplexity(nll, words),
         }
         scores |= self.described(lda.components_, "_lda") | self.described(lsa[-1].components_, "_lsa")
-        if train.labels is not None:
+        if self.run.data["labels"]:
             scores["linear_accuracy_lda"] = self.probe(lambda part: lda.transform(part.counts))
             scores["linear_accuracy_lsa"] = self.probe(lambda part: lsa.transform(part.counts))
         return scores
@@ -185,7 +216,7 @@ class Scores(ModelScores):
 def nearest_words(weights: np.ndarray, words: tuple[str, ...], counts) -> dict[str, list[str]]:
     """For the ten words of most training documents, the words whose columns of R point the same way (cosine)."""
     vectors = weights / np.linalg.norm(weights, axis=0)
-    shown = np.argsort(-np.bincount(counts.indices, minlength=len(words)), kind="stable")[:10]
+    shown = np.argsort(-np.bincount(counts.indices, minlength=len(words)), kind="stable")[:SHOWN]
     order = np.argsort(-(vectors[:, shown].T @ vectors), axis=1, kind="stable")
     return {
         words[own]: [words[other] for other in row if other != own][:NEAREST]

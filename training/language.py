@@ -15,6 +15,7 @@ from metrics.likelihood import active_units, elbo, importance_weighted_nll, mutu
 from text_vae.language_vae import LanguageModel, LanguageVAE, RecurrentVAE
 from text_vae.layers import WordDecoder
 from text_vae.twr_vae import TWRVAE
+from training.config import with_epochs
 from training.runs import Run
 from training.scores import ModelScores
 from training.tensorboard import language_callbacks as callbacks  # noqa: F401
@@ -36,8 +37,7 @@ def prepare(config) -> tuple[object, SentenceCorpus]:
     """Loads the corpus; returns the config with its name and the number of epochs decided."""
     config = dataclasses.replace(config, dataset=config.dataset or "docstrings")
     corpus = load(config)
-    epochs = config.epochs or -(-config.updates // steps_per_epoch(config, corpus))
-    return dataclasses.replace(config, epochs=epochs), corpus
+    return with_epochs(config, steps_per_epoch(config, corpus)), corpus
 
 
 def facts(corpus: SentenceCorpus) -> dict:
@@ -237,6 +237,6 @@ def inferred(model: LanguageVAE, batch) -> tuple[tf.Tensor, ...]:
 
 @tf.function(reduce_retracing=True)
 def reference(model: LanguageVAE, batch) -> tf.Tensor:
-    """The estimate of TWR-VAE's public code, [B]: mu is decoded, and what training adds is added."""
+    """The estimate of TWR-VAE's public code, [B]: mu is decoded, and the regularizer added at weight 1."""
     latent = model.infer(batch)
     return model.decoder.nll(batch, latent.mu) + latent.regularizer

@@ -16,6 +16,7 @@ from losses.variational import linear_weight
 from metrics.generation import corpus_bleu_against, distinct_n, repeated_ngrams, self_bleu
 from text_vae.ml_vae import MLVAE, MLVAED, PlannedDecoder
 from training import language
+from training.config import with_epochs
 from training.language import batches, facts, steps_per_epoch  # noqa: F401
 from training.runs import Run
 from training.tensorboard import language_callbacks as callbacks  # noqa: F401
@@ -38,8 +39,7 @@ def prepare(config) -> tuple[object, SentenceCorpus]:
     """Loads the corpus; returns the config with its name and the number of epochs decided."""
     config = dataclasses.replace(config, dataset=config.dataset or "docstrings")
     corpus = load(config)
-    epochs = config.epochs or -(-config.updates // steps_per_epoch(config, corpus))
-    return dataclasses.replace(config, epochs=epochs), corpus
+    return with_epochs(config, steps_per_epoch(config, corpus)), corpus
 
 
 def build(mode: str, config, data_facts: dict) -> MLVAE:

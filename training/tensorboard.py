@@ -21,7 +21,7 @@ from data.documents import DocumentCorpus
 from data.images import ImageDataset, to_float
 from data.sentences import SentenceCorpus, printed
 from metrics.clustering import confusion, match_codes
-from metrics.topics import top_words
+from metrics.topics import frequent_words, top_words
 from training.callbacks import is_due
 from training.figures import (
     attention_figure,
@@ -169,10 +169,10 @@ class TopicSummary(keras.callbacks.Callback):
             self.writer.flush()
 
     def on_train_end(self, logs=None):
-        counts, labels = (None if part is None else part[:EMBEDDED] for part in self.corpus.test)
+        counts, labels = (None if part is None else part[:EMBEDDED] for part in self.corpus.test[:2])
         names = self.corpus.label_names
         columns = {} if labels is None else {"class": np.array(names)[labels]}
-        columns["words"] = [" ".join(words) for words in top_words(counts.toarray(), self.corpus.words, 5)]
+        columns["words"] = [" ".join(words) for words in frequent_words(counts, self.corpus.words)]
         mu = self.model.infer(tf.constant(counts.toarray()))[0].numpy()
         write_projector(self.run.path / "tensorboard", "mu of test documents", mu, columns)
 

@@ -57,7 +57,7 @@ def test_validation_is_a_tenth_of_train_and_never_of_test(tmp_path):
 
 def test_documents_without_words_are_left_out_and_counted(tmp_path):
     corpus = reader.load_documents(write(tmp_path / "x", TWENTY, "3\n4 1:0\n3 1:2\n"))
-    assert corpus.facts["test"] == {"documents": 1, "words": 2, "left_out": 2}
+    assert corpus.facts["test"] == {"documents": 1, "words": 2, "unknown": 0, "left_out": 2}
     assert corpus.test.labels.tolist() == [0]
     with raises("the test part of .* has no document with a word in it"):
         reader.load_documents(write(tmp_path / "x", TWENTY, "3\n4 1:0\n"))
@@ -137,6 +137,10 @@ def test_own_text(tmp_path):
     assert corpus.train.labels is None and corpus.label_names is None
     assert sum(corpus.facts[part]["left_out"] for part in reader.PARTS) == 10
     assert sum(d.counts.shape[0] for d in corpus[1:4]) == 30
+    fewer = reader.load_documents(write_text(tmp_path, lines), vocabulary_size=3)
+    assert {part: fewer.facts[part]["unknown"] for part in reader.PARTS} == {
+        part: fewer.facts[part]["documents"] for part in reader.PARTS
+    }  # one of the four words, once in each document
     assert set(corpus.words) == {"fish", "don", "cod", "owl"}  # no stop word, letter or number
     assert corpus.words[0] == "owl"
     x = corpus.train.counts.toarray()

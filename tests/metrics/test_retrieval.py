@@ -5,7 +5,9 @@ from metrics.retrieval import (
     bm25_scores,
     inverse_document_frequency,
     logistic_scores,
+    nearest,
     overlap_counts,
+    paired_cosines,
     query_likelihood,
 )
 
@@ -37,3 +39,13 @@ def test_logistic_scores_order_what_they_were_fitted_to():
     features = np.array([[0.0, 5.0], [1.0, 5.0], [2.0, 5.0], [3.0, 5.0]])
     scores = logistic_scores(features, [0, 0, 1, 1], features)
     assert (np.diff(scores) > 0).all() and scores[1] < 0 < scores[2]
+
+
+def test_cosines_of_pairs_and_of_nothing():
+    first, second = np.array([[3.0, 4.0], [1.0, 0.0], [0.0, 0.0]]), np.array([[4.0, 3.0], [0.0, 2.0], [1.0, 1.0]])
+    np.testing.assert_allclose(paired_cosines(first, second), [0.96, 0, 0])
+
+
+def test_near_is_seen_from_the_mean():
+    known = np.array([[11.0, 10.0], [9.0, 10.0], [10.0, 11.0], [10.0, 9.0]])
+    np.testing.assert_array_equal(nearest(np.array([[12.0, 9.5], [10.1, 12.0]]), known, 2), [[0, 3], [2, 0]])

@@ -7,7 +7,15 @@ from scipy.stats import beta as beta_distribution
 from sklearn.decomposition import LatentDirichletAllocation
 
 from metrics.likelihood import document_perplexity
-from metrics.topics import coherence_npmi, fit_lda, fit_lsa, lda_document_nll, top_words, topic_diversity
+from metrics.topics import (
+    coherence_npmi,
+    fit_lda,
+    fit_lsa,
+    frequent_words,
+    lda_document_nll,
+    top_words,
+    topic_diversity,
+)
 
 WORDS = ["sun", "moon", "tax", "law", "the"]
 # documents with: sun and moon, sun and moon, sun, tax and law, law, nothing but "the"
@@ -63,6 +71,11 @@ def test_topic_diversity():
 def test_top_words_are_the_heaviest_and_of_equals_the_first():
     weights = np.array([[0.1, 0.4, 0.0, 0.4, 0.2], [-3.0, -9.0, -1.0, -2.0, -1.0]])
     assert top_words(weights, WORDS, count=3) == [["moon", "law", "the"], ["tax", "the", "law"]]
+
+
+def test_frequent_words_are_words_of_the_document():
+    counts = csr_array(np.array([[0, 2, 0, 5, 2], [0, 0, 0, 0, 1]], np.float32))
+    assert frequent_words(counts, WORDS, 2) == [[WORDS[3], WORDS[1]], [WORDS[4]]]
 
 
 def test_lda_and_lsa_find_the_two_topics(documents):

@@ -174,6 +174,11 @@ def test_the_kl_by_step_from_both_ends_against_numpy(read_end):
     np.testing.assert_allclose(from_end[0], np.mean(kl), rtol=1e-4)  # what is decoded is the last
 
 
+def test_another_way_to_decode_is_refused():
+    with pytest.raises(ValueError, match="decoded is 'last', not one of"):
+        build(TWRVAE, decoded="last")
+
+
 @pytest.mark.parametrize("read_end", [True, False])
 def test_prior_samples_have_the_priors_spread(read_end):
     """Of `mean` and `sum` after drawing T: the variance is E[1 / T] and E[T]."""

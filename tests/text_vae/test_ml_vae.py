@@ -225,8 +225,6 @@ def test_generation_is_a_function_of_the_seed(levels):
     assert [list(ids) for ids in first] == [list(ids) for ids in again] != [list(ids) for ids in other]
     for ids in first:
         assert ids.dtype == np.int32 and len(split(ids)) <= (4 if levels else 24)
-        assert all(len(sentence) for sentence in split(ids))
-    assert [list(ids) for ids in model.generate(3, temperature=0, seed=0)]
 
 
 @pytest.mark.parametrize("levels", [0, 1, 2])

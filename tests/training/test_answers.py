@@ -143,7 +143,7 @@ def test_a_resumed_training_ends_in_the_same_bits(runs, mode, tmp_path):
     assert (tmp_path / "runs/a" / CANDIDATES).read_bytes() == (runs[mode].path / CANDIDATES).read_bytes()
 
 
-@pytest.mark.parametrize("broken", ["word_vectors", "labels"])
+@pytest.mark.parametrize("broken", ["word_vectors", "labels", "batch"])
 def test_bad_input_is_one_line(tmp_path, capsys, broken):
     data, vectors = write_folder(tmp_path / "things", 5), tmp_path / "vectors.txt"
     vectors.write_text("ice 1 2\ncave 1\n")
@@ -153,5 +153,10 @@ def test_bad_input_is_one_line(tmp_path, capsys, broken):
     assert train.main(["--mode", "nasm", "--dataset", str(data), "--runs-dir", str(tmp_path / "runs"), *flags]) == 2
     said = capsys.readouterr().err
     assert len(said.splitlines()) == 1
-    assert ("line 2: 1 numbers where 2 are due" if flags else "has no right answer") in said
+    messages = {
+        "word_vectors": "line 2: 1 numbers where 2 are due",
+        "labels": "has no right answer",
+        "batch": "batch size 16 does not fit 5 training questions",
+    }
+    assert messages[broken] in said
     assert not (tmp_path / "runs").exists()

@@ -51,7 +51,10 @@ def test_a_training_ends_with_its_scores(run):
     assert scores["linear_accuracy_lda"] > 0.9 and scores["linear_accuracy_lsa"] > 0.9
     assert 1 < scores["perplexity_document_lda"] < 12
     assert set(scores["topics"][0]) <= {word for kind in KINDS for word in kind}
-    assert len(scores["nearest_words"]) == 10
+    assert len(scores["nearest_words"]) == len(scores["nearest_documents"]) == 10
+    for own, near in scores["nearest_documents"].items():
+        kinds = [{word in KINDS[0] for word in text.split(": ")[1].split()} for text in (own, *near)]
+        assert len(near) == 5 and kinds == [kinds[0]] * 6 and len(kinds[0]) == 1  # nearest are of the same kind
     assert {
         "coherence_npmi",
         "topic_diversity",
@@ -109,10 +112,54 @@ def test_more_samples_average_and_do_not_tighten(run):
     ones = []
     for sample in range(run.config.samples):
         x = corpus.test.counts.toarray()
-        seed = tf.random.fold_in(tf.constant([config.seed, 2]), sample)
+        seed = tf.random.fold_in(tf.random.fold_in([config.seed, 2], 0), sample)
         ones.append(model.elbo_terms(tf.constant(x), seed).nll.numpy())
     np.testing.assert_allclose(nll, np.mean(ones, 0), rtol=1e-4)
     assert kl.shape == nll.shape == (corpus.test.counts.shape[0],)
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--batch-size", "73"], "batch size 73 does not fit 72 training documents: choose 1 to 72"),
+        (["--topics", "13"], "has 12 words: give fewer topics"),
+    ],
+)
+def test_what_cannot_be_trained_is_one_line_and_leaves_no_run(tmp_path, capsys, flags, message):
+    argv = [*FLAGS, "--dataset", str(write_folder(tmp_path / "animals")), *flags, "--runs-dir", str(tmp_path / "runs")]
+    assert train.main(argv) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert message in line
+    assert not (tmp_path / "runs").exists()
+
+
+def test_labels_that_are_all_one_are_none(tmp_path):
+    folder = write_folder(tmp_path / "animals")
+    for part in ("train", "test"):
+        file = folder / f"{part}.feat"
+        file.write_text("".join("1 " + line.split(" ", 1)[1] + "\n" for line in file.read_text().splitlines()))
+    config, corpus = documents.prepare(NVDMConfig(dataset=str(folder), batch_size=8, topics=2))
+    assert not documents.facts(corpus)["labels"]
+
+
+def test_both_rates_end_where_they_should_when_the_two_sides_take_turns():
+    config = NVDMConfig(epochs=4, batch_size=8, topics=2, alternate=1, final_rate=1e-5)
+    model = documents.build("nvdm", config, {"train": {"documents": 16}, "vocabulary": 12})
+    for _ in range(8):
+        model.train_step(tf.ones([8, 12]))
+    for optimizer in (model.optimizer, model.encoder_optimizer):
+        assert int(optimizer.iterations) == 4
+        np.testing.assert_allclose(optimizer.learning_rate, 1e-5)
+
+
+def test_a_word_that_no_training_document_has_is_no_top_word(run):
+    scores = documents.Scores(run, documents.load(run.config), load_run(run.path))
+    counts = scores.data.train.counts.tolil()
+    counts[:, 3] = 0
+    scores.data = scores.data._replace(train=scores.data.train._replace(counts=counts.tocsr()))
+    weights = np.zeros([2, 12])
+    weights[:, 3] = 9
+    assert scores.data.words[3] not in [word for topic in scores.top(weights, 11) for word in topic]
 
 
 def test_another_corpus_is_noticed(run):
@@ -122,7 +169,7 @@ def test_another_corpus_is_noticed(run):
 
 
 def test_facts_tell_the_vocabulary_and_the_documents(tmp_path):
-    config, corpus = documents.prepare(NVDMConfig(dataset=str(write_folder(tmp_path / "a")), batch_size=8, updates=18))
+    config, corpus = documents.prepare(NVDMConfig(dataset=str(write_folder(tmp_path / "a")), batch_size=8, updates=18, topics=2))
     assert config.epochs == 2  # 72 documents left for training: 9 steps
     facts = documents.facts(corpus)
     assert facts["vocabulary"] == 12 and facts["labels"] and facts["train"]["documents"] == 72

@@ -18,7 +18,7 @@ import pytest
 import train
 from data.errors import InputError
 from training import images
-from training.callbacks import NonFiniteGuard, is_due
+from training.callbacks import Keeper, NonFiniteGuard, is_due
 from training.config import BigGANConfig
 from training.runs import FORMAT, check_unchanged, create_run, digest, load_run, open_run, write_text
 
@@ -280,3 +280,20 @@ def test_the_guard_names_step_term_and_last_good_checkpoint(run):
 )
 def test_what_is_done_about_twenty_times(epochs, due):
     assert [epoch for epoch in range(1, epochs + 1) if is_due(epoch, epochs)] == due
+
+
+@pytest.mark.parametrize("epochs", [1, 7, 50, 70, 119, 250])
+def test_every_epoch_that_is_scored_is_saved(epochs):
+    """So that the best of them can be kept."""
+    saved = []
+    config = SimpleNamespace(epochs=epochs)
+    run = SimpleNamespace(
+        history=[], config=config, write_history=lambda entries: None, save=lambda model, epoch: saved.append(epoch)
+    )
+    keeper = Keeper(run, lambda model: {"validation/x": 0.0})
+    keeper.set_model(SimpleNamespace(step=0, refresh_statistics=lambda: None))
+    for epoch in range(epochs):
+        keeper.on_epoch_begin(epoch)
+        keeper.on_epoch_end(epoch, {})
+    scored = [entry["epoch"] for entry in keeper.entries if "validation/x" in entry]
+    assert scored and set(scored) <= set(saved)
