@@ -130,7 +130,8 @@ class MLVAED(MLVAE):
 
     KL = kl_z1 + kl_z2, E log q(z1 | x) - log p(z1 | z2) and E KL(q(z2 | z1) || N(0, I)), each E over z1 and z2 of q. The
     first has no closed form: z2 knows which z1 was drawn, so KL(q(z1 | x) || p(z1 | z2)) at that z2 is another number. It is
-    sampled; unlike its mean a sample may be negative.
+    sampled, and may be negative, in the mean too: only the sum of both is a KL. Of what `infer` gives, mu and log_variance
+    are q(z1 | x); its KL and prior, those of N(0, I), are not this model's.
 
     Args:
         latent: size of z1.
