@@ -169,7 +169,8 @@ def test_another_corpus_is_noticed(run):
 
 
 def test_facts_tell_the_vocabulary_and_the_documents(tmp_path):
-    config, corpus = documents.prepare(NVDMConfig(dataset=str(write_folder(tmp_path / "a")), batch_size=8, updates=18, topics=2))
+    folder = str(write_folder(tmp_path / "a"))
+    config, corpus = documents.prepare(NVDMConfig(dataset=folder, batch_size=8, updates=18, topics=2))
     assert config.epochs == 2  # 72 documents left for training: 9 steps
     facts = documents.facts(corpus)
     assert facts["vocabulary"] == 12 and facts["labels"] and facts["train"]["documents"] == 72
