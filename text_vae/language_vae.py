@@ -73,8 +73,8 @@ class Latent(NamedTuple):
     @property
     def prior(self) -> tfd.Distribution:
         """p(z), batch [B], event [latent]."""
-        scale = tf.exp(0.5 * self.prior_log_variance)
-        return tfd.MultivariateNormalDiag(tf.zeros_like(self.mu), scale * tf.ones_like(self.mu))
+        zeros = tf.zeros_like(self.mu)
+        return gaussian(zeros, zeros + self.prior_log_variance)
 
 
 class LanguageVAE(LanguageModel):

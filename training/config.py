@@ -4,6 +4,7 @@ Nothing here imports TensorFlow, so `--help` and errors in flags answer at once.
 """
 
 import dataclasses
+import math
 import types
 from typing import Any, ClassVar, get_args, get_origin, get_type_hints
 
@@ -50,24 +51,24 @@ class Config:
                 if type(None) not in get_args(hint):
                     raise InputError(f"{flag(field.name)} has no value: give one")
                 continue
-            kind, elements = element_type(hint), value if isinstance(value, tuple) else (value,)
-            fits = {float: (int, float)}.get(kind, kind)
-            if isinstance(value, tuple) != (get_origin(hint) is tuple) or any(
+            kind, many = element_type(hint), get_origin(hint) is tuple
+            elements = value if isinstance(value, tuple) else (value,)
+            fits = (int, float) if kind is float else kind
+            if isinstance(value, tuple) != many or any(
                 not isinstance(element, fits) or isinstance(element, bool) != (kind is bool) for element in elements
             ):
-                several = "several values" if get_origin(hint) is tuple else "a value"
-                raise InputError(f"{flag(field.name)}: {value!r} is not {several} of type {kind.__name__}")
+                wanted = f"{'several values' if many else 'a value'} of type {kind.__name__}"
+                raise InputError(f"{flag(field.name)}: {value!r} is not {wanted}")
             if rule["choices"] and value not in rule["choices"]:
                 known = ", ".join(rule["choices"])
                 raise InputError(
                     f"{flag(field.name)}: {value!r} is not one of {known}{nearest(value, rule['choices'])}"
                 )
-            for number in elements:
-                if isinstance(number, (int, float)) and not isinstance(number, bool):
-                    low, high = rule["low"], rule["high"]
-                    if number != number or (low is not None and number < low) or (high is not None and number > high):
-                        bound = f"at least {low}" if high is None else f"from {low} to {high}"
-                        raise InputError(f"{flag(field.name)}: {number} is out of range: it takes numbers {bound}")
+            low, high = rule["low"], rule["high"]
+            for number in elements if kind in (int, float) else ():
+                if number != number or (low is not None and number < low) or (high is not None and number > high):
+                    bound = f"at least {low}" if high is None else f"from {low} to {high}"
+                    raise InputError(f"{flag(field.name)}: {number} is out of range: it takes numbers {bound}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -372,9 +373,9 @@ class GQAConfig(RankerConfig):
     """Nothing more."""
 
 
-def with_epochs(config: Config, steps_per_epoch: int) -> Config:
-    """The config with its number of epochs: as given, or enough for its updates."""
-    return dataclasses.replace(config, epochs=config.epochs or -(-config.updates // steps_per_epoch))
+def with_epochs(config: Config, steps_per_epoch: int, most: float = math.inf) -> Config:
+    """The config with its number of epochs: as given, or enough for its updates and no more than `most`."""
+    return dataclasses.replace(config, epochs=config.epochs or min(most, -(-config.updates // steps_per_epoch)))
 
 
 def element_type(hint) -> type:

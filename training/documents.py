@@ -163,12 +163,13 @@ class Scores(ModelScores):
     def nearest_documents(self) -> dict[str, list[str]]:
         """For the first test documents, those training documents whose mu is nearest; each by its number and words."""
         known, shown = self.data.train, self.data.test._replace(counts=self.data.test.counts[:SHOWN])
+
+        def names(part: Documents, chosen: np.ndarray) -> list[str]:
+            words = frequent_words(part.counts[chosen], self.data.words)
+            return [f"{i}: {' '.join(own)}" for i, own in zip(chosen, words, strict=True)]
+
         rows = nearest(self.vectors(shown), self.vectors(known), NEAREST)
-        names, shown_names = (
-            [f"{i}: {' '.join(words)}" for i, words in enumerate(frequent_words(part.counts, self.data.words))]
-            for part in (known, shown)
-        )
-        return {own: [names[other] for other in row] for own, row in zip(shown_names, rows, strict=True)}
+        return dict(zip(names(shown, np.arange(len(rows))), (names(known, row) for row in rows), strict=True))
 
     def top(self, weights: np.ndarray, count: int) -> list[list[str]]:
         """The top words of each topic, among those that some training document has."""

@@ -21,6 +21,7 @@ from models.gan import GAN
 from models.generator import Generator
 from models.infobigbigan import InfoBigBiGAN
 from models.infogan import InfoGAN
+from training.config import with_epochs
 from training.image_scores import Scores
 from training.runs import Run
 from training.tensorboard import image_callbacks as callbacks  # noqa: F401
@@ -52,9 +53,8 @@ def prepare(config) -> tuple[object, ImageDataset]:
         raise InputError(
             f"{name} has {count} training images, fewer than one batch: use --batch-size {max(2, count // 2)}"
         )
-    epochs = config.epochs or min(MOST_PASSES, -(-config.updates // steps))
     precision = ("bfloat16" if has_bfloat16() else "float32") if config.precision == "auto" else config.precision
-    return dataclasses.replace(config, epochs=epochs, precision=precision), data
+    return with_epochs(dataclasses.replace(config, precision=precision), steps, MOST_PASSES), data
 
 
 def has_bfloat16() -> bool:

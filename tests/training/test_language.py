@@ -62,6 +62,7 @@ def test_a_training_ends_with_its_scores(run):
 
 def test_curves_and_what_tensorboard_shows(run):
     assert {"validation/elbo_nll", "validation/kl", "validation/mutual_information"} <= run.history[-1].keys()
+    assert run.kind.chosen_by == "validation/elbo_nll"
     tags = EventAccumulator(str(run.path / "tensorboard")).Reload().Tags()["tensors"]
     assert {"loss/kl", "validation/active_units", "samples", "reconstructions", "kl_by_step"} <= set(tags)
     by_step = np.load(run.path / "tensorboard/kl_by_step.npz")["rows"]
