@@ -155,3 +155,23 @@ def test_it_finds_two_topics():
     assert np.mean(terms.nll + terms.kl - best) < 2.0
     mu = model.infer(tf.constant(kinds))[0].numpy()
     assert np.linalg.norm(mu[0] - mu[-1]) > 1.5
+
+
+def test_a_refined_posterior_is_the_best_gaussian_of_each_document():
+    """With R at 0 the words know nothing of z, and the best q is the prior; with R, the bound is tighter than `infer`'s."""
+    model, x = build(), counts()
+    model.mu.bias.assign([2.0, -1.0, 0.5])
+    before = weights(model.variables)
+    seeds = [tf.constant([7, s]) for s in range(200)]
+
+    def bound(q):
+        terms = [model.terms_under(x, *q, seed) for seed in seeds]
+        return np.mean([term.nll + term.kl for term in terms], 0)
+
+    q = model.refine(x, 300, 0.1, SEED)
+    assert np.all(bound(q) < bound(model.infer(x)))
+    assert same(before, weights(model.variables))  # of the model nothing is learned
+    model.decoder.kernel.assign(tf.zeros_like(model.decoder.kernel))
+    mu, log_variance = model.refine(x, 300, 0.1, SEED)
+    np.testing.assert_allclose(mu, 0.0, atol=0.02)
+    np.testing.assert_allclose(log_variance, 0.0, atol=0.02)
