@@ -10,7 +10,6 @@ which the first update of the discriminators shares).
 import argparse
 import json
 import os
-import resource
 import statistics
 import sys
 import time
@@ -22,6 +21,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import tensorflow as tf  # noqa: E402
 
 from training import images as program  # noqa: E402
+from training.callbacks import peak_memory_gb  # noqa: E402
 from training.config import make_config  # noqa: E402
 from training.modes import MODES  # noqa: E402
 
@@ -123,7 +123,7 @@ def measure(mode: str, preset: str, precision: str, image_size: int, rounds: int
         "done_flops_over_matmul": round(ratio * done / 1e9, 2),
         "matmul_gflops": round(statistics.median(r / q for r, q in zip(rates, ratios, strict=True))),
         "input_share": round(statistics.median(shares), 4),
-        "peak_memory_gb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2),
+        "peak_memory_gb": peak_memory_gb(),
     }
 
 

@@ -9,7 +9,6 @@ tokens; dropout, softmax and optimizer take time and count nothing.
 import argparse
 import json
 import os
-import resource
 import statistics
 import sys
 import time
@@ -23,6 +22,7 @@ import tensorflow as tf  # noqa: E402
 
 from benchmarks.images import MATMUL_SIZE, matmul_rate  # noqa: E402
 from data.vocabulary import UNPREDICTED  # noqa: E402
+from training.callbacks import peak_memory_gb  # noqa: E402
 from training.config import make_config  # noqa: E402
 from training.modes import MODES  # noqa: E402
 
@@ -62,7 +62,7 @@ def measure(mode: str, given: dict, rounds: int) -> dict:
             batch = next(batches)
             waited += time.perf_counter() - asked
             tokens += int(np.sum(batch["lengths"])) if isinstance(batch, dict) else len(batch)
-            loss = step(batch)["loss/elbo"]
+            loss = step(batch)["loss/total"]
         float(loss)
         seconds = time.perf_counter() - start
         ceilings.append((before + matmul_rate(a, multiply, 1)) / 2)
@@ -78,7 +78,7 @@ def measure(mode: str, given: dict, rounds: int) -> dict:
         "times_the_public_code": round(share / PUBLIC_SHARE, 2) if share and mode == "twrvae" else None,
         "matmul_gflops": round(statistics.median(ceilings)),
         "input_share": round(statistics.median(waits), 4),
-        "peak_memory_gb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2),
+        "peak_memory_gb": peak_memory_gb(),
     }
 
 

@@ -93,8 +93,8 @@ def lda_document_nll(lda, counts):
     - take topics as trained, a point: here their mean, beta. scikit-learn's own `perplexity` charges the topics'
       divergence from their prior to the documents too, and averages over words alone: another figure;
     - want the same vocabulary and the same documents, those without a word left out.
-    Not alike: LDA optimises gamma_d for each test document where NVDM's encoder answers in one pass, which favours LDA,
-    and how far either bound lies from log p(d) is not known.
+    Not alike: LDA optimises gamma_d for each test document where NVDM's encoder answers in one pass, which favours LDA
+    (NVDM's bound with a refined posterior does the same), and how far either bound lies from log p(d) is not known.
     """
     counts = counts.astype(np.float64)
     length = np.asarray(counts.sum(axis=1)).reshape(-1, 1)

@@ -79,14 +79,16 @@ class Report:
         return f"{anchor(label)}{above}\n\n{shown}\n\n{below}"
 
     def cost(self, *, caption: str, label: str) -> str:
-        """A numbered table of all studies: trainings done, minutes of them all, and the command."""
+        """A numbered table of all studies: trainings done, minutes of them all, most memory of one, and the command."""
         lines = []
         for study in read_studies():
             planned, found = self.read(study)
             own = [entry for row, members in found.items() if row in planned.rows for entry in members]
             minutes = f"{sum(values_of(own, 'train_minutes')):,.0f}" if own else ""
-            lines.append([study, f"{len(own)} of {planned.size}", minutes, f"`python reproduce.py {study}`"])
-        shown = markdown(["study", "trainings done", "minutes", "command"], lines)
+            held = values_of(own, "peak_memory_gb")  # unknown of entries from before it was recorded
+            memory = f"{max(held):.1f}" if held else ""
+            lines.append([study, f"{len(own)} of {planned.size}", minutes, memory, f"`python reproduce.py {study}`"])
+        shown = markdown(["study", "trainings done", "minutes", "peak memory, GB", "command"], lines)
         return f"{anchor(label)}{self.caption('Table', caption, label)}\n\n{shown}"
 
     def figure(self, path: str, *, caption: str, label: str) -> str:

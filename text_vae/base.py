@@ -10,7 +10,7 @@ import tensorflow as tf
 class ElboTerms(NamedTuple):
     """The two sides of the ELBO of a batch of texts, in nats, each [B] float32."""
 
-    nll: tf.Tensor  # -log p(x | z) of one z drawn from the posterior
+    nll: tf.Tensor  # -log p(x | z) of one z drawn from the posterior, and -log p(T) where its prior asks for T
     kl: tf.Tensor  # KL of the posterior of that z to its prior: nll + kl bounds -log p(x)
     regularizer: tf.Tensor  # what training adds to nll, times a weight: the KL, or what a paper puts in its place
 
@@ -25,7 +25,7 @@ class TextVAE(keras.Model):
         seed: of all sampling in training.
     """
 
-    tracked_names = ("loss/elbo", "loss/nll", "loss/kl", "schedule/kl_weight")
+    tracked_names = ("loss/total", "loss/nll", "loss/regularizer", "loss/kl", "schedule/kl_weight")
 
     def __init__(self, *, kl_weight: Callable[[tf.Tensor], tf.Tensor], seed: int = 0):
         super().__init__()
@@ -64,7 +64,8 @@ class TextVAE(keras.Model):
             loss = tf.reduce_mean(self.shares(batch) * (terms.nll + weight * terms.regularizer))
         self.update(tape.gradient(loss, self.trainable_variables))
         self.step.assign_add(1)
-        for name, value in zip(self.tracked_names, (loss, terms.nll, terms.kl, weight), strict=True):
+        values = (loss, terms.nll, terms.regularizer, terms.kl, weight)
+        for name, value in zip(self.tracked_names, values, strict=True):
             self.trackers[name].update_state(value)
         return {name: tracker.result() for name, tracker in self.trackers.items()}
 

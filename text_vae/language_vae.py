@@ -89,7 +89,7 @@ class LanguageVAE(LanguageModel):
         encoder_seed, decoder_seed = dropout_seeds if training else (None, None)
         latent = self.infer(batch, encoder_seed)
         nll = self.decoder.nll(batch, latent.posterior.sample(seed=z_seed), decoder_seed)
-        return ElboTerms(nll, latent.kl + latent.length_nats, latent.regularizer)
+        return ElboTerms(nll + latent.length_nats, latent.kl, latent.regularizer)
 
     def log_weights(self, batch, samples, seed):
         """log p(x | z_s) + log p(z_s) - log q(z_s | x), z_s from q(z | x), [S, B]; a prior of T costs log p(T) too."""

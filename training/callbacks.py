@@ -1,6 +1,8 @@
 """Everything periodic in a training: progress, statistics, history, checkpoints, and the guard against NaN."""
 
 import math
+import resource
+import sys
 import time
 from collections.abc import Callable
 
@@ -76,6 +78,12 @@ class NonFiniteGuard(keras.callbacks.Callback):
                 )
 
 
+def peak_memory_gb() -> float:
+    """The most that this process has held so far, in 2^30 bytes."""
+    unit = 2**30 if sys.platform == "darwin" else 2**20  # macOS counts bytes, Linux kilobytes
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit, 2)
+
+
 class Keeper(keras.callbacks.Callback):
     """Keeps the history; when due, refreshes what belongs to the averages, scores the model, saves a checkpoint.
 
@@ -100,7 +108,8 @@ class Keeper(keras.callbacks.Callback):
             self.model.refresh_statistics()
         if scored:
             logs |= self.curve_point(self.model)  # in place: the callbacks that follow see them too
-        self.entries.append({"epoch": done, "step": int(self.model.step), "seconds": seconds}
+        cost = {"seconds": seconds, "memory_gb": peak_memory_gb()}
+        self.entries.append({"epoch": done, "step": int(self.model.step)} | cost
                             | {name: float(value) for name, value in logs.items()})  # fmt: skip
         if keep:
             self.run.write_history(self.entries)

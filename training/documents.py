@@ -205,9 +205,10 @@ class Scores(ModelScores):
         return linear_accuracy(vectors(train), train.labels, vectors(test), test.labels)
 
     def controls(self) -> dict:
-        """LDA and LSA with as many topics on the same documents."""
-        topics, train, test = self.run.config.topics, self.data.train, self.data.test
-        lda, lsa = (self.run.cached(fit)(train.counts, topics) for fit in (fit_lda, fit_lsa))
+        """LDA and LSA with as many topics, and the run's seed, on the same documents."""
+        topics, seed = self.run.config.topics, self.run.config.seed
+        train, test = self.data.train, self.data.test
+        lda, lsa = (self.run.cached(fit)(train.counts, topics, seed) for fit in (fit_lda, fit_lsa))
         nll, words = lda_document_nll(lda, test.counts), test.counts.sum(1)
         scores = {
             "perplexity_document_lda": document_perplexity(nll, words),

@@ -88,8 +88,13 @@ class Run:
         return sum(entry["seconds"] for entry in self.history) / 60
 
     @property
+    def peak_memory_gb(self) -> float:
+        """Of the training's process, or of its hungriest one where it was resumed, in 2^30 bytes."""
+        return max(entry["memory_gb"] for entry in self.history)
+
+    @property
     def history(self) -> list[dict]:
-        """One dict per finished epoch: epoch, seconds, and the mean of everything that training reports.
+        """One dict per finished epoch: epoch, step, seconds, memory_gb, and the mean of everything that training reports.
 
         Raises InputError where the file is damaged.
         """

@@ -8,7 +8,8 @@ from data.errors import InputError
 from training.runs import Run, write_text
 
 NEEDS_LABELS = ("linear", "hungarian", "kmeans")
-LOWER_IS_BETTER = ("fid", "kid", "reconstruction_mse", "reconstruction_features", "train_minutes", "elbo_nll")
+LOWER_IS_BETTER = ("fid", "kid", "reconstruction_mse", "reconstruction_features", "elbo_nll")
+LOWER_IS_BETTER += ("train_minutes", "peak_memory_gb", "perplexity_document_lda", "perplexity_corpus_lda")
 LOWER_IS_BETTER += ("perplexity_document", "perplexity_corpus", "validation_perplexity_document")
 LOWER_IS_BETTER += ("perplexity_document_refined", "perplexity_corpus_refined", "elbo_nll_refined")
 LOWER_IS_BETTER += ("iw_nll", "reference_nll", "perplexity", "validation_elbo_nll", "self_bleu", "self_bleu_top_p")
@@ -55,8 +56,8 @@ def score(run: Run, asked: list[str]) -> dict:
     found = {"mode": run.mode, "seed": run.config.seed, "dataset": run.config.dataset, "epoch": run.restore(model)}
     found |= program.Scores(run, data, model).compute(wanted)
     found |= {"n_parameters": model.count_params()}
-    if run.history:  # an exported run comes without, and keeps the minutes of its training
-        found |= {"train_minutes": round(run.train_minutes, 2)}
+    if run.history:  # an exported run comes without, and keeps what its training took
+        found |= {"train_minutes": round(run.train_minutes, 2), "peak_memory_gb": run.peak_memory_gb}
     file = run.path / "metrics.json"
     try:
         stored = json.loads(file.read_text()) if file.exists() else {}

@@ -45,7 +45,7 @@ def entry(row, seed, **metrics):
 WRITTEN = {"interpolations": [["a b", "a c", "d c"], ["e", "f"]], "generated": {"samples": ["`` <unk>", "i", "j"]}}
 ENTRIES = [
     entry("plain", 0, fid=1.0, nmi=0.25, n_parameters=1234567, train_minutes=2.0, **WRITTEN),
-    entry("plain", 1, fid=2.0, nmi=0.75, n_parameters=1234567, train_minutes=3.5),
+    entry("plain", 1, fid=2.0, nmi=0.75, n_parameters=1234567, train_minutes=3.5, peak_memory_gb=1.26),
     entry("other", 0) | {"error": "loss/d is nan"},
 ]
 
@@ -190,8 +190,8 @@ def test_texts(write, arguments, text):
 
 def test_cost(write):
     page = write('{{ cost(label="cost", caption="Minutes.") }}')
-    assert "| done | 3 of 6 | 6 | `python reproduce.py done` |" in page  # 5.5 minutes
-    assert "| undone | 0 of 1 |  | `python reproduce.py undone` |" in page
+    assert "| done | 3 of 6 | 6 | 1.3 | `python reproduce.py done` |" in page  # 5.5 minutes
+    assert "| undone | 0 of 1 |  |  | `python reproduce.py undone` |" in page
 
 
 def test_references_go_forward_and_back(write):
