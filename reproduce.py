@@ -126,7 +126,8 @@ def reproduce(argv: list[str]):
     options.results_dir.mkdir(parents=True, exist_ok=True)
     while missing and not options.tables:
         training, number = missing[0], len(study.trainings(entries)) - len(missing) + 1
-        left = sum(minutes_of(other, entries) for other in missing)
+        mean = sum(minutes_of(other, entries) for other in missing) / len(missing)
+        left = mean * (len(missing) + study.size - len(study.trainings(entries)))  # those that will be chosen, too
         print(f"{time.strftime('%H:%M')} {study.name}: run {number} of {study.size}, {training.name}; "
               f"about {left:.0f} minutes left", flush=True)  # fmt: skip
         entries[training.name] = carry_out(training, options.runs_dir)

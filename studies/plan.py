@@ -76,7 +76,8 @@ class Study:
 
     about: its question. rows: name -> {mode, dataset, seeds, options, control}. columns: its table's keys. figures: names of
     functions of `studies.figures`. keep: figures of a run that are kept for every row's first seed. select: the label-free
-    key that chooses finalists, `finalists` = {count, seeds}. include: other study -> its rows that the table shows too.
+    key that chooses finalists, `finalists` = {count, seeds}. include: other study, of the same preset, -> its rows that the
+    table shows too.
     """
 
     name: str
@@ -195,6 +196,7 @@ def read_study(name: str, seeds: int | None = None, preset: str | None = None) -
         for own in (described, *described["rows"].values()):
             own["options"] = {key: value for key, value in own.get("options", {}).items() if key not in LENGTHS}
         described["options"]["preset"] = preset  # a row that has a preset of its own keeps that: it is a recipe
+        described["include"] = {f"{other}-{preset}": rows for other, rows in described.get("include", {}).items()}
         name = f"{name}-{preset}"
     study = Study(name=name, **described)
     for training in study.screening():

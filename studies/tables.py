@@ -1,5 +1,6 @@
 """A study's page: tables from its entries, figures, and the command of every run. Nothing in it is typed by hand."""
 
+import math
 import statistics
 from collections import Counter
 from pathlib import Path
@@ -136,10 +137,27 @@ def footnotes(rows: dict[str, list[dict]]) -> list[str]:
         for m in metrics
         if "linear_accuracy_pixels" in m
     )
+    texts = dict.fromkeys(note for members in rows.values() for entry in members for note in text_notes(entry))
     unknown = "a precision that was not recorded"  # of entries from before it was
     precisions = Counter(entry.get("precision", unknown) for members in rows.values() for entry in members)
     trained = ", ".join(f"{count} in {precision}" for precision, count in precisions.items())
-    return [*said, *controls, f"Trained as the machine at hand allowed: {trained}."]
+    return [*said, *controls, *texts, f"Trained as the machine at hand allowed: {trained}."]
+
+
+def text_notes(entry: dict) -> list[str]:
+    """What an entry's figures of texts are of: samples, tokens, and the most that a mutual information could be."""
+    metrics, dataset = entry["metrics"], entry["dataset"]
+    notes = []
+    if "iw_nll" in metrics and "samples" in entry["config"]:  # a language model's is exact, and draws nothing
+        notes.append(f"iw_nll: of {entry['config']['samples']} samples.")
+    if "perplexity_tokens" in metrics:
+        notes.append(f"perplexity: over {metrics['perplexity_tokens']:,} tokens of {dataset}, ends included.")
+    for unit in ("sentences", "paragraphs"):
+        if count := metrics.get(f"mutual_information_{unit}"):
+            notes.append(
+                f"mutual_information: over {count:,} {unit} of {dataset}, so at most {math.log(count):.2f} nats."
+            )
+    return notes
 
 
 def chosen_part(study: Study, entries: dict[str, dict]) -> list[str]:

@@ -23,6 +23,7 @@ from training.scores import comparison
 ROOT = Path(__file__).resolve().parents[1]
 
 EVERY_MODE = {"mode", "seed", "dataset", "epoch", "n_parameters", "train_minutes", "feature_network", "samples"}
+EVERY_MODE |= {"peak_memory_gb"}
 EVERY_MODE |= {"feature_network_accuracy", "fid", "fid_floor", "kid", "kid_floor"}
 ENCODER = {"linear_accuracy", "linear_accuracy_features", "linear_accuracy_pixels", "linear_accuracy_untrained"}
 ENCODER |= {"linear_accuracy_features_untrained", "reconstruction_mse", "reconstruction_features"}
@@ -95,8 +96,8 @@ def test_evaluate_prints_json_alone_and_merges_it_into_the_metrics(whole, short_
     ("mode", "more", "keys", "terms"),
     [
         ("biggan", [], EVERY_MODE, {"loss/d_x"}),
-        ("bigan", [], EVERY_MODE | ENCODER | {"kmeans_accuracy"}, {"loss/d_xz"}),
-        ("bigbigan", ["--no-s-x", "--no-s-z"], EVERY_MODE | ENCODER | {"kmeans_accuracy"}, {"loss/d_xz"}),
+        ("bigan", [], EVERY_MODE | ENCODER | {"kmeans_accuracy", "nmi"}, {"loss/d_xz"}),
+        ("bigbigan", ["--no-s-x", "--no-s-z"], EVERY_MODE | ENCODER | {"kmeans_accuracy", "nmi"}, {"loss/d_xz"}),
         ("infogan", [], EVERY_MODE | CODE | CONSISTENCY, {"loss/d_x", "loss/d_info"}),
     ],
 )
@@ -106,6 +107,17 @@ def test_every_mode_trains_and_is_scored(runs_dir, smallest, short_features, eag
     (entry,) = run.history
     assert {name for name in entry if name.startswith("loss/d_")} == terms
     assert json.loads((run.path / "metrics.json").read_text()).keys() == keys
+
+
+def test_colour_images_of_32_pixels_train_generate_and_are_scored(runs_dir, smallest, short_features, eager, tmp_path):
+    random = np.random.default_rng(0)
+    file = tmp_path / "colour.npz"
+    np.savez(file, images=random.integers(0, 256, (60, 32, 32, 3), np.uint8), labels=np.arange(60) % 10)
+    flags = [*smallest("infobigbigan"), "--dataset", str(file), "--batch-size", "16"]
+    assert train.main([*flags, "--runs-dir", str(runs_dir), "--name", "a"]) == 0
+    scores = json.loads((runs_dir / "a/metrics.json").read_text())
+    assert scores.keys() >= EVERY_MODE | ENCODER | CODE | CONSISTENCY
+    assert load_run("a", str(runs_dir)).generate(2).shape == (2, 32, 32, 3)
 
 
 def test_a_dry_run_prints_the_resolved_options_and_writes_nothing(runs_dir, smallest, capsys):

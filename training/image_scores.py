@@ -8,7 +8,7 @@ import tensorflow as tf
 from data.images import ImageDataset, Split, to_float
 from metrics.clustering import (
     confusion,
-    kmeans_accuracy,
+    kmeans_clusters,
     match_codes,
     matched_accuracy,
     mutual_information,
@@ -143,10 +143,10 @@ class Scores(ModelScores):
         }
 
     def kmeans(self) -> dict:
-        """Accuracy of K-means clusters of mu, as many as classes, matched as the codes of the info modes are."""
-        (train, test), labels = self.codes, self.data.train.labels
-        classes = int(labels.max()) + 1
-        return {"kmeans_accuracy": kmeans_accuracy(train.mu, labels, test.mu, self.data.test.labels, classes)}
+        """Accuracy and NMI of K-means clusters of mu, as many as classes, matched as the codes of the info modes are."""
+        (train, test), clusters = self.codes, int(self.data.train.labels.max()) + 1
+        scores = self.matched(*kmeans_clusters(train.mu, test.mu, clusters), clusters)
+        return {"kmeans_accuracy": scores["hungarian_accuracy"], "nmi": scores["nmi"]}
 
     def consistency(self) -> dict:
         """What the head's codes are worth, told without a label; images are those of the validation part.

@@ -111,8 +111,9 @@ class Run:
     def check_data(self, facts: dict):
         """Raises InputError where the facts of the data at hand are not those that the run was started with."""
         if facts | self.data != facts:
+            other = difference(self.data, facts)
             raise InputError(
-                f"{self.config.dataset} is not what {self.path} was started with: put it back, or train anew"
+                f"{self.config.dataset} is not what {self.path} was started with ({other}): put it back, or train anew"
             )
 
     def write_history(self, entries: list[dict]):
@@ -169,6 +170,14 @@ class Run:
         if found:
             raise InputError(f"no checkpoint in {self.path / 'checkpoints'} is whole: start the run anew")
         raise InputError(f"{self.path / 'checkpoints'} has no checkpoint: start the run anew")
+
+
+def difference(own: dict, now: dict) -> str:
+    """Names the first fact of `own` that is another one `now`, and says both where they are short."""
+    name = next(name for name, value in own.items() if now.get(name) != value)
+    if isinstance(own[name], dict) and isinstance(now.get(name), dict):
+        return f"{name}: {difference(own[name], now[name])}"
+    return f"{name} was {own[name]}, is {now.get(name)}" if isinstance(own[name], (str, int)) else f"another {name}"
 
 
 def write_weights(file: Path, model, epoch: int):

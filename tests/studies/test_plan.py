@@ -110,9 +110,10 @@ def test_an_option_that_came_later_undoes_no_finished_training(write):
 
 
 def test_fewer_seeds_and_another_preset(write):
-    write(YAML)
+    write(YAML.replace("  rows:", "  include: {other: [plain]}\n  rows:"))
     study = read_study("tiny", seeds=1, preset="quick")
     assert study.name == "tiny-quick"
+    assert study.include == {"other-quick": ["plain"]}  # rows of the full length are no match
     assert [training.name for training in study.screening()] == ["base-0", "heavy-0", "control-0", "image-3"]
     assert "--preset quick" in " ".join(study.training("base", 0).arguments)
     assert "--updates" not in study.training("base", 0).arguments

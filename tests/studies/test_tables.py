@@ -6,7 +6,7 @@ from PIL import Image
 
 from studies.figures import curves
 from studies.plan import Study
-from studies.tables import codes_table, markdown, number, write_report
+from studies.tables import codes_table, footnotes, markdown, number, write_report
 
 CONFUSION = [[90, 0, 0], [0, 50, 40], [2, 30, 60]]
 
@@ -19,7 +19,7 @@ def entry(row, seed, fid, accuracy=None, **more):
         metrics |= {"hungarian_accuracy": accuracy, "linear_accuracy": accuracy / 2, "view_information": accuracy + 1,
                     "linear_accuracy_features": accuracy, "code_to_class": [0, 1, 2], "confusion": CONFUSION}  # fmt: skip
     curves = [{"step": step, "validation/fid": fid + 1 / step} for step in (1, 2)]
-    return {"name": f"{row}-{seed}", "row": row, "seed": seed, "mode": "bigbigan", "config": {},
+    return {"name": f"{row}-{seed}", "row": row, "seed": seed, "mode": "bigbigan", "dataset": "digits", "config": {},
             "precision": "float32" if seed else "bfloat16",
             "command": f"python {row} {seed}", "metrics": metrics, "curves": curves} | more  # fmt: skip
 
@@ -104,3 +104,14 @@ def test_number(value, text):
 
 def test_markdown():
     assert markdown(["a", "b"], [["1", "2"]]) == "| a | b |\n| --- | --- |\n| 1 | 2 |"
+
+
+def test_what_the_figures_of_texts_are_of():
+    vae = {"iw_nll": 104.5, "perplexity_tokens": 82430, "mutual_information_sentences": 3761}
+    model = {"metrics": vae, "dataset": "ptb", "config": {"samples": 100}}
+    exact = {"metrics": {"iw_nll": 104.0, "perplexity_tokens": 82430}, "dataset": "ptb", "config": {}}
+    assert footnotes({"vae": [model, model], "lm": [exact]})[:-1] == [
+        "iw_nll: of 100 samples.",
+        "perplexity: over 82,430 tokens of ptb, ends included.",
+        "mutual_information: over 3,761 sentences of ptb, so at most 8.23 nats.",
+    ]

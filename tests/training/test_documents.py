@@ -163,9 +163,14 @@ def test_a_word_that_no_training_document_has_is_no_top_word(run):
 
 
 def test_another_corpus_is_noticed(run):
-    other = dict(run.data) | {"vocabulary_sha256": "0"}
-    with pytest.raises(InputError, match="is not what .* was started with"):
-        run.check_data(other)
+    def refused(message, **other):
+        with pytest.raises(InputError, match=rf"is not what .* was started with \({message}\): put it back"):
+            run.check_data(run.data | other)
+
+    digest = run.data["vocabulary_sha256"]
+    refused(f"vocabulary_sha256 was {digest}, is 0", vocabulary_sha256="0")
+    refused("train: documents was 72, is 80", train=run.data["train"] | {"documents": 80})
+    run.check_data(run.data | {"unheard": 1})  # what a later version counts
 
 
 def test_facts_tell_the_vocabulary_and_the_documents(tmp_path):

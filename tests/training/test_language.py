@@ -9,6 +9,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 import evaluate
 import train
+from data.sentences import evaluation_batches
 from training import language
 from training.config import LanguageVAEConfig, make_config
 from training.runs import load_run, open_run
@@ -58,6 +59,19 @@ def test_a_training_ends_with_its_scores(run):
     assert {"distinct_1", "distinct_2", "self_bleu", "distinct_1_top_p", "self_bleu_test"} <= scores.keys()
     assert scores["generated"].keys() == {"samples", "samples_top_p", "samples_low_temperature", "samples_greedy"}
     assert len(scores["reconstructions"]) == 10 and len(scores["interpolations"][0]) == 7
+
+
+def test_the_public_codes_estimate_against_numpy(run):
+    """mu is decoded, and the mean KL of all steps stands for that of what is decoded."""
+    model = load_run(run.path)
+    (batch,) = evaluation_batches(language.load(run.config).test[:8], 8)
+    mus, log_variances = (values.numpy() for values in model.infer_steps(batch))
+    steps = batch["lengths"].numpy() - 1  # EOS is none
+    z = np.stack([mu[:count].mean(0) for mu, count in zip(mus, steps, strict=True)])
+    kl_steps = 0.5 * np.sum(mus**2 + np.exp(log_variances) - 1 - log_variances, -1)
+    mean_kl = [kl[:count].mean() for kl, count in zip(kl_steps, steps, strict=True)]
+    expected = model.decoder.nll(batch, z).numpy() + mean_kl
+    np.testing.assert_allclose(language.reference(model, batch), expected, rtol=1e-4)
 
 
 def test_curves_and_what_tensorboard_shows(run):
