@@ -25,7 +25,7 @@ from training.scores import worst
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 HEAD = "<!-- Written by `python reproduce.py report` from docs/report/*.md: change those. -->"
-CALLED = ("table", "cost", "figure", "value", "texts", "ref")
+CALLED = ("table", "heading", "cost", "figure", "value", "texts", "ref")
 
 
 class Report:
@@ -77,6 +77,10 @@ class Report:
         below += f"; not run yet: {', '.join(missing)}" if missing else ""
         shown = markdown([headings.get(name, name) for name in header[0]], lines)
         return f"{anchor(label)}{above}\n\n{shown}\n\n{below}"
+
+    def heading(self, *, caption: str, label: str) -> str:
+        """What stands above a table of words, which is written below it: its number and caption."""
+        return f"{anchor(label)}{self.caption('Table', caption, label)}"
 
     def cost(self, *, caption: str, label: str) -> str:
         """A numbered table of all studies: trainings done, minutes of them all, most memory of one, and the command."""

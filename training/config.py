@@ -233,7 +233,10 @@ class NVDMConfig(Config):
 
 @dataclasses.dataclass(frozen=True)
 class SentenceConfig(Config):
-    """What recurrent models of sentences share. The preset "reference" trains and reads as TWR-VAE's public code does."""
+    """What recurrent models of sentences share.
+
+    The preset "reference" has the learning rate of TWR-VAE's public code, and its encoder reads EOS.
+    """
 
     presets: ClassVar = {
         "quick": {"updates": 1000, "embedding": 128, "units": 128},

@@ -188,6 +188,12 @@ def test_texts(write, arguments, text):
     assert write(f"{{{{ texts({arguments}) }}}}").endswith(f"\n\n{text}\n")
 
 
+def test_a_table_of_words_is_numbered_with_the_others(write):
+    table = '{{ table("done", caption="Numbers.", label="numbers") }}'
+    page = write('{{ heading(caption="Words.", label="words") }}\n\n| a |\n|---|\n\n' + table)
+    assert '<a id="words"></a>Table 1. Words.' in page and "Table 2. Numbers." in page
+
+
 def test_cost(write):
     page = write('{{ cost(label="cost", caption="Minutes.") }}')
     assert "| done | 3 of 6 | 6 | 1.3 | `python reproduce.py done` |" in page  # 5.5 minutes
