@@ -7,7 +7,6 @@ TensorFlow is imported inside the functions that need it, so that `--help` and f
 
 from collections.abc import Callable
 from itertools import chain, groupby, takewhile
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,7 +14,7 @@ import numpy as np
 from data.docstrings import read_docstrings, versions
 from data.errors import InputError
 from data.order import full_batches
-from data.text import cut, cut_three, locate, read_lines, tokenise
+from data.text import cut, cut_three, locate, read_lines, split_sentences, tokenise
 from data.vocabulary import EOS, PAD, UNK, UNPREDICTED, Vocabulary, build_vocabulary
 
 PREPARED = ("ptb", "brown", "multi30k")  # folders of --data-dir, tokenised: words are what stands between spaces
@@ -93,7 +92,8 @@ def load_paragraphs(
 ) -> ParagraphCorpus:
     """Reads a whole corpus of paragraphs into memory: of `brown`, of the user's text, or a docstring for each.
 
-    An empty line ends a paragraph. Everything else is as for `load_sentences`, with paragraphs in place of lines.
+    A line is a sentence and an empty line ends a paragraph; in a text without empty lines each line is a paragraph, which
+    `data.text.split_sentences` splits. Everything else is as for `load_sentences`.
 
     Args:
         max_length: most words of each sentence.
@@ -225,33 +225,32 @@ def _padded(words, indices) -> dict:
     return {"tokens": rows.to_tensor(PAD), "lengths": tf.cast(rows.row_lengths(), tf.int32)}
 
 
-def _read(dataset: str, data_dir: str | None, split: Callable[[list[Tokens]], list[list[Tokens]]]) -> tuple:
+def _read(dataset: str, data_dir: str | None, split: Callable[[list[list[str]], Callable], list]) -> tuple:
     """(train, validation, test). A part is a list of units, which are never cut apart, and a unit a list of tokenised
-    sentences; `split` makes units of a file's tokenised lines."""
+    sentences; `split` makes the units of every file, given the lines of them all and what makes tokens of a text."""
     if dataset == "docstrings":
         units = [[tokenise(sentence) for sentence in docstring.sentences] for docstring in read_docstrings()]
         return cut_three(units, dataset)
     path = locate(dataset, DATASETS, PREPARED, data_dir)
-    to_tokens = str.split if dataset in PREPARED else tokenise
-
-    def units_of(file: Path):
-        return split([to_tokens(line) for line in read_lines(file)])
-
+    files = [path] if path.is_file() else [path / "train.txt", path / "test.txt"]
+    files += [path / "valid.txt"] if (path / "valid.txt").exists() else []
+    parts = split([read_lines(file) for file in files], str.split if dataset in PREPARED else tokenise)
     if path.is_file():
-        return cut_three(units_of(path), dataset)
-    train, test = units_of(path / "train.txt"), units_of(path / "test.txt")
-    if (path / "valid.txt").exists():
-        return train, units_of(path / "valid.txt"), test
-    validation, train = cut(train, len(train) // 10)
+        return cut_three(parts[0], dataset)
+    train, test, *given = parts
+    validation, train = (given[0], train) if given else cut(train, len(train) // 10)
     return train, validation, test
 
 
-def _by_line(lines: list[Tokens]) -> list[list[Tokens]]:
-    return [[line] for line in lines if line]
+def _by_line(files: list[list[str]], to_tokens: Callable[[str], Tokens]) -> list[list[list[Tokens]]]:
+    return [[[tokens] for tokens in map(to_tokens, lines) if tokens] for lines in files]
 
 
-def _by_empty_line(lines: list[Tokens]) -> list[list[Tokens]]:
-    return [list(paragraph) for filled, paragraph in groupby(lines, bool) if filled]
+def _by_empty_line(files: list[list[str]], to_tokens: Callable[[str], Tokens]) -> list[list[list[Tokens]]]:
+    if all(line.strip() for lines in files for line in lines):  # then a line is a paragraph
+        return [[[to_tokens(text) for text in split_sentences(line)] for line in lines] for lines in files]
+    tokenised = [map(to_tokens, lines) for lines in files]
+    return [[list(paragraph) for filled, paragraph in groupby(lines, bool) if filled] for lines in tokenised]
 
 
 def _check_kept(dataset: str, kept: list[list], what: str) -> None:

@@ -176,6 +176,14 @@ def test_file_is_cut_by_paragraph(tmp_path):
     assert all(first[1:] == second[1:] for first, second in (printed(corpus, p) for p in corpus.train))
 
 
+def test_without_empty_lines_a_line_is_a_paragraph(tmp_path):
+    write(tmp_path, mine=[f"A{i} is. B{i}, too! C{i}?" for i in range(20)])
+    corpus = reader.load_paragraphs(str(tmp_path / "mine.txt"))
+    assert [len(part) for part in corpus[1:4]] == [16, 2, 2]
+    first, second, third = printed(corpus, corpus.train[0])
+    assert (first, second, third) == (f"a{first[1:-5]} is .", f"b{first[1:-5]} , too !", f"c{first[1:-5]} ?")
+
+
 def test_texts_without_paragraphs(tmp_path):
     for name in ("ptb", "multi30k"):
         with raises(f"{name} has sentences and no paragraphs: use brown"):
