@@ -3,7 +3,10 @@ import textwrap
 import pytest
 
 from data import docstrings as reader
+from data.answers import load_answers
+from data.documents import load_documents
 from data.errors import InputError
+from data.sentences import load_paragraphs, load_sentences
 
 SOURCE = '''
 """Tools for fish. The module has two of them."""
@@ -166,3 +169,15 @@ def test_installed_packages(monkeypatch):
     )
     by_name = {d.name: d for d in found}
     assert by_name["numpy.linalg._linalg.det"].summary == "Compute the determinant of an array."
+
+
+def test_the_built_in_corpus_serves_every_text_mode():
+    """All packages as they are installed, read by every reader, without a network."""
+    corpora = [load("docstrings") for load in (load_documents, load_sentences, load_paragraphs, load_answers)]
+    for corpus in corpora:
+        assert corpus.facts["versions"] == reader.versions()
+    documents, sentences, paragraphs, answers = corpora
+    assert set(documents.test.labels) <= set(documents.train.labels)
+    for parts in zip(*(corpus[1:4] for corpus in (sentences, paragraphs)), strict=True):
+        assert min(map(len, parts)) > 100
+    assert min(len(part.questions) for part in answers[1:4]) > 100
