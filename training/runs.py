@@ -89,8 +89,8 @@ class Run:
 
     @property
     def peak_memory_gb(self) -> float:
-        """Of the training's process, or of its hungriest one where it was resumed, in 2^30 bytes."""
-        return max(entry["memory_gb"] for entry in self.history)
+        """Of the training's process, or of its hungriest one where it was resumed, in 2^30 bytes; 0: it was not recorded."""
+        return max((entry.get("memory_gb", 0.0) for entry in self.history), default=0.0)
 
     @property
     def history(self) -> list[dict]:
