@@ -67,19 +67,19 @@ class Report:
         kept = [i for i, name in enumerate(header) if not columns or name in headings or name not in scores]
         header, lines = ([[cells[i] for i in kept] for cells in part] for part in ([header], lines))
 
-        above, command = self.caption("Table", caption, label), f"`python reproduce.py {study}`"
+        above, command = self.heading(caption=caption, label=label), f"`python reproduce.py {study}`"
         if not lines:
-            return f"{anchor(label)}{above}\n\n*Not run yet: {command}*"
+            return f"{above}\n\n*Not run yet: {command}*"
         done = sum(len(members) for row, members in found.items() if row in planned.rows)
         missing = [row for row in rows if row not in found]
         below = f"[{command}](results/{study}.md)"
         below += f"; {done} of {planned.size} trainings so far" if done < planned.size else ""
         below += f"; not run yet: {', '.join(missing)}" if missing else ""
         shown = markdown([headings.get(name, name) for name in header[0]], lines)
-        return f"{anchor(label)}{above}\n\n{shown}\n\n{below}"
+        return f"{above}\n\n{shown}\n\n{below}"
 
     def heading(self, *, caption: str, label: str) -> str:
-        """What stands above a table of words, which is written below it: its number and caption."""
+        """What stands above a table: its number and caption. The sources call it for a table of words, which they hold."""
         return f"{anchor(label)}{self.caption('Table', caption, label)}"
 
     def cost(self, *, caption: str, label: str) -> str:
@@ -93,7 +93,7 @@ class Report:
             memory = f"{max(held):.1f}" if held else ""
             lines.append([study, f"{len(own)} of {planned.size}", minutes, memory, f"`python reproduce.py {study}`"])
         shown = markdown(["study", "trainings done", "minutes", "peak memory, GB", "command"], lines)
-        return f"{anchor(label)}{self.caption('Table', caption, label)}\n\n{shown}"
+        return f"{self.heading(caption=caption, label=label)}\n\n{shown}"
 
     def figure(self, path: str, *, caption: str, label: str) -> str:
         """A picture, numbered, its caption below it; `path`: in docs/."""

@@ -79,9 +79,7 @@ class NVDM(TextVAE):
             rate: at the first step, in the units of mu and log sigma^2; it falls to 0 on a straight line.
             seed: int32 [2].
         """
-        q = [
-            keras.Variable(start, name=name) for name, start in zip(("mu", "log_variance"), self.infer(x), strict=True)
-        ]
+        q = [keras.Variable(start) for start in self.infer(x)]
         adam = keras.optimizers.Adam(keras.optimizers.schedules.PolynomialDecay(rate, steps, 0.0))
         adam.build(q)
 

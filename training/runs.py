@@ -174,10 +174,11 @@ class Run:
 
 def difference(own: dict, now: dict) -> str:
     """Names the first fact of `own` that is another one `now`, and says both where they are short."""
-    name = next(name for name, value in own.items() if now.get(name) != value)
-    if isinstance(own[name], dict) and isinstance(now.get(name), dict):
-        return f"{name}: {difference(own[name], now[name])}"
-    return f"{name} was {own[name]}, is {now.get(name)}" if isinstance(own[name], (str, int)) else f"another {name}"
+    name = next(name for name in own | now if own.get(name) != now.get(name))
+    was, is_now = own.get(name), now.get(name)
+    if isinstance(was, dict) and isinstance(is_now, dict):
+        return f"{name}: {difference(was, is_now)}"
+    return f"another {name}" if isinstance(was, (list, dict)) else f"{name} was {was}, is {is_now}"
 
 
 def write_weights(file: Path, model, epoch: int):

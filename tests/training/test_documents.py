@@ -170,6 +170,7 @@ def test_another_corpus_is_noticed(run):
     digest = run.data["vocabulary_sha256"]
     refused(f"vocabulary_sha256 was {digest}, is 0", vocabulary_sha256="0")
     refused("train: documents was 72, is 80", train=run.data["train"] | {"documents": 80})
+    refused("train: unheard was None, is 1", train=run.data["train"] | {"unheard": 1})
     run.check_data(run.data | {"unheard": 1})  # what a later version counts
 
 
