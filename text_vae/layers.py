@@ -1,4 +1,4 @@
-"""What recurrent text models share: the recurrent layers, the last state of a sentence, and the decoder of words.
+"""What text models share: recurrent layers, the last state of a sentence, Gaussians, and the decoder of words.
 
 A batch is as `data.sentences` gives it: "tokens" int32 [B, T], words then EOS then PAD, and "lengths" int32 [B], words + 1.
 Padding stands behind a sentence, so it changes no state before it and recurrent layers need no mask.
@@ -85,6 +85,30 @@ def last(h: tf.Tensor, lengths: tf.Tensor) -> tf.Tensor:
 def gaussian(mu: tf.Tensor, log_variance: tf.Tensor) -> tfd.Distribution:
     """N(mu, diag exp(log_variance)), batch [B], event [D]."""
     return tfd.MultivariateNormalDiag(mu, tf.exp(0.5 * log_variance))
+
+
+class GaussianNetwork(keras.layers.Layer):
+    """x [B, inputs] -> (mu, log sigma^2), each [B, size], after one tanh layer; at first log sigma^2 is the same for all x.
+
+    Args:
+        hidden: width of the tanh layer.
+        mu_kernel: its initializer; "zeros": at first mu is 0 for all x.
+        log_variance: what log sigma^2 is at first.
+    """
+
+    def __init__(
+        self, inputs: int, hidden: int, size: int, *, mu_kernel: str = "glorot_uniform", log_variance: float = 0.0
+    ):
+        super().__init__()
+        self.hidden = keras.layers.Dense(hidden, "tanh")
+        self.mu = keras.layers.Dense(size, kernel_initializer=mu_kernel)
+        first = keras.initializers.Constant(log_variance)
+        self.log_variance = keras.layers.Dense(size, kernel_initializer="zeros", bias_initializer=first)
+        self(tf.zeros([1, inputs]))
+
+    def call(self, x):
+        h = self.hidden(x)
+        return self.mu(h), self.log_variance(h)
 
 
 def dropped(h: tf.Tensor, rate: float, seed: tf.Tensor | None) -> tf.Tensor:

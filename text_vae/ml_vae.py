@@ -22,11 +22,12 @@ from data.vocabulary import EOS
 from losses.variational import gaussian_kl
 from text_vae.base import ElboTerms
 from text_vae.language_vae import LanguageVAE, Latent
-from text_vae.layers import WordDecoder, dropped, recurrent
+from text_vae.layers import GaussianNetwork, WordDecoder, dropped, recurrent
 
 tfd = tfp.distributions
 
 KERNEL = 5  # words that a convolution sees; it moves on by two
+GROUPS = 4  # of sentences alike in length: the word LSTM passes as many positions as each group's longest has
 
 
 class PlannedDecoder(keras.layers.Layer):
@@ -60,10 +61,19 @@ class PlannedDecoder(keras.layers.Layer):
         counts = tf.reduce_sum(tf.cast(words == EOS, tf.int32), 1)  # of sentences, the empty one at the end too
         ends = tf.where(words.flat_values == EOS)[:, 0] + 1
         sentences = tf.RaggedTensor.from_row_limits(words.flat_values, ends)
-        rows = {"tokens": sentences.to_tensor(), "lengths": tf.cast(sentences.row_lengths(), tf.int32)}
+        tokens, lengths = sentences.to_tensor(), tf.cast(sentences.row_lengths(), tf.int32)
         plans = tf.RaggedTensor.from_tensor(self.plans(z, tf.reduce_max(counts)), counts).flat_values
-        paragraph = tf.repeat(tf.range(tf.size(counts)), counts)
-        return tf.math.segment_sum(self.words.nll(rows, plans, seed), paragraph)
+        paragraphs, shortest_first = tf.repeat(tf.range(tf.size(counts)), counts), tf.argsort(lengths)
+        seeds = [None] * GROUPS if seed is None else tf.unstack(tf.random.split(seed, GROUPS))
+        nll = tf.zeros_like(counts, tf.float32)
+        for group, group_seed in enumerate(seeds):
+            first, end = (tf.size(lengths) * edge // GROUPS for edge in (group, group + 1))
+            rows = shortest_first[first:end]
+            longest = tf.maximum(tf.reduce_max(tf.gather(lengths, rows)), 1)  # a small batch leaves groups empty
+            part = {"tokens": tf.gather(tokens, rows)[:, :longest], "lengths": tf.gather(lengths, rows)}
+            part_nll = self.words.nll(part, tf.gather(plans, rows), group_seed)
+            nll += tf.math.unsorted_segment_sum(part_nll, tf.gather(paragraphs, rows), tf.size(counts))
+        return nll
 
     def generate(self, z: tf.Tensor, seed: tf.Tensor, temperature: float = 1.0, top_p: float = 1.0) -> list[np.ndarray]:
         """A paragraph for each z, int32 ids as `join` gives them; arguments as for `WordDecoder.generate`."""
@@ -142,9 +152,8 @@ class MLVAED(MLVAE):
 
     def __init__(self, *, latent: int, top: int, hidden: int, **options):
         super().__init__(latent=latent, **options)
-        self.above = GaussianNetwork(hidden, top)  # q(z2 | z1)
-        self.below = GaussianNetwork(hidden, latent)  # p(z1 | z2)
-        self.below(self.above(tf.zeros([1, latent]))[0])
+        self.above = GaussianNetwork(latent, hidden, top)  # q(z2 | z1)
+        self.below = GaussianNetwork(top, hidden, latent)  # p(z1 | z2)
 
     def prior(self, z2: tf.Tensor) -> tfd.Distribution:
         """p(z1 | z2), batch [B], event [latent]."""
@@ -174,17 +183,3 @@ class MLVAED(MLVAE):
         z1_seed, z2_seed = tf.unstack(tf.random.split(seed, 2))
         z2 = tf.random.stateless_normal([n, self.above.mu.units], z2_seed)
         return self.prior(z2).sample(seed=z1_seed)
-
-
-class GaussianNetwork(keras.layers.Layer):
-    """One hidden layer, then (mu, log sigma^2), each [B, size]; sigma starts at 1."""
-
-    def __init__(self, hidden: int, size: int):
-        super().__init__()
-        self.hidden = keras.layers.Dense(hidden, "tanh")
-        self.mu = keras.layers.Dense(size)
-        self.log_variance = keras.layers.Dense(size, kernel_initializer="zeros")
-
-    def call(self, h):
-        h = self.hidden(h)
-        return self.mu(h), self.log_variance(h)

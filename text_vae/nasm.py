@@ -14,28 +14,12 @@ import tensorflow_probability as tfp
 
 from losses.variational import gaussian_kl_between
 from text_vae.base import ElboTerms
-from text_vae.layers import gaussian
+from text_vae.layers import GaussianNetwork, gaussian
 from text_vae.ranker import Ranker, Read, Reader, shared_words
 
 tfd = tfp.distributions
 
 FIRST_LOG_VARIANCE = -2.0  # of h, for p and q: at first the attention shall hear more than noise. Not in the paper
-
-
-class Gaussian(keras.layers.Layer):
-    """x [B, inputs] -> (mu, log sigma^2), each [B, size], after a tanh layer of that size; at first the same for all x."""
-
-    def __init__(self, inputs: int, size: int):
-        super().__init__()
-        self.hidden = keras.layers.Dense(size, "tanh")
-        self.mu = keras.layers.Dense(size, kernel_initializer="zeros")
-        first = keras.initializers.Constant(FIRST_LOG_VARIANCE)
-        self.log_variance = keras.layers.Dense(size, kernel_initializer="zeros", bias_initializer=first)
-        self(tf.zeros([1, inputs]))
-
-    def call(self, x):
-        h = self.hidden(x)
-        return self.mu(h), self.log_variance(h)
 
 
 class NASM(Ranker):
@@ -83,8 +67,9 @@ class NASM(Ranker):
             for layer in (self.key, self.energy, self.context, self.ending):
                 layer.build([None, units])
         if attention == "latent":
-            self.prior = Gaussian(units, latent)
-            self.inference = Gaussian(2 * units + 1, latent)
+            first = {"mu_kernel": "zeros", "log_variance": FIRST_LOG_VARIANCE}  # the same h for all questions
+            self.prior = GaussianNetwork(units, latent, latent, **first)
+            self.inference = GaussianNetwork(2 * units + 1, latent, latent, **first)
 
     def read(self, batch, seed: tf.Tensor | None = None) -> tuple[tf.Tensor, Read]:
         """(z_q [Q, units], the candidates as read); `seed`: of dropout."""
