@@ -7,7 +7,6 @@ paper, and those that are really done (fused resampling, one pass of G and E for
 which the first update of the discriminators shares).
 """
 
-import argparse
 import json
 import os
 import statistics
@@ -22,6 +21,7 @@ import tensorflow as tf  # noqa: E402
 
 from training import images as program  # noqa: E402
 from training.callbacks import peak_memory_gb  # noqa: E402
+from training.cli import Parser, run_program  # noqa: E402
 from training.config import make_config  # noqa: E402
 from training.modes import MODES  # noqa: E402
 
@@ -127,8 +127,8 @@ def measure(mode: str, preset: str, precision: str, image_size: int, rounds: int
     }
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def main(argv: list[str]):
+    parser = Parser(description=__doc__.splitlines()[0])
     parser.add_argument(
         "--mode", default="bigbigan", choices=[m for m in MODES if MODES[m].module == "training.images"]
     )
@@ -136,11 +136,11 @@ def main():
     parser.add_argument("--precision", nargs="+", default=["float32", "bfloat16"], choices=("float32", "bfloat16"))
     parser.add_argument("--image-size", type=int, default=28, help="where the preset names none")
     parser.add_argument("--rounds", type=int, default=5)
-    options = parser.parse_args()
+    options = parser.parse_args(argv)
     for precision in options.precision:
         figures = measure(options.mode, options.preset, precision, options.image_size, options.rounds)
         print(json.dumps(figures, indent=2), flush=True)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_program(main))

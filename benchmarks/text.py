@@ -21,8 +21,8 @@ import numpy as np  # noqa: E402
 import tensorflow as tf  # noqa: E402
 
 from benchmarks.images import MATMUL_SIZE, matmul_rate  # noqa: E402
-from data.vocabulary import UNPREDICTED  # noqa: E402
 from training.callbacks import peak_memory_gb  # noqa: E402
+from training.cli import Parser, run_program  # noqa: E402
 from training.config import make_config  # noqa: E402
 from training.modes import MODES  # noqa: E402
 
@@ -30,22 +30,34 @@ PUBLIC_SHARE = 0.24  # of the matmul ceiling, by the public PyTorch code of TWR-
 GATES = {"lstm": 4, "gru": 3, "rnn": 1}
 
 
-def flops_per_token(config, words: int) -> int:
+def flops_per_token(model, config) -> int:
     """Of a training step of a sentence model for each target token: a backward pass costs two forward ones."""
     latent = getattr(config, "latent_dim", 0)
     recurrent = 2 * GATES[config.cell] * config.units
-    decoder = recurrent * (config.embedding + latent + config.units) + 2 * config.units * (words - len(UNPREDICTED))
+    decoder = recurrent * (config.embedding + latent + config.units) + 2 * config.units * model.decoder.vocabulary.units
     encoder = (recurrent * (config.embedding + config.units) + 4 * config.units * latent) if latent else 0
     return 3 * (encoder + decoder)
 
 
-def measure(mode: str, given: dict, rounds: int) -> dict:
-    """The figures of one mode: medians over rounds, each between two matmul timings."""
+def prepared(mode: str, options: argparse.Namespace) -> tuple:
+    """(config, model, endless batches) of a mode's default on the data set that `data_options` gave."""
+    given = {name: getattr(options, name) for name in ("dataset", "data_dir") if getattr(options, name) is not None}
     program = MODES[mode].program()
     config, corpus = program.prepare(make_config(MODES[mode].config, given))
-    facts = program.facts(corpus)
-    model = program.build(mode, config, facts)
-    batches = iter(program.batches(config, corpus, 0))
+    return config, program.build(mode, config, program.facts(corpus)), iter(program.batches(config, corpus, 0))
+
+
+def data_options(description: str) -> Parser:
+    """A parser that knows which data set to measure on."""
+    parser = Parser(description=description)
+    parser.add_argument("--dataset", help="any that the mode takes, default docstrings; ptb has 10,000 words")
+    parser.add_argument("--data-dir", help="where it lies")
+    return parser
+
+
+def measure(mode: str, options: argparse.Namespace) -> dict:
+    """The figures of one mode: medians over rounds, each between two matmul timings."""
+    config, model, batches = prepared(mode, options)
     step, multiply = tf.function(model.train_step, reduce_retracing=True), tf.function(tf.matmul)
     a = tf.random.normal([MATMUL_SIZE, MATMUL_SIZE])
     for _ in range(5):
@@ -53,7 +65,7 @@ def measure(mode: str, given: dict, rounds: int) -> dict:
     multiply(a, a)
 
     rates, shares, waits, ceilings = [], [], [], []
-    for _ in range(rounds):
+    for _ in range(options.rounds):
         before = matmul_rate(a, multiply, 1)
         start = time.perf_counter()
         tokens, waited = 0, 0.0
@@ -69,7 +81,7 @@ def measure(mode: str, given: dict, rounds: int) -> dict:
         rates.append(tokens / seconds)
         waits.append(waited / seconds)
         if mode != "nvdm":
-            shares.append(rates[-1] * flops_per_token(config, facts["vocabulary"]) / 1e9 / ceilings[-1])
+            shares.append(rates[-1] * flops_per_token(model, config) / 1e9 / ceilings[-1])
     share = round(statistics.median(shares), 3) if shares else None
     return {
         "mode": mode,
@@ -82,17 +94,13 @@ def measure(mode: str, given: dict, rounds: int) -> dict:
     }
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def main(argv: list[str]):
+    parser = data_options(__doc__.splitlines()[0])
     parser.add_argument("--mode", default="twrvae", choices=("nvdm", "lm", "vae", "twrvae"))
-    parser.add_argument("--dataset", default="docstrings", help="any that the mode takes; ptb has 10,000 words")
-    parser.add_argument("--data-dir", help="where it lies")
     parser.add_argument("--rounds", type=int, default=5)
-    options = parser.parse_args()
-    given = {"dataset": options.dataset, "data_dir": options.data_dir}
-    given = {name: value for name, value in given.items() if value is not None}
-    print(json.dumps(measure(options.mode, given, options.rounds), indent=2))
+    options = parser.parse_args(argv)
+    print(json.dumps(measure(options.mode, options), indent=2))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_program(main))
