@@ -29,7 +29,7 @@ class Table(NamedTuple):
 def write_report(study: Study, entries: dict[str, dict], folder: Path):
     """Writes `<study>.md` and the figures of a study into `folder`, from what is there so far."""
     rows = all_rows(study, entries, folder)
-    done = sum(len(members) for row, members in rows.items() if row in study.rows)
+    done = sum(finished(training, entries) for training in study.trainings(entries))
     parts = [f"# {study.name}", study.about, f"{done} of {study.size} trainings. `python reproduce.py {study.name}`"]
     tables = [table for draw in TABLES.values() if (table := draw(study, rows)).lines]
     tables = [f"Table {i + 1}. {t.title}\n\n{markdown(t.header, t.lines)}" for i, t in enumerate(tables)]
