@@ -5,6 +5,7 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
 from PIL import Image
 
 from studies.plan import Study
@@ -32,6 +33,14 @@ def colours(rows: dict[str, list[dict]]) -> dict[str, tuple]:
     return {row: palette[i % len(palette)] for i, row in enumerate(rows)}
 
 
+def logarithmic(axes):
+    """A logarithmic vertical axis with plain numbers on it, for values within a few decades."""
+    axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 4, 5, 7)))
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_formatter(NullFormatter())
+
+
 def curves(study: Study, rows: dict[str, list[dict]], folder: Path) -> tuple[Figure, str] | None:
     """Scores of the validation part along the training: mean of a row's seeds, and the range between them."""
     shown = [
@@ -56,7 +65,7 @@ def curves(study: Study, rows: dict[str, list[dict]], folder: Path) -> tuple[Fig
                 )
                 axes.fill_between(steps, values.min(0), values.max(0), color=colours(rows)[row], alpha=0.2, linewidth=0)
         if key == "fid":
-            axes.set_yscale("log")
+            logarithmic(axes)
         if key == "active_units":  # none is to be seen as none
             axes.set_ylim(-0.5, max(1.5, axes.get_ylim()[1]))
         axes.set_title(LABELS[key], fontsize=10)
@@ -110,7 +119,7 @@ def scatter(rows: dict[str, list[dict]], across: tuple[str, ...], up: str) -> tu
         axes.set_xlabel(LABELS.get(key, key))
         axes.set_ylabel(LABELS.get(up, up))
         if up == "fid":
-            axes.set_yscale("log")
+            logarithmic(axes)
         axes.grid(alpha=0.3)
     if not axes.collections:
         return None
