@@ -243,11 +243,12 @@ def pixels(figure: Figure) -> np.ndarray:
 
 
 def save_figure(figure: Figure, path: Path):
-    """Writes a whole PNG or none; one that would be larger than MAX_BYTES is kept to 256 colours."""
+    """Writes a whole PNG or none; one that would be larger than MAX_BYTES is kept to 256 colours, then made smaller."""
     image = Image.fromarray(pixels(figure))
     encoded = encode_png(image)
-    if len(encoded) > MAX_BYTES:
+    while len(encoded) > MAX_BYTES:
         encoded = encode_png(image.quantize(256, dither=Image.Dither.NONE))
+        image = image.resize((image.width * 9 // 10, image.height * 9 // 10))
     write_bytes(path, encoded)
 
 
