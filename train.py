@@ -72,7 +72,7 @@ def train(argv: list[str]):
         run, done = create_run(own["runs_dir"], own["name"], mode, config, facts), 0
     else:
         run.check_data(facts)
-        done = run.restore(model, best=False)
+        done = run.restore(model, best=False) if run.checkpoints() else 0  # the first weights are those of the seed
         run.write_history(run.history[:done])
     print(f"{mode} on {config.dataset} in {run.path}: epochs {done + 1} to {config.epochs}")
     for part in ("images", "train", "validation", "test"):

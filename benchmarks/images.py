@@ -42,7 +42,7 @@ def forward_flops(network, *shapes) -> tuple[int, int]:
     """(plain, done) floating-point operations of one example's forward pass, two for a multiplication and addition.
 
     Counts convolutions and matrix products of the traced graph. A fused 4x4 convolution of stride 2 stands for a 3x3 one
-    at the higher resolution, 36 products for 16.
+    at the higher resolution, 36 products for 16; a block's 1x1 skip counts at the lower one, where it gives the same.
     """
     function = tf.function(network).get_concrete_function(*(tf.TensorSpec((1, *shape)) for shape in shapes))
     plain = done = 0

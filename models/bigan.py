@@ -85,7 +85,7 @@ class BiGAN(GAN):
         return self.ema_encoder(x)
 
     def infer_latents(self, x: tf.Tensor) -> tuple[tf.Tensor, ...]:
-        """The arguments of G that explain x best, by the moving average of E: here (mu,)."""
+        """The arguments of G that explain x [B, H, W, C] best, by the moving average of E: here (mu [B, latent_dim],)."""
         return (self.ema_encoder(x).mu,)
 
     def reconstruct(self, images: np.ndarray) -> np.ndarray:

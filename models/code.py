@@ -6,7 +6,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from losses.information import categorical_bound, continuous_bound
-from models.gan import GAN, in_batches
+from models.gan import GAN, Pair, in_batches
 from models.layers import Dense
 
 tfd = tfp.distributions
@@ -117,6 +117,10 @@ class Coded(GAN):
         """(z, c), z [n, latent_dim] and c [n, code_dim], from their priors."""
         z_seed, c_seed = tf.unstack(tf.random.split(seed, 2))
         return *super().sample_latents(n, z_seed, truncation), self.code.sample(n, c_seed)
+
+    def inferred_pair(self, x: tf.Tensor) -> Pair:
+        """The pair that `classify` reads the code of images x [B, H, W, C] from: here x alone."""
+        return Pair(x)
 
     def recognize(self, judgement) -> tf.Tensor:
         """The head's parameters of q(c | x), [B, code.parameters]."""

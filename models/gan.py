@@ -35,9 +35,9 @@ class Judgement(NamedTuple):
 class GAN(keras.Model):
     """G against F with the hinge loss; BigGAN's training (Brock et al. 2019) without labels.
 
-    A subclass adds networks through `__init__` and says in hooks what its paper adds: `generate_pair`, `encode_pair`,
-    `judge`, `discriminator_losses`, `generator_losses`. The step itself is never overridden. Randomness is a function of
-    (seed, step), so a run that is resumed meets the same numbers.
+    A subclass adds networks through `__init__`, names them and what they report in the properties below, and says in hooks
+    what its paper adds: `sample_latents`, `encode_pair`, `judge`, `discriminator_losses`, `generator_losses`. The step is
+    never overridden. Randomness is a function of (seed, step), so a run that is resumed meets the same numbers.
 
     Args:
         generator, image_discriminator: G and F.

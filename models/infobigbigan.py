@@ -63,12 +63,16 @@ class InfoBigBiGAN(Coded, BigBiGAN):
         ]
 
     def estimate_code(self, x, encoding):
-        """c_hat [B, code.dim] of images, by E or by the head; None where H and J do not see the code."""
+        """c_hat [B, code.dim] of images x, by E or by the head; None where H and J do not see the code."""
         if self.joint_code == "encoder":
             return self.code.estimate(encoding.code)
         if self.joint_code == "head":
-            return tf.stop_gradient(self.code.estimate(self.head(self.image_discriminator(x)[0])))
+            return tf.stop_gradient(self.code.estimate(self.head_of_image(x)))
         return None
+
+    def head_of_image(self, x):
+        """The head's parameters of q(c | x) [B, code.parameters] for images that nobody judges; it sits on F."""
+        return self.head(self.image_discriminator(x)[0])
 
     def encode_pair(self, x, seed):
         encoding = self.encoder(x)
@@ -85,7 +89,7 @@ class InfoBigBiGAN(Coded, BigBiGAN):
             losses["info_real"] = -self.real_info_weight * self.code.bound(real_pair.c, self.recognize(real))
         if self.consistency_on == "head":
             p = self.code.probabilities(self.recognize(real))
-            losses |= self.regularity_losses(p, real_pair.view, lambda x: self.head(self.image_discriminator(x)[0]))
+            losses |= self.regularity_losses(p, real_pair.view, self.head_of_image)
         return losses
 
     def generator_losses(self, real, fake, real_pair, fake_pair):
@@ -93,13 +97,16 @@ class InfoBigBiGAN(Coded, BigBiGAN):
         if self.joint_code == "encoder":
             encoding = self.encoder(fake_pair.x)
             losses["info_encoder"] = -self.info_weight * self.code.bound(fake_pair.c, encoding.code)
-        if self.consistency_on == "encoder" and real_pair.c is not None:
-            p = real_pair.c[:, : self.code.num_categories]
-            losses |= self.regularity_losses(p, real_pair.view, lambda x: self.encoder(x).code)
+            if self.consistency_on == "encoder":
+                p = real_pair.c[:, : self.code.num_categories]
+                losses |= self.regularity_losses(p, real_pair.view, lambda x: self.encoder(x).code)
         return losses
 
     def regularity_losses(self, p, view, parameters_of) -> dict[str, tf.Tensor]:
-        """What is asked of codes p [B, num_categories] of real images whose other view's `parameters_of` gives."""
+        """What is asked of codes p [B, num_categories] of real images: losses, scalars by their names.
+
+        `parameters_of` gives those of q(c | view) [B, code.parameters] of their other view.
+        """
         losses = {}
         if self.consistency_weight:
             p_view = self.code.probabilities(parameters_of(view))
@@ -114,7 +121,7 @@ class InfoBigBiGAN(Coded, BigBiGAN):
         return Pair(x, encoding.mu, self.estimate_code(x, encoding))
 
     def infer_latents(self, x):
-        """(mu, c_hat); c_hat is E's estimate, or the head's where E has none."""
+        """(mu [B, latent_dim], c_hat [B, code.dim]) of images x; c_hat is E's estimate, or the head's where E has none."""
         with self.averaged_weights():
             pair = self.inferred_pair(x)
             c_hat = self.code.estimate(self.recognize(self.judge(pair))) if pair.c is None else pair.c

@@ -126,9 +126,8 @@ class BatchNorm(keras.layers.Layer):
 
     With a `condition` [B, D] gain and offset are 1 + and spectrally normalised linear maps of it (one per example).
     In training mode the batch's own statistics are used (float32, whatever x is) and become the stored ones, N - 1 below
-    the variance:
-    nothing is averaged over steps, because the stored statistics are read by the moving average of the network alone,
-    which sees one large batch before it is used (BigGAN's "standing statistics" in one pass).
+    the variance. Nothing is averaged over steps, because the stored statistics are read by the moving average of the
+    network alone, which sees one large batch before it is used (BigGAN's "standing statistics" in one pass).
     """
 
     def __init__(self, conditional: bool):

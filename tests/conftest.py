@@ -58,14 +58,8 @@ def smallest():
 
 
 @pytest.fixture(scope="session")
-def whole_flags():
-    """The flags of `whole`, four epochs of five steps."""
-    return ["--mode", "infobigbigan", *WHOLE, *ENCODER, "--consistency-weight", "1"]
-
-
-@pytest.fixture(scope="session")
-def whole(tmp_path_factory, whole_flags):
-    """(run, model) of a training by train.py that nothing interrupted."""
+def whole(tmp_path_factory):
+    """(run, model) of a training by train.py, four epochs of four steps, that nothing interrupted."""
     import keras
 
     import train
@@ -80,7 +74,8 @@ def whole(tmp_path_factory, whole_flags):
 
     with few_updates(), pytest.MonkeyPatch.context() as patch:
         patch.setattr(images, "build", remember)
-        assert train.main([*whole_flags, "--runs-dir", str(folder), "--name", "whole"]) == 0
+        flags = ["--mode", "infobigbigan", *WHOLE, *ENCODER, "--consistency-weight", "1"]
+        assert train.main([*flags, "--runs-dir", str(folder), "--name", "whole"]) == 0
     return open_run(folder / "whole"), built[0]
 
 

@@ -4,6 +4,7 @@ import re
 import shlex
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import evaluate
@@ -40,6 +41,19 @@ def test_evaluate_commands_parse(argv):
 def test_reproduce_commands_parse(argv):
     options = reproduce.parse(argv)
     assert options.study == reproduce.REPORT or read_study(options.study, options.seeds, options.preset).rows
+
+
+def test_the_python_lines_run_on_the_pretrained_weights():
+    """And give what their comments say."""
+    (code,) = re.findall(r"^```python\n(.*?)^```", (ROOT / "README.md").read_text(), re.M | re.S)
+    code = code.replace("runs/NAME", str(ROOT / "pretrained/infobigbigan-mnist"))
+    preparing, shown = re.match(r"(.*?\n)(model\.\w.*)", code, re.S).groups()
+    names = {"images": np.random.default_rng(0).uniform(-1, 1, (3, 28, 28, 1)).astype("float32")}
+    exec(preparing, names)
+    generated, mu, reconstructed, probabilities = (eval(line, names) for line in shown.splitlines())
+    assert generated.shape == (16, 28, 28, 1) and np.abs(generated).max() <= 1
+    assert mu.shape == (3, names["model"].latent_dim) and reconstructed.shape == (3, 28, 28, 1)
+    assert np.allclose(probabilities.sum(1), 1, atol=1e-5)
 
 
 def test_ci_calls_the_test_command():

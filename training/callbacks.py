@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 
 import keras
+import numpy as np
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from data.errors import Diverged
@@ -59,7 +60,10 @@ class ProgressBar(keras.callbacks.Callback):
 
 
 class NonFiniteGuard(keras.callbacks.Callback):
-    """Stops the training at the first loss that is not a number. Raises Diverged: step, term, last good checkpoint."""
+    """Stops the training at the first loss that is not a number, or before weights that are none are saved.
+
+    Raises Diverged: what, at which step, and the last good checkpoint.
+    """
 
     def __init__(self, run: Run):
         super().__init__()
@@ -68,14 +72,20 @@ class NonFiniteGuard(keras.callbacks.Callback):
     def on_train_batch_end(self, batch, logs=None):
         for name in sorted(logs, key=lambda name: -name.count("_")):  # a part before the sum that it spoils
             if not math.isfinite(logs[name]):
-                good = self.run.checkpoints()
-                where = f"the last good checkpoint is {good[0][1]}" if good else "there is no checkpoint yet"
-                options = vars(self.run.config)
-                rates = " and ".join(flag(option) for option in options if option.endswith("rate"))
-                exact = ", or --precision float32" if "precision" in options else ""
-                raise Diverged(
-                    f"{name} is {float(logs[name])} at step {int(self.model.step)}: {where}; try smaller {rates}{exact}"
-                )
+                self.stop(name, float(logs[name]))
+
+    def on_epoch_end(self, epoch, logs=None):
+        for weight in self.model.trainable_variables:
+            if not np.isfinite(weight.numpy().sum()):  # the last update's, which no loss has met yet
+                self.stop(weight.path, "not finite")
+
+    def stop(self, name: str, value: float | str):
+        good = self.run.checkpoints()
+        where = f"the last good checkpoint is {good[0][1]}" if good else "there is no checkpoint yet"
+        options = vars(self.run.config)
+        rates = " and ".join(flag(option) for option in options if option.endswith("rate"))
+        exact = ", or --precision float32" if "precision" in options else ""
+        raise Diverged(f"{name} is {value} at step {int(self.model.step)}: {where}; try smaller {rates}{exact}")
 
 
 def peak_memory_gb() -> float:

@@ -109,7 +109,7 @@ class BigGANConfig(Config):
     ge_rate: float = option(3e-4, "learning rate of G and E (Adam)", low=0)
     beta_1: float = option(0.5, "Adam's beta1, of both optimizers", low=0, high=0.999)
     ema_decay: float = option(
-        0.999, "decay of the moving average of the weights of G, E and the head", low=0, high=0.99999
+        0.999, "decay of the moving average of the weights of G, E, and the head with its trunk", low=0, high=0.99999
     )
 
 
@@ -122,7 +122,7 @@ class BiGANConfig(BigGANConfig):
     hidden_norm: bool = option(True, "normalise E's last hidden layer before its ReLU")
     encoder_widths: tuple[int, ...] = option((16, 32), "channels of E's stem and blocks, each halves", low=4)
     encoder_size: int = option(0, "height and width to which E resizes its input; 0: as given", low=0)
-    feature_dim: int = option(256, "width of E's last hidden layer", low=1)
+    feature_dim: int = option(256, "width of E's last hidden layer", low=1, high=256)
     deterministic_encoder: bool = option(False, "z_hat = mu in place of a sample")
     latent_width: int = option(128, "width of H and J", low=4)
     latent_blocks: int = option(2, "residual blocks of H and J", low=0)

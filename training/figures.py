@@ -165,8 +165,8 @@ def picture(tiled: np.ndarray, title: str, labels: list[str] | tuple[str, ...] =
     return figure
 
 
-def confusion_figure(table: np.ndarray, code_to_class: np.ndarray, title: str) -> Figure:
-    """Counts int [codes, classes], their rows ordered by the class that each code stands for (int [codes])."""
+def confusion_figure(table: np.ndarray, code_to_class: np.ndarray, dataset: str) -> Figure:
+    """Counts int [codes, classes] of test images, rows ordered by the class that each code stands for (int [codes])."""
     codes, classes = table.shape
     order = np.argsort(code_to_class, kind="stable")
     figure = Figure(figsize=(0.45 * classes + 2, 0.4 * codes + 1.2), dpi=DPI, layout="constrained")
@@ -175,7 +175,7 @@ def confusion_figure(table: np.ndarray, code_to_class: np.ndarray, title: str) -
     for (row, column), count in np.ndenumerate(table[order]):
         shade = "white" if count > table.max() / 2 else "black" if count else "lightgray"
         axes.text(column, row, str(count), ha="center", va="center", color=shade, fontsize=9)
-    axes.set_title(title, fontsize=10)
+    axes.set_title(f"{dataset}: the head's code against the class\nof {table.sum():,} test images", fontsize=10)
     axes.set_xticks(range(classes))
     axes.set_xlabel("class of the image")
     axes.set_yticks(range(codes), [f"c = {code}, stands for {code_to_class[code]}" for code in order])

@@ -42,9 +42,8 @@ class Scores(ModelScores):
         rows = model_rows(self.model, self.test[:SHOWN], self.run.config.seed)
         figures = {name: own.figure(dataset) for name, own in rows.items()}
         if "confusion" in scores:
-            title = f"{dataset}: the head's code against the class\nof {len(self.test):,} test images"
             table, code_to_class = (np.array(scores[name]) for name in ("confusion", "code_to_class"))
-            figures["confusion"] = confusion_figure(table, code_to_class, title)
+            figures["confusion"] = confusion_figure(table, code_to_class, dataset)
         (self.run.path / "figures").mkdir(exist_ok=True)  # an exported run comes without
         for name, figure in figures.items():
             save_figure(figure, self.run.path / "figures" / f"{name}.png")
@@ -105,6 +104,7 @@ class Scores(ModelScores):
         return {name: value for name, value in scores.items() if isinstance(value, float)}
 
     def probe(self, train_codes, test_codes) -> float:
+        """Accuracy on the test part of a linear classifier of codes float [N, D], fitted on those of the training part."""
         return linear_accuracy(train_codes, self.data.train.labels, test_codes, self.data.test.labels)
 
     def linear(self) -> dict:
@@ -132,6 +132,7 @@ class Scores(ModelScores):
         return scores
 
     def matched(self, train_codes, test_codes, categories: int) -> dict:
+        """Scores of discrete codes int [N] in [0, categories) of the test part, by a map fitted on the training part."""
         train_labels, test_labels = self.data.train.labels, self.data.test.labels
         code_to_class = match_codes(train_codes, train_labels, categories)
         classes = 1 + int(max(train_labels.max(), test_labels.max()))

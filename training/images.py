@@ -12,6 +12,7 @@ import tensorflow as tf
 from data import images
 from data.errors import InputError
 from data.images import ImageDataset
+from data.order import full_batches
 from models.bigan import BiGAN
 from models.bigbigan import BigBiGAN
 from models.code import Code, CodeHead
@@ -47,14 +48,9 @@ def prepare(config) -> tuple[object, ImageDataset]:
               f"Give --data-dir DIR or --dataset to choose another.\n{'!' * 100}", file=sys.stderr)  # fmt: skip
     config = dataclasses.replace(config, dataset=name)
     data = load(config)
-    steps = steps_per_epoch(config, data)
-    if not steps:
-        count = len(data.train.images)
-        raise InputError(
-            f"{name} has {count} training images, fewer than one batch: use --batch-size {max(2, count // 2)}"
-        )
     precision = ("bfloat16" if has_bfloat16() else "float32") if config.precision == "auto" else config.precision
-    return with_epochs(dataclasses.replace(config, precision=precision), steps, MOST_PASSES), data
+    config = dataclasses.replace(config, precision=precision)
+    return with_epochs(config, steps_per_epoch(config, data), MOST_PASSES), data
 
 
 def has_bfloat16() -> bool:
@@ -65,7 +61,7 @@ def has_bfloat16() -> bool:
 
 def steps_per_epoch(config, data: ImageDataset) -> int:
     """Training steps of one pass over the training images; the remainder of a pass is dropped."""
-    return len(data.train.images) // config.batch_size
+    return full_batches(len(data.train.images), config.batch_size, "images")
 
 
 def batches(config, data: ImageDataset, first_epoch: int) -> tf.data.Dataset:
@@ -103,14 +99,15 @@ def build(mode: str, config, data_facts: dict) -> GAN:
     keras.utils.set_random_seed(config.seed)
     model_class = MODELS[mode]
     code = Code(config.num_categories, config.num_continuous) if hasattr(config, "num_categories") else None
-    parts = adversaries(config, image_shape, code, scored=getattr(config, "s_x", mode != "bigan"))
+    s_x = getattr(config, "s_x", mode != "bigan")  # BiGAN has no unary score, and a GAN without J no other
+    parts = adversaries(config, image_shape, code, scored=s_x)
     if issubclass(model_class, BiGAN):
         parts |= encoder_and_its_discriminators(config, image_shape, code, parts["image_discriminator"].feature_dim)
     if code:
-        on_joint = getattr(config, "head_on", "image") == "joint"
-        features = config.latent_width if on_joint else parts["image_discriminator"].feature_dim
-        parts |= {"code": code, "head": CodeHead(features, code.parameters), "info_weight": config.info_weight}
-        parts["head_on"] = "joint" if on_joint else "image"
+        head_on = getattr(config, "head_on", "image")  # InfoGAN has no J
+        features = config.latent_width if head_on == "joint" else parts["image_discriminator"].feature_dim
+        parts |= {"code": code, "head": CodeHead(features, code.parameters), "head_on": head_on}
+        parts["info_weight"] = config.info_weight
     if mode == "infobigbigan":
         own = ("joint_code", "real_info_weight", "consistency_on", "consistency_weight", "balance_weight")
         parts |= {name: getattr(config, name) for name in own}

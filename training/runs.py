@@ -3,6 +3,7 @@
 Every file is written beside its place and renamed, so that a run that is killed at any moment leaves only whole files.
 """
 
+import contextlib
 import dataclasses
 import errno
 import hashlib
@@ -52,6 +53,19 @@ def write_arrays(path: Path, *arrays, **named):
 def write_text(path: Path, text: str):
     """Writes a whole UTF-8 file or none, as `write_bytes`."""
     write_bytes(path, text.encode())
+
+
+@contextlib.contextmanager
+def whole_folder(path: Path):
+    """A new folder to be filled, which takes its place when that is done; where it fails nothing remains of it."""
+    beside = path.with_name(path.name + ".partial")
+    shutil.rmtree(beside, ignore_errors=True)
+    try:
+        beside.mkdir(parents=True)
+        yield beside
+        beside.rename(path)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -204,18 +218,12 @@ def export_run(run: Run, folder: Path):
     """Writes a new folder to be given away: config.json, metrics.json, and the weights that the run is used through."""
     model = run.build()
     epoch = run.restore(model)
-    beside = folder.with_name(folder.name + ".partial")
-    shutil.rmtree(beside, ignore_errors=True)
-    beside.mkdir(parents=True)
-    try:
-        described = json.loads((run.path / "config.json").read_text())
-        described["config"]["data_dir"] = None  # of the machine that trained it
+    described = json.loads((run.path / "config.json").read_text())
+    described["config"]["data_dir"] = None  # of the machine that trained it
+    with whole_folder(folder) as beside:
         write_text(beside / "config.json", json.dumps(described, indent=2) + "\n")
         write_bytes(beside / "metrics.json", (run.path / "metrics.json").read_bytes())
         write_weights(beside / WEIGHTS, model, epoch)
-        beside.rename(folder)
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
 
 
 def digest(file: Path) -> str:
@@ -224,27 +232,32 @@ def digest(file: Path) -> str:
 
 
 def versions() -> dict[str, str]:
-    """What the run depends on: Python, the processor's name, and the packages that compute."""
+    """What the run depends on: Python, the processor's kind, and the packages that compute."""
     packages = {name: importlib.metadata.version(name) for name in RECORDED}
     return {"python": platform.python_version(), "machine": platform.machine()} | packages
 
 
 def create_run(runs_dir: str, name: str | None, mode: str, config: Config, data: dict) -> Run:
-    """Makes the directory of a new run, and its config.json last. Raises InputError where the name is taken."""
+    """Makes the directory of a new run. Raises InputError where the name is taken."""
     path = Path(runs_dir) / (name or f"{mode}-{Path(config.dataset).stem}-{time.strftime('%Y%m%d-%H%M%S')}")
     if path.exists():
         raise InputError(f"{path} exists: choose another --name, or go on with --resume {path}")
     described = {"format": FORMAT, "mode": mode, "config": dataclasses.asdict(config), "data": data}
     try:
-        for folder in ("checkpoints", "tensorboard", "figures"):
-            (path / folder).mkdir(parents=True)
-        write_text(path / "config.json", json.dumps(described | {"versions": versions()}, indent=2) + "\n")
+        with whole_folder(path) as beside:
+            for folder in ("checkpoints", "tensorboard", "figures"):
+                (beside / folder).mkdir()
+            write_text(beside / "config.json", json.dumps(described | {"versions": versions()}, indent=2) + "\n")
     except NotADirectoryError as error:
         raise InputError(f"{path} cannot be made, for {runs_dir} is no folder: give another --runs-dir") from error
-    except OSError:
-        shutil.rmtree(path, ignore_errors=True)  # so that the name is free again
-        raise
     return Run(path, mode, config, data)
+
+
+class Facts(dict):
+    """An object of a run's config.json. Raises InputError for a key that it lacks."""
+
+    def __missing__(self, name):
+        raise InputError(f"a config.json lacks {name!r}: restore it, or start the run anew")
 
 
 def open_run(path: str | Path, runs_dir: str = "runs") -> Run:
@@ -254,11 +267,11 @@ def open_run(path: str | Path, runs_dir: str = "runs") -> Run:
     if not folder.is_dir() or not file.exists():
         raise InputError(f"{path} is no run: it has no config.json (runs of {runs_dir}: {known_runs(runs_dir)})")
     try:
-        described = json.loads(file.read_text())
+        described = json.loads(file.read_text(), object_hook=Facts)
         version, mode, values, data = (described[key] for key in ("format", "mode", "config", "data"))
         values = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
-        mode, data = str(mode), dict(data)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        mode, data = str(mode), Facts(data)
+    except (ValueError, TypeError, AttributeError) as error:
         raise InputError(f"{file} is damaged ({type(error).__name__}): restore it, or start the run anew") from error
     if version != FORMAT or mode not in MODES:
         raise InputError(f"{file} is of another version (format {version}, mode {mode}): use the version that wrote it")

@@ -138,14 +138,13 @@ class FinalSummary(keras.callbacks.Callback):
         return self.model.classify(to_float(images)).argmax(1)
 
     def write_confusion(self, codes: np.ndarray, labels: np.ndarray):
-        """The order of the rows, a map from codes to classes, is fitted on training images, as for the scores."""
+        """The order of the rows, a map from codes to classes, is fitted on as many training images."""
         num_codes = self.model.code.num_categories
         train, known = (part[:EMBEDDED] for part in self.data.train)
         code_to_class = match_codes(self.codes(train), known, num_codes)
         table = confusion(codes, labels, num_codes, 1 + max(labels.max(), known.max()))
-        title = f"{self.run.dataset}: the head's code against the class\nof {len(labels):,} test images"
         with self.writer.as_default(int(self.model.step)):
-            write_figure("evaluation only/confusion", confusion_figure(table, code_to_class, title))
+            write_figure("evaluation only/confusion", confusion_figure(table, code_to_class, self.run.dataset))
         self.writer.flush()
 
 

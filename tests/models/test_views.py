@@ -64,6 +64,42 @@ def test_turning_scaling_and_shearing_keep_the_centre(only):
     assert not np.allclose(view, x, atol=0.05)
 
 
+def second_moments(x):
+    """((row, row), (row, column), (column, column)) moments of the mass of images [B, H, W, 1] about the middle."""
+    mass = x.numpy()[..., 0]
+    row, column = np.mgrid[: mass.shape[1], : mass.shape[2]] - np.array(mass.shape[1:])[:, None, None] // 2
+    return np.array([np.sum(mass * pair, (1, 2)) for pair in (row**2, row * column, column**2)]) / mass.sum((1, 2))
+
+
+def bar(size=41):
+    """A horizontal bar at the centre, blurred, so that interpolation keeps its moments to a tenth."""
+    row, column = np.mgrid[:size, :size] - size // 2
+    return tf.constant(np.exp(-(row**2) / 8 - column**2 / 50)[None, :, :, None].astype("float32"))
+
+
+def test_a_bar_is_turned_by_up_to_the_angle_either_way(only):
+    only(ROTATION=0.35)
+    rows, mixed, columns = second_moments(random_view(tf.repeat(bar(), 200, 0), SEED))
+    angle = np.arctan2(2 * mixed, columns - rows) / 2
+    assert 0.33 < angle.max() < 0.36 and -0.36 < angle.min() < -0.33
+
+
+def test_a_bar_is_scaled_by_up_to_the_factor_either_way(only):
+    only(SCALE=0.2)
+    rows, _, columns = second_moments(random_view(tf.repeat(bar(), 200, 0), SEED))
+    own_rows, _, own_columns = second_moments(bar())
+    for scaled, own in ((rows, own_rows), (columns, own_columns)):
+        factor = np.log(scaled / own) / 2
+        assert 0.17 < factor.max() < 0.22 and -0.22 < factor.min() < -0.16
+
+
+def test_a_bar_is_sheared_by_up_to_the_tangent_either_way(only):
+    only(SHEAR=0.2)
+    rows, mixed, _ = second_moments(random_view(tf.repeat(bar(), 200, 0), SEED))
+    tangent = mixed / rows  # columns move by their row's distance from the centre
+    assert 0.18 < tangent.max() < 0.21 and -0.21 < tangent.min() < -0.18
+
+
 def test_shifts_are_at_most_their_part_of_a_side(only):
     only(SHIFT=0.1)
     moved = np.abs(centre(random_view(tf.repeat(bump(), 200, 0), SEED)))

@@ -92,7 +92,7 @@ def test_facts():
 
 
 def test_less_than_one_batch_is_refused():
-    with pytest.raises(InputError, match="digits has 1259 training images, fewer than one batch: use --batch-size 629"):
+    with pytest.raises(InputError, match="batch size 1260 does not fit 1259 training images: choose 1 to 1259"):
         images.prepare(BigGANConfig(**TINY | {"batch_size": 1260}))
 
 

@@ -65,10 +65,11 @@ def names(folder):
 
 
 @pytest.fixture(scope="module")
-def resumed(whole, whole_flags):
-    """A run like `whole`, killed when its second checkpoint was there, and resumed; with what the kill had left."""
-    folder = whole[0].path.parent / "killed"
-    flags = [*whole_flags, "--runs-dir", str(folder.parent), "--name", "killed"]
+def resumed(whole):
+    """A run like `whole`, killed before its first checkpoint and after its second, and resumed; with what that left."""
+    run, folder = whole[0], whole[0].path.parent / "killed"
+    create_run(str(folder.parent), "killed", run.mode, run.config, run.data)
+    flags = ["--resume", "killed", "--runs-dir", str(folder.parent)]
     process = subprocess.Popen(
         [sys.executable, "train.py", *flags], cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
@@ -82,7 +83,7 @@ def resumed(whole, whole_flags):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("training.scores.score", lambda run, asked: STUB)
         keras.utils.clear_session(free_memory=False)  # numbers layers as a new process would
-        assert train.main(["--resume", "killed", "--runs-dir", str(folder.parent)]) == 0
+        assert train.main(flags) == 0
     return run, left
 
 
@@ -220,6 +221,7 @@ def test_a_name_that_is_taken(run):
         ({"config": {"depth": 1}}, "does not describe a run of this version"),
         ({"config": None}, "config.json"),
         ({"data": None}, "config.json"),
+        ({"data": {"labels": True}}, "a config.json lacks 'image_shape': restore it"),
         ({"mode": ["biggan"]}, "config.json"),
     ],
 )
@@ -227,14 +229,14 @@ def test_a_config_json_of_another_version(run, change, message):
     file = run.path / "config.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | change))
     with pytest.raises(InputError) as error:
-        open_run(run.path)
+        load_run(run.path)
     assert message in str(error.value)
 
 
 @pytest.mark.parametrize("content", [b"", b'{"format": 1', b"{}", b"[]", b"\xff"])
 def test_a_damaged_config_json(run, content):
     (run.path / "config.json").write_bytes(content)
-    with pytest.raises(InputError, match="config.json is damaged .* restore it, or start the run anew"):
+    with pytest.raises(InputError, match="config.json (is damaged|lacks 'format').* restore it, or start the run anew"):
         open_run(run.path)
 
 
@@ -273,6 +275,16 @@ def test_the_guard_names_step_term_and_last_good_checkpoint(run):
     with pytest.raises(InputError) as error:
         guard.on_train_batch_end(1, {"loss/d": math.nan, "loss/d_x": math.inf, "loss/d_xz": 1.0})
     assert f"loss/d_x is inf at step 7: the last good checkpoint is {good}" in str(error.value)
+
+
+def test_the_guard_stops_before_weights_that_are_no_numbers_are_saved(run):
+    weight = keras.Variable([1.0, 2.0], name="kernel")
+    guard = NonFiniteGuard(run)
+    guard.set_model(SimpleNamespace(step=7, trainable_variables=[weight]))
+    guard.on_epoch_end(0)
+    weight.assign([1.0, math.nan])
+    with pytest.raises(InputError, match="kernel is not finite at step 7: there is no checkpoint yet"):
+        guard.on_epoch_end(1)
 
 
 @pytest.mark.parametrize(
