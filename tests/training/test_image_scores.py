@@ -1,13 +1,18 @@
 """Of which images and codes each score is made; the measures themselves are tested with `metrics`."""
 
+import itertools
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import tensorflow as tf
+from sklearn.cluster import KMeans
+from sklearn.metrics import normalized_mutual_info_score
 
 from data.images import ImageDataset, Split, to_float
 from metrics.frechet import frechet_distance
 from metrics.linear_probe import linear_accuracy
+from training import image_scores
 from training.image_scores import Scores
 
 CLASSES = 3
@@ -25,7 +30,7 @@ def split(count, seed, labels=None):
 class Stub:
     """A model that sees other pixels than another one; its code is the brightness of those, cut in three."""
 
-    joint_code, code = "none", SimpleNamespace(num_categories=CLASSES)
+    joint_code, code = "encoder", SimpleNamespace(num_categories=CLASSES)
 
     def __init__(self, first):
         self.first = first
@@ -35,13 +40,24 @@ class Stub:
 
     def encode(self, x):
         pixels = x.reshape(len(x), -1)[:, self.first :]
-        return SimpleNamespace(mu=pixels[:, :3], features=pixels[:, :7])
+        code = np.stack([np.zeros(len(x)), pixels[:, 5], pixels[:, 4] - 0.1], 1)
+        return SimpleNamespace(mu=pixels[:, :3], features=pixels[:, :7], code=code)
 
     def reconstruct(self, x):
         return 0.5 * x
 
+    def sample_latents(self, n, seed):
+        c = np.eye(CLASSES, dtype="float32")[np.arange(n) % CLASSES]
+        return tf.zeros([n, 2]), tf.constant(c)
+
+    def decode(self, z, c):
+        """As bright as the code, but for the first image, which is the third code's though it was drawn as the first."""
+        brightness = np.array([-0.9, -0.65, -0.2])[c.numpy().argmax(1)]
+        brightness[0] = -0.2
+        return np.tile(brightness[:, None, None, None], [1, 4, 4, 1]).astype("float32")
+
     def classify(self, x):
-        return np.eye(CLASSES)[np.digitize(self.encode(x).features.mean(1), [-0.75, -0.55])]
+        return 0.1 / CLASSES + 0.9 * np.eye(CLASSES)[np.digitize(self.encode(x).features.mean(1), [-0.75, -0.55])]
 
 
 def scores_of(test):
@@ -103,6 +119,55 @@ def test_codes_are_mapped_on_training_and_scored_on_test_images(scores):
     assert found["confusion"] == counts[1].tolist()
     assert found["code_to_class"] == [0, 1, 2]
     assert found["hungarian_accuracy"] == np.trace(counts[1]) / 200 != np.trace(counts[0]) / 90
+
+
+def test_codes_of_e_and_clusters_of_mu_are_mapped_as_those_of_the_head(scores):
+    (train, labels), (test, test_labels) = ((to_float(part.images), part.labels) for part in scores.data[1:4:2])
+    found = scores.hungarian()
+
+    def accuracy(codes, test_codes):
+        best = max(itertools.permutations(range(CLASSES)), key=lambda of: np.mean(np.take(of, codes) == labels))
+        return np.mean(np.take(best, test_codes) == test_labels)
+
+    own = accuracy(*(Stub(0).encode(x).code.argmax(1) for x in (train, test)))
+    assert found["hungarian_accuracy_encoder"] == pytest.approx(own)
+    assert own != found["hungarian_accuracy"]
+    kmeans = KMeans(CLASSES, n_init=10, random_state=0).fit(Stub(0).encode(train).mu)
+    clusters = kmeans.predict(Stub(0).encode(test).mu)
+    expected = {"kmeans_accuracy": accuracy(kmeans.labels_, clusters),
+                "nmi": normalized_mutual_info_score(test_labels, clusters)}  # fmt: skip
+    assert scores.kmeans() == pytest.approx(expected)
+
+
+def test_what_codes_are_worth_without_a_label(scores, monkeypatch):
+    monkeypatch.setattr(image_scores, "random_view", lambda x, seed: tf.clip_by_value(x + 0.15, -1, 1))
+    x = to_float(scores.data.validation.images)
+    codes, view_codes = (Stub(0).classify(x).argmax(1) for x in (x, np.clip(x + 0.15, -1, 1)))
+    joint = np.zeros([CLASSES, CLASSES])
+    np.add.at(joint, (codes, view_codes), 1 / len(x))
+    independent = joint.sum(1)[:, None] * joint.sum(0)
+    seen = joint > 0
+    found = scores.consistency()
+    assert 0 < found["view_agreement"] == np.mean(codes == view_codes) < 1
+    assert found["view_information"] == pytest.approx(np.sum(joint[seen] * np.log(joint[seen] / independent[seen])))
+    assert 0.05 < found["view_information"] < np.log(CLASSES)
+    missed, hit = np.log(0.1 / CLASSES), np.log(0.1 / CLASSES + 0.9)  # one of 30 codes is not the head's
+    assert found["information_bound"] == pytest.approx(np.log(CLASSES) + (missed + 29 * hit) / 30)
+
+
+def test_a_point_of_a_curve_is_of_the_validation_part(scores):
+    point = scores.curve()
+    held_out = ImageDataset("own", scores.data.train, scores.data.train, scores.data.validation)
+    alone = scores_of(split(200, 3))
+    alone.data, alone.test = held_out, alone.held_out
+    expected = alone.hungarian() | {
+        name: alone.linear()[name] for name in ("linear_accuracy", "linear_accuracy_features")
+    }
+    expected |= scores.consistency()
+    assert point.pop("fid") == pytest.approx(
+        frechet_distance(*map(scores.network.features, (scores.held_out, Stub(0).generate(30, 0))))
+    )
+    assert point == pytest.approx({name: value for name, value in expected.items() if isinstance(value, float)})
 
 
 def test_a_class_that_only_test_images_have():
