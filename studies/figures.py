@@ -1,5 +1,6 @@
 """A study's figures, drawn from its entries and from the pictures kept of its runs. `studies.yaml` names functions here."""
 
+import itertools
 from pathlib import Path
 
 import matplotlib
@@ -110,12 +111,12 @@ def criterion_against_accuracy(study: Study, rows: dict[str, list[dict]], folder
 
 
 def scatter(rows: dict[str, list[dict]], across: tuple[str, ...], up: str) -> tuple[Figure, str] | None:
-    figure = Figure(figsize=(4.6 * len(across), 4.2), dpi=DPI, layout="constrained")
+    figure = Figure(figsize=(4.6 * len(across) + 1.5, 4.2), dpi=DPI, layout="constrained")
     for axes, key in zip(np.atleast_1d(figure.subplots(1, len(across))), across, strict=True):
-        for row, members in rows.items():
+        for (row, members), marker in zip(rows.items(), itertools.cycle("os^Dv")):  # colours alone come too near
             points = [(e["metrics"][key], e["metrics"][up]) for e in members if {key, up} <= e["metrics"].keys()]
             if points:
-                axes.scatter(*zip(*points, strict=True), s=28, color=colours(rows)[row], label=row)
+                axes.scatter(*zip(*points, strict=True), s=28, color=colours(rows)[row], marker=marker, label=row)
         axes.set_xlabel(LABELS.get(key, key))
         axes.set_ylabel(LABELS.get(up, up))
         if up == "fid":
@@ -123,7 +124,7 @@ def scatter(rows: dict[str, list[dict]], across: tuple[str, ...], up: str) -> tu
         axes.grid(alpha=0.3)
     if not axes.collections:
         return None
-    axes.legend(fontsize=7)
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside right upper", fontsize=7)  # inside it hides points
     return (
         figure,
         f"{LABELS.get(up, up)} against {' and '.join(LABELS.get(key, key) for key in across)}: a point is a run.",
