@@ -22,7 +22,7 @@ from data.vocabulary import EOS
 from losses.variational import gaussian_kl
 from text_vae.base import ElboTerms
 from text_vae.language_vae import LanguageVAE, Latent
-from text_vae.layers import GaussianNetwork, WordDecoder, dropped, recurrent
+from text_vae.layers import GaussianNetwork, WordDecoder, dropped, gaussian, recurrent
 
 tfd = tfp.distributions
 
@@ -157,7 +157,7 @@ class MLVAED(MLVAE):
 
     def prior(self, z2: tf.Tensor) -> tfd.Distribution:
         """p(z1 | z2), batch [B], event [latent]."""
-        return Latent(*self.below(z2), 0.0).posterior
+        return gaussian(*self.below(z2))
 
     def draw(self, latent: Latent, seed: tf.Tensor) -> Draw:
         """Both latents from q; `seed`: int32 [2]."""

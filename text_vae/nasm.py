@@ -10,14 +10,11 @@ reads both LSTMs' last states.
 
 import keras
 import tensorflow as tf
-import tensorflow_probability as tfp
 
 from losses.variational import gaussian_kl_between
 from text_vae.base import ElboTerms
 from text_vae.layers import GaussianNetwork, gaussian
 from text_vae.ranker import Ranker, Read, Reader, shared_words
-
-tfd = tfp.distributions
 
 FIRST_LOG_VARIANCE = -2.0  # of h, for p and q: at first the attention shall hear more than noise. Not in the paper
 
@@ -86,10 +83,10 @@ class NASM(Ranker):
         energy = self.energy(tf.tanh(self.steer(h)[:, None] + self.key(answer.states)))[..., 0]
         return tf.nn.softmax(tf.where(answer.mask, energy, -1e9))
 
-    def logits(self, z_q: tf.Tensor, answer: Read, h: tf.Tensor | None) -> tf.Tensor:
-        """log p(y = 1 | q, a, h) - log p(y = 0 | q, a, h), [N]; z_q [N, units] of each candidate's question."""
+    def logits(self, z_q: tf.Tensor, answer: Read, h: tf.Tensor) -> tf.Tensor:
+        """log p(y = 1 | q, a, h) - log p(y = 0 | q, a, h), [N]; z_q [N, units] and h [N, latent] for each candidate."""
         z_a = answer.last
-        if h is not None:
+        if self.attention != "none":
             c = tf.linalg.matvec(answer.states, self.weights_of_words(answer, h), transpose_a=True)
             z_a = tf.tanh(self.context(c) + self.ending(answer.last))
         return tf.reduce_sum(self.similarity(z_q) * z_a, -1) + self.bias
@@ -99,7 +96,7 @@ class NASM(Ranker):
         dropout_seed, h_seed = tf.unstack(tf.random.split(seed, 2))
         questions, answer = self.read(batch, dropout_seed if training else None)
         z_q, y = tf.gather(questions, batch["groups"]), batch["labels"]
-        h, kl = {"none": None, "deterministic": z_q}.get(self.attention), tf.zeros_like(y)
+        h, kl = z_q, tf.zeros_like(y)
         if self.attention == "latent":
             mu, log_variance = self.inference(tf.concat([z_q, answer.last, y[:, None]], -1))
             h = gaussian(mu, log_variance).sample(seed=h_seed)
@@ -107,21 +104,19 @@ class NASM(Ranker):
         nll = tf.nn.sigmoid_cross_entropy_with_logits(y, self.logits(z_q, answer, h))
         return ElboTerms(nll, kl, kl)
 
-    def draws(self, z_q: tf.Tensor, samples: int, seed: tf.Tensor) -> list[tf.Tensor | None]:
-        """What steers the attention, each [Q, latent]: samples of h from p(h | q), the one z_q itself, or the one None."""
-        if self.attention != "latent":
-            return [z_q if self.attention == "deterministic" else None]
-        return tf.unstack(gaussian(*self.prior(z_q)).sample(samples, seed=seed))
+    def draws(self, z_q: tf.Tensor, samples: int, seed: tf.Tensor) -> tf.Tensor:
+        """What steers the attention, [S, Q, latent]: samples of h from p(h | q), or the one z_q itself."""
+        return gaussian(*self.prior(z_q)).sample(samples, seed=seed) if self.attention == "latent" else z_q[None]
 
     def scores(self, batch, seed):
         """Log-odds of p(y = 1 | q, a), the mean over `samples` of h from p(h | q), the same for a question's candidates."""
-        questions, answer = self.read(batch)
-        z_q, right, wrong = tf.gather(questions, batch["groups"]), [], []
-        for h in self.draws(questions, self.samples, seed):
-            logits = self.logits(z_q, answer, None if h is None else tf.gather(h, batch["groups"]))
-            right.append(tf.math.log_sigmoid(logits))
-            wrong.append(tf.math.log_sigmoid(-logits))
-        return (tf.reduce_logsumexp(right, 0) - tf.reduce_logsumexp(wrong, 0))[:, None]
+        (questions, answer), groups = self.read(batch), batch["groups"]
+        z_q = tf.gather(questions, groups)
+        logits = tf.map_fn(
+            lambda h: self.logits(z_q, answer, tf.gather(h, groups)), self.draws(questions, self.samples, seed)
+        )
+        right, wrong = (tf.reduce_logsumexp(tf.math.log_sigmoid(side), 0) for side in (logits, -logits))
+        return (right - wrong)[:, None]
 
     def encode(self, batch) -> tf.Tensor:
         """The mean of p(h | q) of each question, [Q, latent]; z_q [Q, units] where there is no h."""

@@ -27,7 +27,7 @@ class NVDM(TextVAE):
             words has fifty times the gradient of one of ten; the perplexity per document, which the paper reports, knows
             no length.
         turns: steps for which R and b, then the inference network, learn alone, in alternation (the paper's wake and
-            sleep by turns of epochs); 0: both learn in every step.
+            sleep by turns of epochs); 0: both learn in every step. The gradients of the side that rests are formed too.
         options: those of `TextVAE`.
     """
 

@@ -77,12 +77,11 @@ class TWRVAE(RecurrentVAE):
         Returns:
             float64 [2, steps], in nats: the steps that at least the share FEW of the sentences have.
         """
-        infer_steps = tf.function(self.infer_steps, reduce_retracing=True)
         steps = self.steps(1 + np.array([len(ids) for ids in sentences]))
         count = np.sum(np.arange(steps.max()) < steps[:, None], 0)
         total = np.zeros([2, steps.max()])
         for batch in evaluation_batches(sentences, ENCODED):
-            kl = gaussian_kl(*infer_steps({"tokens": batch["tokens"]})).numpy()
+            kl = gaussian_kl(*inferred_steps(self, {"tokens": batch["tokens"]})).numpy()
             before = np.broadcast_to(np.arange(kl.shape[1]), kl.shape)
             after = self.steps(batch["lengths"].numpy())[:, None] - 1 - before
             total += [np.bincount(step[after >= 0], kl[after >= 0], steps.max()) for step in (before, after)]
@@ -96,3 +95,9 @@ class TWRVAE(RecurrentVAE):
         steps = 1 + tf.random.stateless_categorical(self.log_length_p[None], n, length_seed, tf.int32)[0]
         deviation = tf.sqrt(tf.cast(steps, tf.float32))[:, None]
         return z * deviation if self.decoded == "sum" else z / deviation
+
+
+@tf.function(reduce_retracing=True)  # compiled once for each model, though a training asks after every epoch
+def inferred_steps(model: TWRVAE, batch) -> tuple[tf.Tensor, tf.Tensor]:
+    """`TWRVAE.infer_steps` of a batch of which the tokens are enough."""
+    return model.infer_steps(batch)

@@ -65,6 +65,12 @@ def test_what_is_minimised_is_of_the_right_answers(asked):
     np.testing.assert_allclose(model.elbo_terms(both, SEED).nll, [0, -scores[2:4].mean()], rtol=1e-4)
 
 
+def test_nothing_is_dropped_in_evaluation(asked):
+    model, plain = build(dropout=0.5), build()
+    np.testing.assert_array_equal(model.scores(asked, SEED), plain.scores(asked, SEED))
+    np.testing.assert_array_equal(model.elbo_terms(asked, SEED).nll, plain.elbo_terms(asked, SEED).nll)
+
+
 def test_no_reader_of_an_answer_sees_the_question(asked):
     model = build()
     other = asked | {"question_stems": asked["question_stems"] * 0, "questions": asked["questions"] * 0}

@@ -57,6 +57,7 @@ MODELS += [(TWRVAE, {"decoded": decoded, "read_end": False}) for decoded in DECO
 
 @pytest.mark.parametrize(("kind", "options"), MODELS)
 def test_the_loss_of_a_sentence_does_not_depend_on_its_batch(kind, options):
+    """True of all but free bits, which judge a dimension by its mean over the batch."""
     model = build(kind, **options)
     if kind is LanguageModel:
         found, apart = model.elbo_terms(batch(), SEED).nll, [model.elbo_terms(alone(row), SEED).nll for row in (0, 1)]
@@ -80,6 +81,14 @@ def test_a_step_changes_every_weight_and_its_logs_are_finite(kind, options):
     changed = [old.size == 0 or not np.array_equal(old, new) for old, new in zip(before, weights(model), strict=True)]
     assert all(changed)
     assert int(model.step) == 1
+
+
+@pytest.mark.parametrize(("kind", "options"), MODELS)
+def test_nothing_is_dropped_in_evaluation(kind, options):
+    model, plain = build(kind, dropout=0.5, **options), build(kind, **options)
+    for term, expected in zip(model.elbo_terms(batch(), SEED), plain.elbo_terms(batch(), SEED), strict=True):
+        np.testing.assert_array_equal(term, expected)
+    np.testing.assert_array_equal(model.log_weights(batch(), 2, SEED), plain.log_weights(batch(), 2, SEED))
 
 
 def test_a_language_model_has_no_kl_and_one_exact_weight():

@@ -207,6 +207,14 @@ def test_a_step_changes_every_weight_and_its_logs_are_finite(levels):
     assert not same
 
 
+@pytest.mark.parametrize("levels", [0, 1, 2])
+def test_nothing_is_dropped_in_evaluation(levels):
+    model, plain = build(levels, dropout=0.5), build(levels)
+    for term, expected in zip(model.elbo_terms(batch(), SEED), plain.elbo_terms(batch(), SEED), strict=True):
+        np.testing.assert_array_equal(term, expected)
+    np.testing.assert_array_equal(model.log_weights(batch(), 2, SEED), plain.log_weights(batch(), 2, SEED))
+
+
 @pytest.mark.parametrize("levels", [0, 2])
 def test_a_training_is_repeated_bit_by_bit(levels):
     models = [build(levels, dropout=0.3) for _ in range(2)]

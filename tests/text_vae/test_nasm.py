@@ -3,7 +3,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from text_vae.nasm import FIRST_LOG_VARIANCE, NASM, gaussian
+from text_vae.layers import gaussian
+from text_vae.nasm import FIRST_LOG_VARIANCE, NASM
 from text_vae.ranker import shared_words
 
 WORDS, UNITS, LATENT = 12, 5, 3
@@ -86,7 +87,9 @@ def test_a_padded_candidate_scores_like_an_unpadded_one(attention, asked, alone)
         model.prior.log_variance.bias.assign([-60.0] * LATENT)  # h is its mean, whatever is drawn
     whole = model.scores(asked, SEED)
     for candidate in range(5):
-        np.testing.assert_allclose(model.scores(alone(candidate), SEED), whole[candidate : candidate + 1], rtol=1e-4)
+        np.testing.assert_allclose(
+            model.scores(alone(candidate), SEED), whole[candidate : candidate + 1], rtol=1e-4, atol=1e-6
+        )
 
 
 @pytest.mark.parametrize("attention", ATTENTIONS)
@@ -94,6 +97,13 @@ def test_the_score_does_not_see_the_label(attention, asked):
     model = build(attention)
     flipped = asked | {"labels": 1 - asked["labels"]}
     np.testing.assert_array_equal(model.scores(asked, SEED), model.scores(flipped, SEED))
+
+
+@pytest.mark.parametrize("attention", ATTENTIONS)
+def test_nothing_is_dropped_in_evaluation(attention, asked):
+    model, plain = build(attention, dropout=0.5), build(attention)
+    np.testing.assert_array_equal(model.scores(asked, SEED), plain.scores(asked, SEED))
+    np.testing.assert_array_equal(model.elbo_terms(asked, SEED).nll, plain.elbo_terms(asked, SEED).nll)
 
 
 def test_only_the_latent_model_has_a_kl_and_only_attention_attends(asked):
