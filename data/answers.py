@@ -17,12 +17,11 @@ import numpy as np
 from data.docstrings import read_docstrings, versions
 from data.errors import InputError
 from data.order import shuffled_batches
-from data.text import cut_three, locate, read_lines, tokenise
+from data.text import PARTS, cut_three, locate, read_lines, tokenise
 from data.vocabulary import PAD, RESERVED, UNK, Vocabulary, build_vocabulary
 
 PREPARED = ("wikiqa", "trecqa")  # folders of --data-dir
 DATASETS = (*PREPARED, "docstrings")
-PARTS = ("train", "validation", "test")
 
 NEIGHBOURS = 6  # docstrings in a row, whose paragraphs are the candidates of each other's summary
 MOST_EMPTY = 0.05  # share of questions without candidates that are left out: TREC QA has some in each part
@@ -45,20 +44,18 @@ class AnswerCorpus(NamedTuple):
     train: Pairs
     validation: Pairs
     test: Pairs
-    vocabulary: Vocabulary  # of the training part
-    facts: dict[str, Any]  # part -> questions, candidates, right, unknown_share, left_out; docstrings -> their versions
-
-    @property
-    def training_texts(self) -> list[Tokens]:
-        """Every question and every candidate of the training part once."""
-        return self.train.questions + self.train.candidates
+    training_texts: list[Tokens]  # every question and every candidate of the training part
+    vocabulary: Vocabulary  # of those
+    facts: dict[
+        str, Any
+    ]  # part -> questions, candidates, right, unknown_share, left_out, cut; docstrings -> their versions
 
 
 Group = tuple[Tokens, list[tuple[Tokens, int]]]  # a question, its candidates and their labels
 
 
 def load_answers(
-    dataset: str, data_dir: str | None = None, vocabulary_size: int = 20_000, max_length: int = 40
+    dataset: str, data_dir: str | None = None, vocabulary_size: int = 10_000, max_length: int = 40
 ) -> AnswerCorpus:
     """Reads questions, candidates and labels into memory.
 
@@ -66,8 +63,8 @@ def load_answers(
         dataset: one of
             wikiqa: WikiQA (Yang et al. 2015), questions that have a right answer.
             trecqa: TREC QA (QASent; Wang et al. 2007), the part with labels by hand.
-            docstrings: a summary asks, the first paragraph behind it answers, the paragraphs of its neighbours in the
-                file do not. Easy: a paragraph often repeats words of its own summary. Neighbours stay in one part.
+            docstrings: a summary asks, the first paragraph behind it answers, the paragraphs of the docstrings read before
+                and after it do not. Easy: a paragraph often repeats words of its own summary. Neighbours stay in one part.
             the path of a folder of train/, dev/ and test/, each of four parallel files, in them a line for each
                 candidate: a.toks its question, b.toks itself, both tokenised, sim.txt its label, id.txt its question's id;
             or of a folder of TRAIN.xml, DEV.xml and TEST.xml: blocks <QApairs> of a <question> and of <positive> and
@@ -76,7 +73,7 @@ def load_answers(
                 without candidates (MOST_EMPTY), which TREC QA itself has, are left out and counted in `facts`.
         data_dir: folder that holds wikiqa/ or trecqa/. None: $INFOBIGBIGAN_DATA.
         vocabulary_size: most ids, the reserved ones included, for words that the training part has at least twice.
-        max_length: tokens at which questions and candidates are cut.
+        max_length: tokens at which questions and candidates are cut; candidates that were longer are counted in `facts`.
 
     Raises:
         InputError: the files are missing, damaged, or a part has nothing to rank.
@@ -99,15 +96,21 @@ def load_answers(
         if not np.intersect1d(*(part.groups[part.labels == label] for label in (0, 1))).size:
             raise InputError(f"the {name} part of {dataset} has no question with a right and a wrong answer: add some")
     texts = parts[0].questions + parts[0].candidates
+    if dataset == "docstrings":  # a paragraph is a candidate of each of its neighbours
+        texts = list(map(list, dict.fromkeys(map(tuple, texts))))
     repeated = sum(count > 1 for count in Counter(chain.from_iterable(texts)).values())  # so that UNK is trained
     vocabulary = build_vocabulary(texts, min(vocabulary_size, len(RESERVED) + repeated))
     facts = {
-        name: _count(part, vocabulary) | {"left_out": len(every) - len(part.questions)}
+        name: _count(part, vocabulary)
+        | {
+            "left_out": len(every) - len(part.questions),
+            "cut": sum(len(tokens) > max_length for _, own in every for tokens, _ in own),
+        }
         for name, every, part in zip(PARTS, groups, parts, strict=True)
     }
-    return AnswerCorpus(
-        dataset, *parts, vocabulary, facts | ({"versions": versions()} if dataset == "docstrings" else {})
-    )
+    if dataset == "docstrings":
+        facts["versions"] = versions()
+    return AnswerCorpus(dataset, *parts, texts, vocabulary, facts)
 
 
 @cache
@@ -261,6 +264,8 @@ def _read_blocks(file: Path) -> list[Group]:
         if not closes:
             if len(open_tags) != (name != "qapairs"):
                 raise InputError(f"{file}, line {number}: <{name}> {_where(open_tags)}: close what is open before")
+            if name == "question" and question:
+                raise InputError(f"{file}, line {number}: a second <question>: give each a block of its own")
             open_tags.append((name, number))
             if name == "qapairs":
                 question, own = None, []

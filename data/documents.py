@@ -19,12 +19,11 @@ from scipy.sparse import csr_array
 from data.docstrings import read_docstrings, versions
 from data.errors import InputError
 from data.order import shuffled_batches
-from data.text import cut, cut_three, locate, read_lines
+from data.text import PARTS, cut, cut_three, locate, read_lines
 from data.vocabulary import most_frequent
 
 PREPARED = ("20news",)  # folders of --data-dir, already counted
 DATASETS = (*PREPARED, "docstrings", "newsgroups", "ag_news")
-PARTS = ("train", "validation", "test")
 
 AG_NEWS_SERVER = ("drive.google.com", 443)
 CONNECT_SECONDS = 2.0  # tensorflow-datasets itself retries for minutes before it reports a missing network
@@ -73,7 +72,7 @@ def load_documents(dataset: str, data_dir: str | None = None, vocabulary_size: i
             ag_news: descriptions of AG News, downloaded by tensorflow-datasets.
             the path of a folder of train.feat and test.feat, a line for each document: its label, then id:count for
             its words, ids from 1; and vocab.new, whose line i has word i and its count.
-            the path of a UTF-8 text file with one document a line; empty lines are passed over.
+            the path of a UTF-8 text file with one document a line; an empty line is one without a word.
         data_dir: folder that holds 20news/ (None: $INFOBIGBIGAN_DATA), or to download to (None: the library's own).
         vocabulary_size: most words of a raw text's vocabulary. A counted corpus keeps the one it came with.
 
@@ -164,7 +163,7 @@ def _read(dataset: str, data_dir: str | None, vocabulary_size: int) -> tuple:
         path = locate(dataset, DATASETS, PREPARED, data_dir)
         if path.is_dir():
             return _read_folder(path)
-        parts, names = cut_three(_texts(line for line in read_lines(path) if line.strip()), dataset), None
+        parts, names = cut_three(_texts(read_lines(path)), dataset), None
     words = tuple(most_frequent((text.words for text in parts[0]), vocabulary_size))
     return [_counted(part, words) for part in parts], words, names
 

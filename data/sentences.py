@@ -14,12 +14,11 @@ import numpy as np
 from data.docstrings import read_docstrings, versions
 from data.errors import InputError
 from data.order import full_batches
-from data.text import cut, cut_three, locate, read_lines, split_sentences, tokenise
+from data.text import PARTS, cut, cut_three, locate, read_lines, split_sentences, tokenise
 from data.vocabulary import EOS, PAD, UNK, UNPREDICTED, Vocabulary, build_vocabulary
 
 PREPARED = ("ptb", "brown", "multi30k")  # folders of --data-dir, tokenised: words are what stands between spaces
 DATASETS = ("docstrings", *PREPARED)
-PARTS = ("train", "validation", "test")
 
 POOL = 100  # batches that are sorted by length together: padding stays small, neighbours stay random
 
@@ -27,7 +26,7 @@ Tokens = list[str]  # of one sentence
 
 
 class SentenceCorpus(NamedTuple):
-    """Three parts of int32 [T] arrays, T from 1 to the limit; UNK stands for any word that `vocabulary` lacks."""
+    """Three parts of sentences or joined paragraphs, int32 [T] each; UNK stands for any word that `vocabulary` lacks."""
 
     name: str  # one of DATASETS, or the path the text was read from
     train: list[np.ndarray]
@@ -35,17 +34,6 @@ class SentenceCorpus(NamedTuple):
     test: list[np.ndarray]
     vocabulary: Vocabulary  # of the training part
     facts: dict[str, Any]  # part -> sentences, tokens, unknown, unknown_share, left_out; docstrings -> their versions
-
-
-class ParagraphCorpus(NamedTuple):
-    """Three parts of paragraphs; a paragraph is a list of sentences in their order, int32 [T] each."""
-
-    name: str  # one of DATASETS, or the path the text was read from
-    train: list[list[np.ndarray]]
-    validation: list[list[np.ndarray]]
-    test: list[list[np.ndarray]]
-    vocabulary: Vocabulary  # of the training part
-    facts: dict[str, Any]  # as of SentenceCorpus, with paragraphs; left_out counts paragraphs
 
 
 def load_sentences(
@@ -89,8 +77,8 @@ def load_paragraphs(
     max_length: int = 100,
     min_sentences: int = 2,
     max_sentences: int = 8,
-) -> ParagraphCorpus:
-    """Reads a whole corpus of paragraphs into memory: of `brown`, of the user's text, or a docstring for each.
+) -> SentenceCorpus:
+    """Reads a whole corpus of paragraphs into memory, each as `join` gives it: `brown`, the user's text, or docstrings.
 
     A line is a sentence and an empty line ends a paragraph; in a text without empty lines each line is a paragraph, which
     `data.text.split_sentences` splits. Everything else is as for `load_sentences`.
@@ -98,7 +86,7 @@ def load_paragraphs(
     Args:
         max_length: most words of each sentence.
         min_sentences, max_sentences: of a paragraph. One with fewer or more sentences, or with a sentence that is too
-            long, is left out whole and counted in `facts`.
+            long, is left out whole; `facts` counts paragraphs too, and `left_out` is of those.
 
     Raises:
         InputError: also where the text has no paragraphs.
@@ -119,7 +107,8 @@ def load_paragraphs(
         | _count(list(chain.from_iterable(paragraphs)))
         for part, every, paragraphs in zip(PARTS, parts, encoded, strict=True)
     }
-    return ParagraphCorpus(dataset, *encoded, vocabulary, facts | _versions(dataset))
+    joined = [list(map(join, part)) for part in encoded]
+    return SentenceCorpus(dataset, *joined, vocabulary, facts | _versions(dataset))
 
 
 def join(paragraph: list[np.ndarray]) -> np.ndarray:

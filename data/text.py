@@ -11,6 +11,7 @@ import numpy as np
 
 from data.errors import InputError, nearest
 
+PARTS = ("train", "validation", "test")
 SPLIT_SEED = 0  # of the permutation that cuts parts; part of their definition, so not a flag
 MIN_EXAMPLES = 10  # fewest to cut: 8 to train, 1 to validate, 1 to test
 MAX_LINE = 1_000_000  # bytes; a longer line is not a sentence or a document but a file without line ends

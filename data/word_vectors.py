@@ -9,7 +9,6 @@ from data.errors import InputError
 from data.vocabulary import RESERVED, UNK, Vocabulary
 
 SEED = 0  # of word2vec and of vectors for words that a file lacks; part of their definition, so not a flag
-PASSES = 20  # of word2vec over the text
 
 
 def read_word_vectors(file: str | Path, vocabulary: Vocabulary) -> np.ndarray:
@@ -48,17 +47,19 @@ def read_word_vectors(file: str | Path, vocabulary: Vocabulary) -> np.ndarray:
     return result
 
 
-def train_word_vectors(texts: Iterable[Sequence[str]], vocabulary: Vocabulary, dimensions: int) -> np.ndarray:
+def train_word_vectors(
+    texts: Iterable[Sequence[str]], vocabulary: Vocabulary, dimensions: int, passes: int = 20, seed: int = SEED
+) -> np.ndarray:
     """Vectors of word2vec (skip-gram, Mikolov et al. 2013) trained on tokenised texts, float32 [V, dimensions].
 
-    A function of its arguments, bit by bit: one thread, a fixed seed. Words outside the vocabulary are one word, UNK;
-    words that do not occur, PAD among them, get zeros.
+    `passes` over the texts. A function of its arguments, bit by bit: one thread. Words outside the vocabulary are one
+    word, UNK; words that do not occur, PAD among them, get zeros.
     """
     from gensim.models import Word2Vec
 
     texts = [[vocabulary.words[i] for i in vocabulary.encode(text)] for text in texts]
     trained = Word2Vec(
-        texts, vector_size=dimensions, sg=1, window=5, min_count=1, epochs=PASSES, seed=SEED, workers=1
+        texts, vector_size=dimensions, sg=1, window=5, min_count=1, epochs=passes, seed=seed, workers=1
     ).wv
     return np.stack(
         [trained[word] if word in trained else np.zeros(dimensions, np.float32) for word in vocabulary.words]

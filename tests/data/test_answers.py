@@ -50,9 +50,10 @@ def test_parallel_files(tmp_path):
     assert train.candidates[2] == "the ice is five miles".split()  # cut
     np.testing.assert_array_equal(train.groups, [0, 0, 1, 1, 1])
     np.testing.assert_array_equal(train.labels, [1, 0, 1, 0, 0])
+    assert corpus.training_texts == train.questions + train.candidates
     assert set(corpus.vocabulary.words[4:]) == {"formed", "caves", "the", "ice", "is", "high"}  # twice or more
     assert corpus.facts["test"] | {"unknown_share": 0} == {
-        "questions": 2, "candidates": 5, "right": 2, "unknown_share": 0, "left_out": 0,
+        "questions": 2, "candidates": 5, "right": 2, "unknown_share": 0, "left_out": 0, "cut": 1,
     }  # fmt: skip
 
 
@@ -94,6 +95,7 @@ def test_few_questions_without_candidates_are_left_out_and_counted(tmp_path):
             "<qapairs> inside of <qapairs>, which line 1 opens",
         ),
         (BLOCK.format(1, RIGHT) + RIGHT, "<positive> outside of any <QApairs>"),
+        (BLOCK.format(1, "<question>\nWhy\n</question>\n" + RIGHT), "line 6: a second <question>"),
         (BLOCK.format(1, "<positive>\n</positive>\n"), "line 6: <positive> has no tokens"),
         ("<QApairs id='1'>\n" + RIGHT + "</QApairs>\n", "line 1: the block has no question"),
         (BLOCK.format(1, WRONG), "the train part of .* has no right answer"),
@@ -174,7 +176,9 @@ def test_the_order_is_a_function_of_seed_epoch_and_step(tmp_path):
 def test_docstrings_ask_and_their_neighbours_do_not_answer(monkeypatch):
     from data.docstrings import Docstring
 
-    docstrings = [Docstring("a", "a", f"a.f{i}", f"Does {i}.", [f"It does {i} well."]) for i in range(20 * NEIGHBOURS)]
+    docstrings = [
+        Docstring("a", "a", f"a.f{i}", f"Does {i}.", [f"It does {i} well, x{i}."]) for i in range(20 * NEIGHBOURS)
+    ]
     monkeypatch.setattr(answers, "read_docstrings", lambda: [*docstrings, Docstring("a", "a", "b", "Nothing.", [])])
     corpus = load_answers("docstrings")
     assert [len(part.questions) for part in corpus[1:4]] == [16 * NEIGHBOURS, 2 * NEIGHBOURS, 2 * NEIGHBOURS]
@@ -184,6 +188,9 @@ def test_docstrings_ask_and_their_neighbours_do_not_answer(monkeypatch):
         assert (question[1] in candidate) == label
     known = {tuple(text) for text in corpus.train.candidates}
     assert known.isdisjoint(map(tuple, test.candidates))
+    assert len(set(map(tuple, corpus.training_texts))) == len(corpus.training_texts) == 2 * 16 * NEIGHBOURS
+    number = corpus.train.questions[0][1]
+    assert number in corpus.vocabulary.words and f"x{number}" not in corpus.vocabulary.words  # it stands there once
     assert "numpy" in corpus.facts["versions"]
 
 

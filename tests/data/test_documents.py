@@ -132,19 +132,22 @@ def test_names_and_places(tmp_path, monkeypatch):
 
 
 def test_own_text(tmp_path):
-    lines = [f"The Fish, don't {'cod ' * (i % 3)} x 42 Owl_owl" for i in range(30)] + ["", "and of the"] * 10
+    lines = [f"The Fish, don't {'cod ' * (1 + i % 3)} x 42 Owl_owl_owl_owl" for i in range(30)] + [
+        "",
+        "and of the",
+    ] * 10
     corpus = reader.load_documents(write_text(tmp_path, lines))
     assert corpus.train.labels is None and corpus.label_names is None
-    assert sum(corpus.facts[part]["left_out"] for part in reader.PARTS) == 10
+    assert sum(corpus.facts[part]["left_out"] for part in reader.PARTS) == 20  # the empty lines, and "and of the"
     assert sum(d.counts.shape[0] for d in corpus[1:4]) == 30
     fewer = reader.load_documents(write_text(tmp_path, lines), vocabulary_size=3)
     assert {part: fewer.facts[part]["unknown"] for part in reader.PARTS} == {
         part: fewer.facts[part]["documents"] for part in reader.PARTS
-    }  # one of the four words, once in each document
+    }  # fish, once in each document
     assert set(corpus.words) == {"fish", "don", "cod", "owl"}  # no stop word, letter or number
     assert corpus.words[0] == "owl"
     x = corpus.train.counts.toarray()
-    assert (x[:, corpus.words.index("owl")] == 2).all() and set(x[:, corpus.words.index("cod")]) == {0, 1, 2}
+    assert (x[:, corpus.words.index("owl")] == 4).all() and set(x[:, corpus.words.index("cod")]) == {1, 2, 3}
 
 
 def test_vocabulary_is_of_the_training_part(tmp_path):

@@ -30,6 +30,10 @@ def printed(corpus, sentences):
     return [" ".join(corpus.vocabulary.decode(ids)) for ids in sentences]
 
 
+def sentences_of(corpus, paragraph):
+    return printed(corpus, reader.split(paragraph))
+
+
 LINES = [f"sentence number {i}" for i in range(50)]
 
 
@@ -143,7 +147,7 @@ def test_sentences_of_one_docstring_stay_in_one_part(docstrings):
 def test_a_docstring_is_a_paragraph(docstrings):
     corpus = reader.load_paragraphs("docstrings")
     assert sum(map(len, corpus[1:4])) == 40 and sum(corpus.facts[part]["left_out"] for part in reader.PARTS) == 1
-    first, second, third = printed(corpus, corpus.train[0])
+    first, second, third = sentences_of(corpus, corpus.train[0])
     number = first.split()[1]
     assert (first, second, third) == (f"summary {number} .", f"first {number} .", f"second {number} .")
 
@@ -155,32 +159,32 @@ def test_paragraphs_by_their_empty_lines(tmp_path):
     train = ["a", "b b", "", "", "alone", "", "c", "d", "e", " ", *"f g h i".split(), "", "j", "k"]
     folder = write(tmp_path / "brown", train=train, valid=["a", "b"], test=["c", "d", "", "z"])
     corpus = reader.load_paragraphs("brown", str(tmp_path), max_sentences=3)
-    assert [printed(corpus, p) for p in corpus.train] == [["a", "b b"], ["c", "d", "e"], ["j", "k"]]
+    assert [sentences_of(corpus, p) for p in corpus.train] == [["a", "b b"], ["c", "d", "e"], ["j", "k"]]
     assert set(corpus.vocabulary.words[4:]) == set("abcdejk")
     assert corpus.facts["train"] == {
         "paragraphs": 3, "left_out": 2, "sentences": 7, "tokens": 8, "unknown": 0, "unknown_share": 0.0
     }  # fmt: skip
-    assert [len(p) for p in reader.load_paragraphs(folder, min_sentences=1).train] == [2, 1, 3, 4, 2]
+    assert [len(reader.split(p)) for p in reader.load_paragraphs(folder, min_sentences=1).train] == [2, 1, 3, 4, 2]
 
 
 def test_a_paragraph_with_a_long_sentence_is_left_out_whole(tmp_path):
     folder = write(tmp_path, train=["a", "b c d", "", "e", "f"], valid=["a", "b"], test=["a", "b"])
     corpus = reader.load_paragraphs(folder, max_length=2)
-    assert [printed(corpus, p) for p in corpus.train] == [["e", "f"]] and corpus.facts["train"]["left_out"] == 1
+    assert [sentences_of(corpus, p) for p in corpus.train] == [["e", "f"]] and corpus.facts["train"]["left_out"] == 1
 
 
 def test_file_is_cut_by_paragraph(tmp_path):
     write(tmp_path, mine=[line for i in range(20) for line in (f"a{i}", f"b{i}", "")])
     corpus = reader.load_paragraphs(str(tmp_path / "mine.txt"))
     assert [len(part) for part in corpus[1:4]] == [16, 2, 2]
-    assert all(first[1:] == second[1:] for first, second in (printed(corpus, p) for p in corpus.train))
+    assert all(first[1:] == second[1:] for first, second in (sentences_of(corpus, p) for p in corpus.train))
 
 
 def test_without_empty_lines_a_line_is_a_paragraph(tmp_path):
     write(tmp_path, mine=[f"A{i} is. B{i}, too! C{i}?" for i in range(20)])
     corpus = reader.load_paragraphs(str(tmp_path / "mine.txt"))
     assert [len(part) for part in corpus[1:4]] == [16, 2, 2]
-    first, second, third = printed(corpus, corpus.train[0])
+    first, second, third = sentences_of(corpus, corpus.train[0])
     assert (first, second, third) == (f"a{first[1:-5]} is .", f"b{first[1:-5]} , too !", f"c{first[1:-5]} ?")
 
 
@@ -353,5 +357,4 @@ def test_brown_paragraphs(data_dir):
     corpus = reader.load_paragraphs("brown", data_dir)
     facts = corpus.facts
     assert [facts[part]["paragraphs"] + facts[part]["left_out"] for part in reader.PARTS] == [12_853, 1_431, 1_383]
-    joined = [reader.join(paragraph) for paragraph in corpus.train]
-    assert padding(take(joined, reader.steps_per_epoch(joined, 32), batch_size=32)) < 0.05
+    assert padding(take(corpus.train, reader.steps_per_epoch(corpus.train, 32), batch_size=32)) < 0.05
