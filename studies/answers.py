@@ -20,7 +20,9 @@ CONTROLS = {
     "nvdm": "cosine of NVDM's topics",
 }
 RESAMPLES = 9999
-WEIGHTS = (0.0, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)  # of the generative score, both scores being divided by their deviation
+WEIGHTS = (0.0, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)  # of the second score, both being divided by their deviation
+H_ALONE = ("attention", "latent", "samples", "kl_weight")  # options in which NASM and the same network without h differ
+ASKED, NEAREST = 5, 3  # questions that are shown, and what is shown beside each
 
 
 def candidates_of(entry: dict, part: str) -> dict[str, np.ndarray]:
@@ -79,9 +81,12 @@ def is_latent(entry: dict) -> bool:
 
 
 def is_control(nasm: dict, other: dict) -> bool:
-    """Whether `other` is NASM without h, and is told as much of the words."""
-    same = nasm["config"].get("match") == other["config"].get("match")
-    return other["mode"] == nasm["mode"] and not is_latent(other) and same
+    """Whether `other` is NASM without h and like it in every other option, so that the difference is h's."""
+    own, theirs = (
+        {name: value for name, value in entry["config"].items() if name not in (*H_ALONE, "seed")}
+        for entry in (nasm, other)
+    )
+    return other["mode"] == nasm["mode"] and not is_latent(other) and own == theirs
 
 
 def pairs_of(rows: dict[str, list[dict]], fits) -> list[tuple[str, str]]:
@@ -95,14 +100,21 @@ def pairs_of(rows: dict[str, list[dict]], fits) -> list[tuple[str, str]]:
 
 
 def combined_lines(rows: dict[str, list[dict]]) -> list[list[str]]:
-    """The scores of NASM and of the generative ranker added up, seed by seed."""
+    """The scores of NASM and of the generative ranker added up, seed by seed; then those of every two seeds of a row.
+
+    The latter are the control: what is gained by adding up two models that differ in nothing but chance.
+    """
+    added = {
+        f"{row} + {other}": [(a, b) for a in rows[row] for b in rows[other] if a["seed"] == b["seed"]]
+        for row, other in pairs_of(rows, lambda nasm, other: other["mode"] == "gqa")
+    }
+    added |= {f"{row} + {row}": list(itertools.combinations(members, 2)) for row, members in rows.items()}
     lines = []
-    for row, other in pairs_of(rows, lambda nasm, other: other["mode"] == "gqa"):
-        partner = {entry["seed"]: entry for entry in rows[other]}
+    for both, pairs in added.items():
         for scores in ("scores", "scores_counts"):
-            found = [combined(e, partner[e["seed"]], scores) for e in rows[row] if e["seed"] in partner]
+            found = [combined(*pair, scores) for pair in pairs]
             if found:
-                name = f"{row} + {other}" + (", with counts" if scores == "scores_counts" else "")
+                name = both + (", with counts" if scores == "scores_counts" else "")
                 spread = [[result[key] for result in found] for key in ("map", "mrr", "validation_map")]
                 weights = " ".join(f"{result['weight']:g}" for result in found)
                 lines.append([name, str(len(found)), weights, *(f"{statistics.mean(values):.4f}" for values in spread)])
@@ -120,3 +132,10 @@ def combined(first: dict, second: dict, scores: str) -> dict[str, float]:
 
     weight = max(WEIGHTS, key=lambda w: ranked("validation", w)["map"])
     return ranked("test", weight) | {"weight": weight, "validation_map": ranked("validation", weight)["map"]}
+
+
+def nearest_lines(rows: dict[str, list[dict]]) -> list[list[str]]:
+    """Questions of the validation part and the training questions whose h has the nearest mean, of NASM's first run."""
+    latent = [entry for members in rows.values() for entry in members if is_latent(entry)]
+    found = latent[0]["metrics"].get("nearest_questions", {}) if latent else {}
+    return [[question, "; ".join(near[:NEAREST])] for question, near in itertools.islice(found.items(), ASKED)]

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from scipy.stats import spearmanr
 
-from studies.answers import combined_lines, comparison_lines, control_lines
+from studies.answers import combined_lines, comparison_lines, control_lines, nearest_lines
 from studies.figures import FIGURES
 from studies.plan import Study, finished, read_entries
 from training.figures import save_figure
@@ -206,15 +206,27 @@ def control_table(study: Study, rows: dict[str, list[dict]]) -> Table:
 
 
 def comparison_table(study: Study, rows: dict[str, list[dict]]) -> Table:
-    title = "Paired randomisation test over questions, each with its mean average precision over the seeds."
+    lines = comparison_lines(ranked(rows))
+    title = "Paired randomisation tests over questions, each with its mean average precision over the seeds; rows are "
+    title += f"compared that differ by the latent alone. These are {len(lines)} tests, and p is not corrected for that."
     header = ["row", "against", "part", "", "seeds", "map", "map of the other", "difference", "p"]
-    return Table(title, header, comparison_lines(ranked(rows)))
+    return Table(title, header, lines)
 
 
 def combined_table(study: Study, rows: dict[str, list[dict]]) -> Table:
-    title = "Two runs' scores added up, weighed on the validation part; mean over the seeds."
-    header = ["rows", "seeds", "weight of the second, by seed", "map", "mrr", "validation_map"]
+    title = (
+        "Two runs' scores added up, weighed on the validation part; mean over the pairs: of one seed where the rows "
+    )
+    title += "differ, of any two seeds of one row."
+    header = ["rows", "pairs", "weight of the second, by pair", "map", "mrr", "validation_map"]
     return Table(title, header, combined_lines(ranked(rows)))
+
+
+def nearest_table(study: Study, rows: dict[str, list[dict]]) -> Table:
+    title = (
+        "Validation questions, and the training questions nearest to each by the mean of p(h | q): NASM's first run."
+    )
+    return Table(title, ["question", "nearest"], nearest_lines(ranked(rows)))
 
 
 def command_list(rows: dict[str, list[dict]]) -> str:
@@ -233,4 +245,5 @@ TABLES = {
     "controls": control_table,
     "comparisons": comparison_table,
     "combined": combined_table,
+    "nearest": nearest_table,
 }

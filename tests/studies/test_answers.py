@@ -4,11 +4,20 @@ import numpy as np
 import pytest
 
 from metrics.ranking import map_mrr
-from studies.answers import average_precisions, candidates_of, combined, combined_lines, comparison_lines, control_lines
-from studies.tables import combined_table, comparison_table, control_table
+from studies.answers import (
+    average_precisions,
+    candidates_of,
+    combined,
+    combined_lines,
+    comparison_lines,
+    control_lines,
+    nearest_lines,
+)
+from studies.tables import combined_table, comparison_table, control_table, nearest_table
 from training.runs import write_arrays
 
 QUESTIONS, EACH = 30, 4
+NEAR = {f"what is {i}": [f"what was {i + j}" for j in range(5)] for i in range(10)}
 
 
 def entry(folder, row, seed, noise, mode="nasm", attention=None, dataset="wikiqa", **metrics):
@@ -31,7 +40,7 @@ def rows(tmp_path):
     return {
         "lstm": [run("lstm", seed, 1.5, attention="none") for seed in (0, 1)],
         "nasm": [run("nasm", seed, 0.2, attention="latent", map_bm25=0.5, mrr_bm25=0.6, map_bm25_clean=0.4,
-                       mrr_bm25_clean=0.5, validation_map_bm25=0.7) for seed in (0, 1)],
+                       mrr_bm25_clean=0.5, validation_map_bm25=0.7, nearest_questions=NEAR) for seed in (0, 1)],
         "gqa": [run("gqa", 0, 0.5, mode="gqa")],
         "nasm_trecqa": [run("nasm_trecqa", 0, 0.1, attention="latent", dataset="trecqa")],
     }  # fmt: skip
@@ -52,9 +61,10 @@ def test_a_row_is_compared_with_those_of_its_mode_and_data(rows):
     assert difference == pytest.approx(ours - other, abs=2e-4) and ours > other and p < 0.01
 
 
-def test_a_row_is_not_compared_with_one_that_reads_less(rows):
-    less = [dict(run, row="less", config={"attention": "none", "match": False}) for run in rows["lstm"]]
-    assert comparison_lines({"nasm": rows["nasm"], "less": less}) == []
+@pytest.mark.parametrize(("option", "compared"), [({"match": False}, 0), ({"dropout": 0.5}, 0), ({"latent": 20}, 4)])
+def test_a_row_is_compared_with_one_that_is_like_it_but_for_the_latent(rows, option, compared):
+    other = [dict(run, row="other", config={"attention": "none", **option}) for run in rows["lstm"]]
+    assert len(comparison_lines({"nasm": rows["nasm"], "other": other})) == compared
 
 
 def test_rows_that_are_the_same_do_not_differ(rows):
@@ -66,13 +76,22 @@ def test_together_two_runs_are_no_worse_on_what_chooses(rows):
     found = combined(rows["lstm"][0], rows["gqa"][0], "scores")
     alone = np.mean(average_precisions(rows["lstm"][0], "scores", "validation"))
     assert found["weight"] > 0 and found["validation_map"] > alone
-    assert [line[:2] for line in combined_lines(rows)] == [["nasm + gqa", "1"], ["nasm + gqa, with counts", "1"]]
+    together = [
+        name + counts for name in ("nasm + gqa", "lstm + lstm", "nasm + nasm") for counts in ("", ", with counts")
+    ]
+    assert [line[:2] for line in combined_lines(rows)] == [[name, "1"] for name in together]
+    two = combined(*rows["lstm"], "scores")
+    assert combined_lines(rows)[2][2:4] == [f"{two['weight']:g}", f"{two['map']:.4f}"]
 
 
 def test_the_tables(rows):
     assert control_lines(rows) == [["wikiqa", "BM25", "0.5000", "0.6000", "0.4000", "0.5000", "0.7000"]]
     assert combined_table(None, rows).lines == combined_lines(rows)
-    for draw in (control_table, comparison_table, combined_table):
+    assert "These are 4 tests" in comparison_table(None, rows).title
+    assert (
+        nearest_lines(rows)[1] == ["what is 1", "what was 1; what was 2; what was 3"] and len(nearest_lines(rows)) == 5
+    )
+    for draw in (control_table, comparison_table, combined_table, nearest_table):
         title, header, lines = draw(None, rows)
         assert {len(line) for line in lines} == {len(header)}
         assert draw(None, {"a": [{"metrics": {"fid": 1.0}}]}).lines == []
