@@ -16,8 +16,6 @@ from sklearn.decomposition import LatentDirichletAllocation, TruncatedSVD
 from sklearn.feature_extraction.text import TfidfTransformer
 from sklearn.pipeline import make_pipeline
 
-LDA_PASSES = 50  # over the training documents; scikit-learn's 10 stop early
-
 
 def top_words(weights, words, count=10):
     """For each row of weights [K, V] its `count` heaviest words, heaviest first; of equal ones the earlier word.
@@ -74,12 +72,14 @@ def topic_diversity(topics):
     return len(set(top)) / len(top)
 
 
-def fit_lda(counts, topics, seed=0):
+def fit_lda(counts, topics, seed=0, passes=50):
     """Latent Dirichlet allocation fitted to training counts [D, V] by variational Bayes (Blei et al. 2003).
+
+    `passes` over the documents; scikit-learn's 10 stop early.
 
     Returns scikit-learn's model: `components_` [K, V] for `top_words`, `transform(counts)` for topic proportions [D, K].
     """
-    lda = LatentDirichletAllocation(topics, learning_method="batch", max_iter=LDA_PASSES, random_state=seed)
+    lda = LatentDirichletAllocation(topics, learning_method="batch", max_iter=passes, random_state=seed)
     return lda.fit(counts)
 
 

@@ -13,6 +13,7 @@ from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS, CountVectorizer
 from data import answers, documents
 from data.answers import AnswerCorpus, Pairs, load_answers, stem
 from data.order import full_batches
+from data.text import PARTS
 from data.word_vectors import read_word_vectors, train_word_vectors
 from losses.variational import linear_weight
 from metrics.ranking import map_mrr
@@ -61,7 +62,6 @@ def prepare(config) -> tuple[object, Data]:
 
     Raises InputError for questions or vectors that cannot be had.
     """
-    config = dataclasses.replace(config, dataset=config.dataset or "docstrings")
     data = load(config)
     if config.word_vectors:
         data = data._replace(vectors=read_word_vectors(config.word_vectors, data.corpus.vocabulary))
@@ -154,15 +154,15 @@ class Scores(ModelScores):
     def __init__(self, run: Run, data: Data, model: Ranker):
         super().__init__(run, data, model)
         self.corpus = data.corpus
-        self.parts = {name: getattr(data.corpus, name) for name in answers.PARTS}
+        self.parts = {name: getattr(data.corpus, name) for name in PARTS}
         self.columns = cache(self.compute_columns)
 
     def compute_columns(self, part: str) -> np.ndarray:
         """What the model says of each candidate, float32 [N, K]."""
         seed = tf.constant([self.run.config.seed, 2])
-        score = tf.function(self.model.scores, reduce_retracing=True)
         shown = answers.evaluation_batches(self.parts[part], self.corpus.vocabulary, EVALUATION_BATCH)
-        return np.concatenate([score(batch, tf.random.fold_in(seed, i)).numpy() for i, batch in enumerate(shown)])
+        found = [scored(self.model, batch, tf.random.fold_in(seed, i)) for i, batch in enumerate(shown)]
+        return np.concatenate([columns.numpy() for columns in found])
 
     @cached_property
     def prior_weight(self) -> float:
@@ -244,7 +244,7 @@ class Scores(ModelScores):
         lsa = self.run.cached(fit_lsa)(counts, min(TOPICS, counts.shape[1]))
         sides = {part: [counter.transform(side) for side in self.parts[part][:2]] for part in RANKED}
         vectors = {"lsa": {part: [lsa.transform(side) for side in both] for part, both in sides.items()}}
-        vectors["nvdm"] = self.run.cached(nvdm_vectors)(counts, sides)
+        vectors["nvdm"] = self.run.cached(nvdm_vectors)(counts, sides, TOPICS, TOPIC_UPDATES)
         for name, found in vectors.items():
             rankings[name] = {
                 part: paired_cosines(found[part][0][self.parts[part].groups], found[part][1]) for part in sides
@@ -273,6 +273,12 @@ class Scores(ModelScores):
         return np.concatenate([self.model.encode(batch).numpy() for batch in shown])
 
 
+@tf.function(reduce_retracing=True)  # compiled once for each model, however often a training is scored
+def scored(model: Ranker, batch, seed: tf.Tensor) -> tf.Tensor:
+    """`Ranker.scores`, [N, K]."""
+    return model.scores(batch, seed)
+
+
 def columns_of(pairs: Pairs, scores: np.ndarray, counted: np.ndarray) -> dict[str, np.ndarray]:
     """What it takes to rank the candidates again: each one's question, label and scores, [N] each."""
     return {
@@ -288,20 +294,20 @@ def content_terms(text: list[str]) -> list[str]:
     return [stem(token) for token in text if token.isalpha() and token not in ENGLISH_STOP_WORDS]
 
 
-def nvdm_vectors(counts, sides: dict[str, list]) -> dict[str, list[np.ndarray]]:
-    """mu of texts' counts under an NVDM that is trained on `counts` [D, V]."""
+def nvdm_vectors(counts, sides: dict[str, list], topics: int, updates: int) -> dict[str, list[np.ndarray]]:
+    """mu of texts' counts under an NVDM of so many topics that is trained on `counts` [D, V]."""
     keras.utils.set_random_seed(0)
     model = NVDM(
         words=counts.shape[1],
-        topics=TOPICS,
+        topics=topics,
         widths=(200,),
         dropout=0.2,
         log_counts=True,
-        kl_weight=lambda step: linear_weight(step, TOPIC_UPDATES // 5),
+        kl_weight=lambda step: linear_weight(step, updates // 5),
     )
     model.compile(keras.optimizers.Adam(1e-3), keras.optimizers.Adam(1e-3))
     x = documents.batches(counts, min(64, counts.shape[0]), seed=0)
-    model.fit(x, epochs=1, steps_per_epoch=TOPIC_UPDATES, verbose=0, shuffle=False)
+    model.fit(x, epochs=1, steps_per_epoch=updates, verbose=0, shuffle=False)
     return {
         part: [model.infer(tf.constant(side.toarray()))[0].numpy() for side in both] for part, both in sides.items()
     }

@@ -212,8 +212,8 @@ class NVDMConfig(Config):
         },
     }
 
-    dataset: str | None = option(
-        None, "20news, docstrings, newsgroups, ag_news, a folder of .feat files, or a text file"
+    dataset: str = option(
+        "docstrings", "20news, docstrings, newsgroups, ag_news, a folder of .feat files, or a text file"
     )
     data_dir: str | None = option(None, "the folder that holds 20news, or to download to")
     updates: int = option(10_000, "training steps to reach, where --epochs is not given", low=1)
@@ -222,7 +222,7 @@ class NVDMConfig(Config):
     topics: int = option(50, "size of z", low=1)
     encoder_widths: tuple[int, ...] = option((500,), "hidden layers of the inference network", low=1)
     log_counts: bool = option(True, "infer from log(1 + count) in place of the counts")
-    dropout: float = option(0.1, "rate after the hidden layers", low=0, high=0.95)
+    dropout: float = option(0.1, "rate after the last hidden layer", low=0, high=0.95)
     length_power: float = option(0.5, "a document of N words counts N^-length_power in the loss", low=0, high=1)
     rate: float = option(1e-3, "learning rate at the start (Adam)", low=0)
     final_rate: float = option(0.0, "learning rate at the end, reached on a straight line", low=0)
@@ -244,7 +244,7 @@ class SentenceConfig(Config):
         "reference": {"rate": 1e-4, "final_rate": 1e-4, "read_end": True},
     }
 
-    dataset: str | None = option(None, "docstrings, ptb, brown, multi30k, a text file, or a folder of train.txt, ...")
+    dataset: str = option("docstrings", "docstrings, ptb, brown, multi30k, a text file, or a folder of train.txt, ...")
     data_dir: str | None = option(None, "the folder that holds ptb, brown and multi30k")
     updates: int = option(10_000, "training steps to reach, where --epochs is not given", low=1)
     batch_size: int = option(64, "sentences per update", low=1)
@@ -308,7 +308,7 @@ class MLVAEConfig(LatentConfig):
         "reference": {"updates": 50_000, "embedding": 512, "units": 512, "plan": 512, "kl_warm_up": 10_000},
     }
 
-    dataset: str | None = option(None, "docstrings, brown, a text file, or a folder of train.txt, ...")
+    dataset: str = option("docstrings", "docstrings, brown, a text file, or a folder of train.txt, ...")
     data_dir: str | None = option(None, "the folder that holds brown")
     updates: int = option(3000, "training steps to reach, where --epochs is not given", low=1)
     batch_size: int = option(32, "paragraphs per update", low=1)
@@ -341,7 +341,7 @@ class RankerConfig(Config):
         "reference": {"units": 50, "layers": 3, "match": False},
     }
 
-    dataset: str | None = option(None, "wikiqa, trecqa, docstrings, or a folder in the form of the first two")
+    dataset: str = option("docstrings", "wikiqa, trecqa, docstrings, or a folder in the form of the first two")
     data_dir: str | None = option(None, "the folder that holds wikiqa and trecqa")
     updates: int = option(540, "training steps to reach, where --epochs is not given", low=1)
     batch_size: int = option(16, "questions per update, each with all of its candidates", low=1)

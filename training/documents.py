@@ -1,6 +1,5 @@
 """The mode nvdm: its documents, its model and its scores, from a config."""
 
-import dataclasses
 import hashlib
 
 import keras
@@ -42,11 +41,10 @@ def load(config) -> DocumentCorpus:
 
 
 def prepare(config) -> tuple[object, DocumentCorpus]:
-    """Loads the corpus; returns the config with its name and the number of epochs decided.
+    """Loads the corpus; returns the config with the number of epochs decided.
 
     Raises InputError for a corpus that cannot be had, has not one batch, or has fewer words than there are to be topics.
     """
-    config = dataclasses.replace(config, dataset=config.dataset or "docstrings")
     corpus = load(config)
     if config.topics > len(corpus.words):
         raise InputError(f"--topics {config.topics}: {config.dataset} has {len(corpus.words)} words: give fewer topics")
@@ -132,12 +130,11 @@ class Scores(ModelScores):
 
         Under the posterior that the inference network gives, as in the paper, or under the one `refined` for each document.
         """
-        terms = tf.function(lambda *given: self.model.terms_under(*given)[:2], reduce_retracing=True)
         found = []
         for i, x in enumerate(documents.evaluation_batches(part.counts, EVALUATION_BATCH)):
             z_seed, own_seed = tf.unstack(tf.random.split(tf.random.fold_in([self.run.config.seed, 2], i), 2))
             q = self.model.refine(x, REFINEMENT, REFINEMENT_RATE, own_seed) if refined else self.model.infer(x)
-            drawn = [terms(x, *q, tf.random.fold_in(z_seed, s)) for s in range(self.run.config.samples)]
+            drawn = [terms(self.model, x, *q, tf.random.fold_in(z_seed, s)) for s in range(self.run.config.samples)]
             found.append(np.mean([[nll.numpy(), kl.numpy()] for nll, kl in drawn], 0, np.float64))
         return tuple(np.concatenate(found, 1))
 
@@ -219,6 +216,12 @@ class Scores(ModelScores):
             scores["linear_accuracy_lda"] = self.probe(lambda part: lda.transform(part.counts))
             scores["linear_accuracy_lsa"] = self.probe(lambda part: lsa.transform(part.counts))
         return scores
+
+
+@tf.function(reduce_retracing=True)  # compiled once for each model, however often a training is scored
+def terms(model: NVDM, x: tf.Tensor, mu: tf.Tensor, log_variance: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, ...]:
+    """(nll, kl) of `NVDM.terms_under`, [B] each."""
+    return model.terms_under(x, mu, log_variance, seed)[:2]
 
 
 def nearest_words(weights: np.ndarray, words: tuple[str, ...], counts) -> dict[str, list[str]]:

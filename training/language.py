@@ -1,6 +1,5 @@
 """The modes lm, vae and twrvae: their sentences, their models and their scores, from a config."""
 
-import dataclasses
 import hashlib
 
 import keras
@@ -34,8 +33,7 @@ def load(config) -> SentenceCorpus:
 
 
 def prepare(config) -> tuple[object, SentenceCorpus]:
-    """Loads the corpus; returns the config with its name and the number of epochs decided."""
-    config = dataclasses.replace(config, dataset=config.dataset or "docstrings")
+    """Loads the corpus; returns the config with the number of epochs decided."""
     corpus = load(config)
     return with_epochs(config, steps_per_epoch(config, corpus)), corpus
 

@@ -3,7 +3,6 @@
 A paragraph is one text: its sentences joined as `data.sentences.join` does it.
 """
 
-import dataclasses
 import functools
 from itertools import chain
 
@@ -11,33 +10,27 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from data.sentences import SentenceCorpus, join, load_paragraphs, printed, split
+from data.sentences import SentenceCorpus, load_paragraphs, printed, split
 from losses.variational import linear_weight
 from metrics.generation import corpus_bleu_against, distinct_n, repeated_ngrams, self_bleu
 from text_vae.ml_vae import MLVAE, MLVAED, PlannedDecoder
 from training import language
 from training.config import with_epochs
-from training.language import batches, facts, steps_per_epoch  # noqa: F401
+from training.language import SHOWN, TOP_P, batches, facts, steps_per_epoch  # noqa: F401
 from training.runs import Run
 from training.tensorboard import language_callbacks as callbacks  # noqa: F401
 
 GENERATED = 100  # paragraphs that are scored; ten of them are shown
-SHOWN = 10
-TOP_P = 0.9
-LONGEST = 400  # ids of a generated paragraph without plans: as long as Brown's longest of eight sentences
 
 
 def load(config) -> SentenceCorpus:
     """The corpus of a resolved config, each paragraph one text. Raises InputError where it cannot be had."""
     limits = config.vocabulary_size, config.max_length, config.min_sentences, config.max_sentences
-    paragraphs = load_paragraphs(config.dataset, config.data_dir, *limits)
-    joined = [[join(paragraph) for paragraph in part] for part in paragraphs[1:4]]
-    return SentenceCorpus(config.dataset, *joined, paragraphs.vocabulary, paragraphs.facts)
+    return load_paragraphs(config.dataset, config.data_dir, *limits)
 
 
 def prepare(config) -> tuple[object, SentenceCorpus]:
-    """Loads the corpus; returns the config with its name and the number of epochs decided."""
-    config = dataclasses.replace(config, dataset=config.dataset or "docstrings")
+    """Loads the corpus; returns the config with the number of epochs decided."""
     corpus = load(config)
     return with_epochs(config, steps_per_epoch(config, corpus)), corpus
 
@@ -47,7 +40,8 @@ def build(mode: str, config, data_facts: dict) -> MLVAE:
     keras.utils.set_random_seed(config.seed)
     words = functools.partial(language.word_decoder, config, data_facts)
     if config.levels == 0:
-        decoder = words(latent=config.latent_dim, ends=2, longest=LONGEST)
+        longest = len(data_facts["length_counts"]) - 1  # of the training paragraphs
+        decoder = words(latent=config.latent_dim, ends=2, longest=longest)
     else:
         sentence = words(latent=config.plan, longest=config.max_length)
         decoder = PlannedDecoder(sentence, latent=config.latent_dim, plan=config.plan, sentences=config.max_sentences)

@@ -5,6 +5,7 @@ import shutil
 import keras
 import numpy as np
 import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import evaluate
 import train
@@ -92,6 +93,13 @@ def test_pictures_and_nearest_questions(runs):
     nearest = metrics_of(runs["nasm"])["nearest_questions"]
     assert len(nearest) == answers.ASKED and all(len(found) == answers.NEAREST for found in nearest.values())
     assert (runs["nasm"].path / "tensorboard/projector/metadata.tsv").read_text().startswith("question\tfirst word")
+
+
+@pytest.mark.parametrize("mode", ["nasm", "gqa"])
+def test_what_tensorboard_shows(runs, mode):
+    tags = set(EventAccumulator(str(runs[mode].path / "tensorboard")).Reload().Tags()["tensors"])
+    assert {"loss/nll", "loss/kl", "validation/map", "validation/mrr"} <= tags
+    assert ("attention" in tags) == (mode == "nasm")
 
 
 def test_words_begin_with_the_vectors_of_the_training_text_or_of_a_file(runs, tmp_path):
