@@ -46,9 +46,7 @@ class AnswerCorpus(NamedTuple):
     test: Pairs
     training_texts: list[Tokens]  # every question and every candidate of the training part
     vocabulary: Vocabulary  # of those
-    facts: dict[
-        str, Any
-    ]  # part -> questions, candidates, right, unknown_share, left_out, cut; docstrings -> their versions
+    facts: dict[str, Any]  # part -> questions, candidates, right, unknown_share, left_out, cut; versions of docstrings
 
 
 Group = tuple[Tokens, list[tuple[Tokens, int]]]  # a question, its candidates and their labels

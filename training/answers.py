@@ -142,10 +142,10 @@ class FirstVectors(keras.callbacks.Callback):
 
 
 def curve_point(run: Run, data: Data, model: Ranker) -> dict[str, float]:
-    """MAP and MRR of the validation part, by their names in the history; the first chooses the checkpoint."""
+    """MAP, MRR and what h holds of the validation part, by their names in the history; MAP chooses the checkpoint."""
     scores = Scores(run, data, model)
-    found = scores.ranked(data.corpus.validation, scores.of("validation"))
-    return {f"validation/{name}": found[name] for name in ("map", "mrr")}
+    found = scores.ranked(data.corpus.validation, scores.of("validation")) | scores.latent("validation")
+    return {f"validation/{name}": found[name] for name in ("map", "mrr", "kl") if name in found}
 
 
 class Scores(ModelScores):
@@ -163,6 +163,16 @@ class Scores(ModelScores):
         shown = answers.evaluation_batches(self.parts[part], self.corpus.vocabulary, EVALUATION_BATCH)
         found = [scored(self.model, batch, tf.random.fold_in(seed, i)) for i, batch in enumerate(shown)]
         return np.concatenate([columns.numpy() for columns in found])
+
+    def latent(self, part: str) -> dict[str, float]:
+        """`kl`: the mean of KL(q(h | q, a, y) || p(h | q)) over the candidates of a part, in nats; {} where there is no h.
+
+        q is told the labels, here as in training; no ranking is.
+        """
+        if getattr(self.model, "attention", None) != "latent":
+            return {}
+        shown = answers.evaluation_batches(self.parts[part], self.corpus.vocabulary, EVALUATION_BATCH)
+        return {"kl": float(np.mean(np.concatenate([kl_of_h(self.model, batch).numpy() for batch in shown])))}
 
     @cached_property
     def prior_weight(self) -> float:
@@ -217,6 +227,9 @@ class Scores(ModelScores):
         labels = self.corpus.validation.labels
         counted = {part: logistic_scores(features["validation"], labels, features[part]) for part in RANKED}
         found = self.reported(alone, "") | self.reported(counted, "_counts")
+        found |= self.latent("test") | {
+            f"validation_{name}": value for name, value in self.latent("validation").items()
+        }
         if self.run.mode == "gqa":
             found["prior_weight"] = self.prior_weight
         kept = {}
@@ -277,6 +290,12 @@ class Scores(ModelScores):
 def scored(model: Ranker, batch, seed: tf.Tensor) -> tf.Tensor:
     """`Ranker.scores`, [N, K]."""
     return model.scores(batch, seed)
+
+
+@tf.function(reduce_retracing=True)
+def kl_of_h(model: NASM, batch) -> tf.Tensor:
+    """KL of h of each candidate, [N], in nats."""
+    return model.elbo_terms(batch, tf.constant([0, 0])).kl
 
 
 def columns_of(pairs: Pairs, scores: np.ndarray, counted: np.ndarray) -> dict[str, np.ndarray]:

@@ -260,8 +260,9 @@ class SentenceConfig(Config):
 
 @dataclasses.dataclass(frozen=True)
 class LatentConfig(SentenceConfig):
-    """And z."""
+    """And z. What it holds is followed along the training, so that a collapse is seen when it happens."""
 
+    curves: bool = other_default(SentenceConfig, "curves", True)
     latent_dim: int = option(32, "size of z", low=1)
     samples: int = option(100, "samples of z for each sentence in evaluation", low=1)
 

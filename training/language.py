@@ -113,7 +113,7 @@ def growth(config, updates: int, step: tf.Tensor) -> tf.Tensor:
 
 
 def curve_point(run: Run, corpus: SentenceCorpus, model: LanguageModel) -> dict[str, float]:
-    """The bound on the validation part, which chooses the checkpoint; with `--curves` also what z holds there."""
+    """The bound on the validation part, which chooses the checkpoint; with `curves` also what z holds there."""
     found = {"elbo_nll": mean_bound(model, corpus.validation, run.config.seed)}
     if run.config.curves and isinstance(model, LanguageVAE):
         found |= latent_scores(model, corpus.validation)

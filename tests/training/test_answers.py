@@ -5,15 +5,18 @@ import shutil
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import evaluate
 import train
+from data.answers import evaluation_batches
 from data.vocabulary import PAD
 from data.word_vectors import train_word_vectors
 from metrics.ranking import map_mrr
+from text_vae.layers import gaussian
 from training import answers
-from training.runs import CANDIDATES, open_run
+from training.runs import CANDIDATES, load_run, open_run
 
 THINGS = "ice cave river moon stone tree bird fish wind fire sand lake".split()
 FLAGS = "--batch-size 10 --units 6 --embedding 6 --rate 0.01 --dropout 0.1".split()
@@ -68,6 +71,22 @@ def test_a_training_ends_with_its_scores(runs, mode):
     assert scores["map_only_counts"] > 0.9  # that is how the answers were made
     assert scores["questions"] == scores["questions_clean"] == 20
     assert ("prior_weight" in scores) == (mode == "gqa")
+
+
+def test_what_h_holds_is_the_mean_over_candidates(runs):
+    run = runs["nasm"]
+    data = answers.prepare(run.config)[1]
+    model = load_run(run.path)
+    every = next(iter(evaluation_batches(data.corpus.test, data.corpus.vocabulary, 20)))
+    questions, answer = model.read(every)
+    z_q = tf.gather(questions, every["groups"])
+    q = gaussian(*model.inference(tf.concat([z_q, answer.last, every["labels"][:, None]], 1)))
+    expected = np.mean(q.kl_divergence(gaussian(*model.prior(z_q))))
+    assert metrics_of(run)["kl"] == pytest.approx(expected, rel=1e-4) and expected > 1e-4
+    assert metrics_of(run)["validation_kl"] != metrics_of(run)["kl"]
+    assert "kl" not in metrics_of(runs["gqa"])
+    best = max(reversed(run.history), key=lambda entry: entry["validation/map"])
+    assert best["validation/kl"] == pytest.approx(metrics_of(run)["validation_kl"])
 
 
 @pytest.mark.parametrize("mode", ["nasm", "gqa"])

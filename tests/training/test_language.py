@@ -15,7 +15,7 @@ from training.config import LanguageVAEConfig, make_config
 from training.runs import load_run, open_run
 from training.tensorboard import StepKL, open_writer
 
-FLAGS = "--batch-size 16 --embedding 8 --units 8 --epochs 3 --rate 0.01 --max-length 12 --curves".split()
+FLAGS = "--batch-size 16 --embedding 8 --units 8 --epochs 3 --rate 0.01 --max-length 12".split()
 LATENT = "--latent-dim 3 --samples 10".split()
 
 

@@ -16,7 +16,7 @@ from training.runs import load_run, open_run
 FLAGS = (
     "--mode mlvae --batch-size 8 --embedding 8 --units 8 --plan 8 --encoder-widths 8 --latent-dim 2 --samples 3".split()
 )
-FLAGS += "--top-dim 2 --hidden 4 --rate 0.03 --dropout 0.1 --kl-warm-up 10 --max-sentences 3 --curves".split()
+FLAGS += "--top-dim 2 --hidden 4 --rate 0.03 --dropout 0.1 --kl-warm-up 10 --max-sentences 3".split()
 KINDS = [
     ["the cat sat .", "a cat saw a dog .", "it ran ."],
     ["the sun rose .", "stars and a moon fell .", "it shone ."],
