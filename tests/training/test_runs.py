@@ -236,7 +236,7 @@ def test_a_config_json_of_another_version(run, change, message):
 @pytest.mark.parametrize("content", [b"", b'{"format": 1', b"{}", b"[]", b"\xff"])
 def test_a_damaged_config_json(run, content):
     (run.path / "config.json").write_bytes(content)
-    with pytest.raises(InputError, match="config.json (is damaged|lacks 'format').* restore it, or start the run anew"):
+    with pytest.raises(InputError, match="config.json is damaged .* restore it, or start the run anew"):
         open_run(run.path)
 
 
