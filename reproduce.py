@@ -4,7 +4,6 @@
 """
 
 import json
-import shutil
 import statistics
 import subprocess
 import sys
@@ -59,14 +58,13 @@ def carry_out(training: Training, runs_dir: str) -> dict:
     from training.runs import open_run
 
     path = Path(runs_dir) / training.run_name
-    if path.exists() and not list(path.glob("checkpoints/epoch-*")):
-        shutil.rmtree(path)  # stopped before its first checkpoint: nothing to go on with
     place = ["--resume", str(path)] if path.exists() else ["--name", training.run_name]
     command = [sys.executable, str(ROOT / "train.py"), *training.arguments, *place, "--runs-dir", runs_dir]
     done = subprocess.run(command, stderr=subprocess.PIPE, text=True)
     last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
+    last = last.removeprefix(f"{command[1]}: ")
     if done.returncode not in (0, DIVERGED):
-        raise InputError(f"{training.name}: {last.removeprefix(f'{command[1]}: ')}")
+        raise InputError(f"{training.name}: {last}")
     run = open_run(path)
     entry = {
         "name": training.name,
@@ -86,6 +84,7 @@ def carry_out(training: Training, runs_dir: str) -> dict:
         ],
     }
     if done.returncode == DIVERGED:
+        print(f"{training.name}: {last}", file=sys.stderr)
         return entry | {"error": last}
     return entry | {"metrics": json.loads((run.path / "metrics.json").read_text())}
 
@@ -120,8 +119,10 @@ def reproduce(argv: list[str]):
         print(f"{len(missing)} trainings are missing, about {total / 60:.1f} hours; {later} more are chosen by them")
         return
 
-    from studies.tables import write_report
+    from studies.tables import check_figures, write_report
     from training.runs import write_text
+
+    check_figures(study)
 
     options.results_dir.mkdir(parents=True, exist_ok=True)
     while missing and not options.tables:

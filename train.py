@@ -58,11 +58,11 @@ def train(argv: list[str]):
 
     program = MODES[mode].program()
     config, data = program.prepare(config)
+    facts = program.facts(data)
+    model = program.build(mode, config, facts)
     if own["dry_run"]:
         print(*(f"{name} = {value}" for name, value in vars(config).items()), sep="\n")
         return
-    facts = program.facts(data)
-    model = program.build(mode, config, facts)
 
     from training import callbacks
     from training.runs import create_run
@@ -74,7 +74,7 @@ def train(argv: list[str]):
         run.check_data(facts)
         done = run.restore(model, best=False) if run.checkpoints() else 0  # the first weights are those of the seed
         run.write_history(run.history[:done])
-    print(f"{mode} on {config.dataset} in {run.path}: epochs {done + 1} to {config.epochs}")
+    print(f"{mode} on {config.dataset} in {run.path}: {done} of {config.epochs} epochs are done")
     for part in ("images", "train", "validation", "test"):
         if part in facts:
             print(f"{part}: " + ", ".join(f"{name} {round(n, 4):,}" for name, n in facts[part].items()))
@@ -92,7 +92,7 @@ def train(argv: list[str]):
 
 def main(argv: list[str] | None = None) -> int:
     """Trains; returns the exit code."""
-    return run_program(train, argv, "use --resume")
+    return run_program(train, argv, "use --resume RUN, or give the same command again where no run was made")
 
 
 if __name__ == "__main__":

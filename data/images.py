@@ -281,6 +281,10 @@ def _read_npz(path: Path) -> Split:
         labels = labels.astype(np.int64)
         if labels.min() < 0:
             raise InputError(f"'labels' in {path} go down to {labels.min()}: count the classes from 0")
+        if labels.max() >= len(images):
+            raise InputError(
+                f"'labels' in {path} go up to {labels.max()} for {len(images)} images: number the classes without gaps"
+            )
     return Split(images, labels)
 
 

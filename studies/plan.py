@@ -3,7 +3,7 @@
 import dataclasses
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import yaml
@@ -13,9 +13,11 @@ from training.config import flag, make_config
 from training.modes import find_mode
 
 FILE = Path(__file__).with_name("studies.yaml")
-REQUIRED_KEYS = ("about", "dataset", "columns", "rows")
-STUDY_KEYS = (*REQUIRED_KEYS, "seeds", "options", "figures", "keep", "select", "finalists", "include")
-ROW_KEYS = ("mode", "dataset", "seeds", "options", "control")
+REQUIRED = {"about": str, "dataset": str, "columns": list, "rows": dict}  # keys of a study, with what each holds
+STUDY_KEYS = REQUIRED | {"seeds": list, "options": dict, "figures": list, "keep": list, "select": str}
+STUDY_KEYS |= {"finalists": dict, "include": dict}
+ROW_KEYS = {"mode": str, "dataset": str, "seeds": list, "options": dict, "control": bool}
+FINALISTS_KEYS = {"count": int, "seeds": list}
 LABEL_FREE = (
     "view_information",
     "view_agreement",
@@ -148,11 +150,30 @@ def finished(training: Training, entries: dict[str, dict]) -> bool:
 
 
 def read_studies() -> dict[str, dict]:
-    """What `studies.yaml` says, by study. Raises InputError where it is no YAML."""
+    """What `studies.yaml` says, by study. Raises InputError where it is no YAML, or no mapping of studies."""
     try:
-        return yaml.safe_load(FILE.read_text())
+        studies = yaml.safe_load(FILE.read_text())
     except yaml.MarkedYAMLError as error:
         raise InputError(f"{FILE.name}, line {error.problem_mark.line + 1}: {error.problem}: correct it") from error
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise InputError(f"{FILE} cannot be read ({' '.join(str(error).split())}): restore it") from error
+    if not isinstance(studies, dict) or not all(isinstance(name, str) for name in studies):
+        raise InputError(f"{FILE.name}: give studies by their names")
+    return studies
+
+
+def check_keys(where: str, described, kinds: dict[str, type], required: Iterable[str]):
+    """Raises InputError where something of the file is no mapping, or has a key of another name or kind than `kinds`."""
+    if not isinstance(described, dict) or not described:
+        raise InputError(f"{FILE.name}: {where} is {described!r}: give {', '.join(kinds)}")
+    for key, value in described.items():
+        if key not in kinds:
+            raise InputError(f"{FILE.name}: {where} has an unknown key {key!r}{nearest(key, kinds)}")
+        if not isinstance(value, kinds[key]):
+            raise InputError(f"{FILE.name}: {where}: {key} is {value!r}: give a {kinds[key].__name__}")
+    for key in required:
+        if key not in described:
+            raise InputError(f"{FILE.name}: {where} needs {key!r}")
 
 
 def read_entries(file: Path) -> dict[str, dict]:
@@ -172,24 +193,26 @@ def read_study(name: str, seeds: int | None = None, preset: str | None = None) -
     if name not in studies:
         raise InputError(f"{name!r} is no study: {FILE.name} has {', '.join(studies)}{nearest(name, studies)}")
     described = studies[name]
-    for key in described:
-        if key not in STUDY_KEYS:
-            raise InputError(f"{FILE.name}: {name} has an unknown key {key!r}{nearest(key, STUDY_KEYS)}")
-    for key in REQUIRED_KEYS:
-        if key not in described:
-            raise InputError(f"{FILE.name}: {name} needs {key!r}")
+    check_keys(name, described, STUDY_KEYS, REQUIRED)
     if described.get("select") not in (None, *LABEL_FREE):
         raise InputError(
             f"{FILE.name}: {name} would select by {described['select']!r}: only {', '.join(LABEL_FREE)} saw no label"
         )
     if bool(described.get("finalists")) != bool(described.get("select")):
         raise InputError(f"{FILE.name}: {name} needs both `select` and `finalists`, or neither")
+    if "finalists" in described:
+        check_keys(f"{name}: finalists", described["finalists"], FINALISTS_KEYS, FINALISTS_KEYS)
+    for other, rows in described.get("include", {}).items():
+        known = studies.get(other, {}).get("rows", {})
+        for row in rows:
+            if row not in known:
+                raise InputError(
+                    f"{FILE.name}: {name} includes {row!r} of {other!r}, which is no row{nearest(row, known)}"
+                )
+    if not described["rows"]:
+        raise InputError(f"{FILE.name}: {name} has no rows: give some")
     for row, own in described["rows"].items():
-        for key in own:
-            if key not in ROW_KEYS:
-                raise InputError(f"{FILE.name}: {name}: {row} has an unknown key {key!r}{nearest(key, ROW_KEYS)}")
-        if "mode" not in own:
-            raise InputError(f"{FILE.name}: {name}: {row} needs 'mode'")
+        check_keys(f"{name}: {row}", own, ROW_KEYS, ["mode"])
         if seeds:
             own["seeds"] = own.get("seeds", described.get("seeds", [0]))[:seeds]
     if preset:
@@ -200,5 +223,8 @@ def read_study(name: str, seeds: int | None = None, preset: str | None = None) -
         name = f"{name}-{preset}"
     study = Study(name=name, **described)
     for training in study.screening():
-        _ = training.config  # raises InputError for an option that the mode does not have
+        try:
+            _ = training.config
+        except InputError as error:  # an option that the mode does not have, or a value that it may not
+            raise InputError(f"{FILE.name}: {name}: {training.row}: {error}") from error
     return study

@@ -8,9 +8,10 @@ from typing import NamedTuple
 
 from scipy.stats import spearmanr
 
+from data.errors import InputError, nearest
 from studies.answers import combined_lines, comparison_lines, control_lines, nearest_lines
 from studies.figures import FIGURES
-from studies.plan import Study, finished, read_entries
+from studies.plan import FILE, Study, finished, read_entries
 from training.figures import save_figure
 from training.runs import CANDIDATES, write_text
 from training.scores import worst
@@ -158,6 +159,13 @@ def text_notes(entry: dict) -> list[str]:
                 f"mutual_information: over {count:,} {unit} of {dataset}, so at most {math.log(count):.2f} nats."
             )
     return notes
+
+
+def check_figures(study: Study):
+    """Raises InputError for a figure that a study asks for and that there is not."""
+    for figure in study.figures:
+        if figure not in FIGURES:
+            raise InputError(f"{FILE.name}: {study.name}: no figure is named {figure!r}{nearest(figure, FIGURES)}")
 
 
 def chosen_part(study: Study, entries: dict[str, dict]) -> list[str]:

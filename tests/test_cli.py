@@ -230,11 +230,14 @@ def test_evaluate_names_several_runs_in_json(runs_dir, scored, capsys):
     }
 
 
-def test_evaluate_takes_the_run_that_was_started_last(runs_dir, scored):
-    last = started(runs_dir, "a").path
-    os.utime(started(runs_dir, "b").path / "config.json", (0, 0))
+def test_evaluate_takes_the_last_run_that_has_a_checkpoint(runs_dir, scored):
+    for age, name in enumerate("abc"):
+        run = started(runs_dir, name)
+        os.utime(run.path / "config.json", (age, age))
+        if name != "c":  # stopped too early to be scored
+            (run.path / "checkpoints/epoch-000001-0.weights.h5").write_bytes(b"")
     assert evaluate.main(["--runs-dir", str(runs_dir)]) == 0
-    assert scored == [last]
+    assert scored == [runs_dir / "b"]
 
 
 # Answers at once
@@ -310,7 +313,10 @@ def test_help_names_every_option_with_its_default(capsys):
         (["--mode", "biggan", "--generator-widths"], "--generator-widths: expected at least one argument"),
         (["--mode", "biggan", "--dataset", "minst"], "did you mean mnist?"),
         (["--mode", "biggan", "--dataset", "no/such.npz"], "'no/such.npz' is neither a data set"),
-        (["--mode", "biggan", "--dataset", "digits", "--batch-size", "2000"], "use --batch-size 629"),
+        (
+            ["--mode", "biggan", "--dataset", "digits", "--batch-size", "2000"],
+            "does not fit 1259 training images: choose 1 to 1259",
+        ),
         (
             ["--mode", "biggan", "--dataset", "digits", "--generator-widths", "8", "8", "8", "8"],
             "images of 8x8 cannot be halved 4 times by G and stay larger than one pixel: use --image-size 32",

@@ -8,6 +8,9 @@ from PIL import Image
 
 import reproduce
 from studies import plan
+from training import documents
+from training.config import NVDMConfig, make_config
+from training.runs import create_run
 
 YAML = """
 tiny:
@@ -43,19 +46,20 @@ def test_a_study_is_made_stopped_and_gone_on_with(call, tmp_path, capfd):
     assert "2 trainings are missing" in printed
     assert not (tmp_path / "results").exists()
 
-    stopped = tmp_path / "runs" / plan.read_study("tiny").training("plain", 0).run_name
-    (stopped / "checkpoints").mkdir(parents=True)  # as if killed before the first checkpoint
-    (stopped / "config.json").write_text("{}")
+    training = plan.read_study("tiny").training("plain", 0)
+    config, corpus = documents.prepare(make_config(NVDMConfig, training.given))
+    create_run(str(tmp_path / "runs"), training.run_name, "nvdm", config, documents.facts(corpus))  # killed at once
     assert call() == 0
     out, err = capfd.readouterr()
     assert "run 1 of 2, plain-0" in out
-    assert err == ""
+    (line,) = err.splitlines()
+    assert line.startswith("bad-0: loss/") and "at step" in line
     file = tmp_path / "results/tiny.json"
     good, failed = entries = json.loads(file.read_text())
     assert (good["name"], good["mode"], good["dataset"], good["seed"]) == ("plain-0", "nvdm", dataset, 0)
     assert good["command"].startswith(f"python train.py --mode nvdm --dataset {dataset} --seed 0")
     assert good["metrics"]["perplexity_document"] > 1 and good["config"]["batch_size"] == 8
-    assert failed["metrics"] == {} and "at step" in failed["error"]  # a loss that is no number: named, and kept
+    assert failed["metrics"] == {} and failed["error"].startswith("loss/")  # a loss that is no number: named, and kept
     page = (tmp_path / "results/tiny.md").read_text()
     assert "| plain |  | 1 |" in page
     assert "| bad | rate 1e+30, epochs 20 | 1 (1 failed) |" in page
@@ -95,6 +99,13 @@ def test_results_that_cannot_be_written_are_one_line(call, tmp_path, capsys):
     error = capsys.readouterr().err
     assert "results: File exists: name another place, then give the same command again" in error
     assert error.count("\n") == 1
+
+
+def test_an_unknown_figure_is_noticed_before_the_first_training(call, tmp_path, capsys):
+    plan.FILE.write_text(plan.FILE.read_text().replace("figures: [samples]", "figures: [sample]"))
+    assert call() == 2
+    assert "tiny: no figure is named 'sample'; did you mean samples?" in capsys.readouterr().err
+    assert not (tmp_path / "runs").exists()
 
 
 def test_no_seeds_are_no_study(call, capsys):

@@ -66,8 +66,13 @@ class Config:
                 )
             low, high = rule["low"], rule["high"]
             for number in elements if kind in (int, float) else ():
-                if number != number or (low is not None and number < low) or (high is not None and number > high):
-                    bound = f"at least {low}" if high is None else f"from {low} to {high}"
+                if (
+                    not math.isfinite(number)
+                    or (low is not None and number < low)
+                    or (high is not None and number > high)
+                ):
+                    open_end = f"at least {low}" + (" and finite" if kind is float else "")
+                    bound = open_end if high is None else f"from {low} to {high}"
                     raise InputError(f"{flag(field.name)}: {number} is out of range: it takes numbers {bound}")
 
 

@@ -13,7 +13,9 @@ import json
 import math
 import os
 import platform
+import re
 import shutil
+import sys
 import time
 import zipfile
 import zlib
@@ -29,6 +31,7 @@ from training.modes import MODES, Mode
 FORMAT = 3  # of the run directory; raised when older runs can no longer be read
 WEIGHTS = "weights.npz"  # of an exported run, in the place of checkpoints
 CANDIDATES = "candidates.npz"  # of a ranker's run: the scores of its candidates
+CHECKPOINT = re.compile(r"epoch-(\d+)-(\w+)\.weights\.h5")  # its epoch and digest
 KEPT = 2  # checkpoints that are kept, newest first
 RECORDED = ("tensorflow", "keras", "tensorflow-probability", "tensorflow-gan", "numpy", "scikit-learn")
 
@@ -78,6 +81,11 @@ class Run:
     data: dict
 
     @property
+    def exported(self) -> bool:
+        """Whether it has weights to be used and none of what a training needs to go on."""
+        return (self.path / WEIGHTS).exists()
+
+    @property
     def kind(self) -> Mode:
         return MODES[self.mode]
 
@@ -114,7 +122,10 @@ class Run:
         """
         path = self.path / "history.jsonl"
         try:
-            return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+            entries = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+            if not all(isinstance(entry, dict) and {"epoch", "seconds"} <= entry.keys() for entry in entries):
+                raise ValueError("a line is no epoch's")
+            return entries
         except ValueError as error:
             raise InputError(f"{path} is damaged ({error}): restore it, or start the run anew") from error
 
@@ -135,8 +146,9 @@ class Run:
 
     def checkpoints(self) -> list[tuple[int, Path]]:
         """(epoch, file) of all checkpoints, newest first, whole or not."""
-        files = (self.path / "checkpoints").glob("epoch-*.weights.h5")
-        return sorted(((int(file.name.split("-")[1]), file) for file in files), reverse=True)
+        files = (self.path / "checkpoints").glob("epoch-*")
+        named = ((CHECKPOINT.fullmatch(file.name), file) for file in files if file.is_file())
+        return sorted(((int(match[1]), file) for match, file in named if match), reverse=True)
 
     def best_first(self) -> list[tuple[int, Path]]:
         """The checkpoints, best first by what the mode is `chosen_by`; newest first where that does not tell."""
@@ -170,17 +182,20 @@ class Run:
         A training goes on from the newest (`best=False`). A checkpoint whose bytes do not have the SHA-256 in its name
         is passed over. Raises InputError where none is left.
         """
-        if (self.path / WEIGHTS).exists():
+        if self.exported:
             return read_weights(self.path / WEIGHTS, model)
-        found = self.best_first() if best else self.checkpoints()
+        found, damaged = self.best_first() if best else self.checkpoints(), []
         for epoch, file in found:
-            if digest(file) == file.name.removesuffix(".weights.h5").split("-")[2]:
+            if digest(file) == CHECKPOINT.fullmatch(file.name)[2]:
                 try:
                     model.load_weights(file)
                 except (ValueError, KeyError) as error:
                     line = " ".join(str(error).split())[:200]
                     raise InputError(f"{file} does not fit the model of its config.json ({line}): retrain") from error
+                for other in damaged:
+                    print(f"{other} is damaged: {file.name} in its place", file=sys.stderr)
                 return epoch
+            damaged.append(file)
         if found:
             raise InputError(f"no checkpoint in {self.path / 'checkpoints'} is whole: start the run anew")
         raise InputError(f"{self.path / 'checkpoints'} has no checkpoint: start the run anew")
@@ -279,7 +294,7 @@ def open_run(path: str | Path, runs_dir: str = "runs") -> Run:
         run = Run(folder, mode, MODES[mode].config(**values), data)
     except (TypeError, InputError) as error:
         raise InputError(f"{file} does not describe a run of this version: {error}") from error
-    if run.config.dataset is None or "labels" not in data:
+    if None in (run.config.dataset, run.config.epochs) or "labels" not in data:
         raise InputError(f"{file} does not say what the run was trained on: restore it, or start the run anew")
     return run
 
@@ -290,16 +305,17 @@ def known_runs(runs_dir: str) -> str:
 
 
 def latest_run(runs_dir: str) -> Run:
-    """The run that was started last. Raises InputError where there is none."""
+    """The run that was started last and has a checkpoint. Raises InputError where there is none."""
     files = sorted(Path(runs_dir).glob("*/config.json"), key=lambda file: file.stat().st_mtime)
-    if not files:
+    saved = [file.parent for file in files if list(file.parent.glob("checkpoints/epoch-*"))]
+    if not saved:
         raise InputError(f"{runs_dir} holds no run: train one, for example python train.py --mode infobigbigan")
-    return open_run(files[-1].parent)
+    return open_run(saved[-1])
 
 
 def check_unchanged(run: Run, given: dict):
     """Raises InputError where an option given with --resume differs from the run's own, or the run was exported."""
-    if (run.path / WEIGHTS).exists():
+    if run.exported:
         raise InputError(f"{run.path} is an exported run, without optimizers: it can be used, but no training goes on")
     for name, value in given.items():
         if not hasattr(run.config, name):

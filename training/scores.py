@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import statistics
+from pathlib import Path
 
 from data.errors import InputError
 from training.runs import Run, write_text
@@ -48,8 +49,10 @@ def wanted_scores(run: Run, asked: list[str]) -> tuple[str, ...]:
 
 
 def score(run: Run, asked: list[str]) -> dict:
-    """Computes a run's scores and merges them into its metrics.json."""
+    """Computes a run's scores and merges them into its metrics.json; an exported run's stays as it was given away."""
     wanted, program = wanted_scores(run, asked), run.kind.program()
+    file = run.path / "metrics.json"
+    stored = stored_scores(file)
     data = program.load(run.config)
     run.check_data(program.facts(data))
     model = run.build()
@@ -58,15 +61,19 @@ def score(run: Run, asked: list[str]) -> dict:
     found |= {"n_parameters": model.count_params()}
     if run.history:  # an exported run comes without, and keeps what its training took
         found |= {"train_minutes": round(run.train_minutes, 2), "peak_memory_gb": run.peak_memory_gb}
-    file = run.path / "metrics.json"
-    try:
-        stored = json.loads(file.read_text()) if file.exists() else {}
-    except ValueError as error:
-        raise InputError(f"{file} is damaged: delete it, evaluation writes it anew") from error
     if stored.get("epoch") != found["epoch"]:
-        stored = {}  # of an earlier checkpoint
-    write_text(file, json.dumps(stored | found, indent=2) + "\n")
+        stored = {}  # of another checkpoint
+    if not run.exported:
+        write_text(file, json.dumps(stored | found, indent=2) + "\n")
     return found
+
+
+def stored_scores(file: Path) -> dict:
+    """What an evaluation left in metrics.json. Raises InputError where the file is damaged."""
+    try:
+        return dict(json.loads(file.read_text())) if file.exists() else {}
+    except (ValueError, TypeError) as error:
+        raise InputError(f"{file} is damaged: delete it, evaluation writes it anew") from error
 
 
 def numbers(scores: dict) -> dict[str, float]:

@@ -260,6 +260,7 @@ def test_npz_resized_to_a_square(tmp_path):
         ({"images": random_images(20, 8, 8), "labels": np.zeros((20, 1), int)}, r"shape \[20, 1\] for 20 images"),
         ({"images": random_images(20, 8, 8), "labels": np.arange(20.0)}, "are float64: save integers"),
         ({"images": random_images(20, 8, 8), "labels": np.arange(20) - 1}, "go down to -1: count the classes from 0"),
+        ({"images": random_images(20, 8, 8), "labels": np.arange(20) % 2 * 99}, "up to 99 for 20 images: number the"),
         ({"images": random_images(20, 8, 8), "labels": np.full(20, 3)}, "all of one class: leave the labels out"),
     ],
 )

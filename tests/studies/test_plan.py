@@ -110,7 +110,8 @@ def test_an_option_that_came_later_undoes_no_finished_training(write):
 
 
 def test_fewer_seeds_and_another_preset(write):
-    write(YAML.replace("  rows:", "  include: {other: [plain]}\n  rows:"))
+    other = "other: {about: x, dataset: digits, columns: [fid], rows: {plain: {mode: biggan}}}\n"
+    write(YAML.replace("  rows:", "  include: {other: [plain]}\n  rows:") + other)
     study = read_study("tiny", seeds=1, preset="quick")
     assert study.name == "tiny-quick"
     assert study.include == {"other-quick": ["plain"]}  # rows of the full length are no match
@@ -140,6 +141,14 @@ def test_another_preset_replaces_the_lengths_of_rows_too(write):
         ("  columns: [fid]\n", "", "tiny needs 'columns'"),
         ("{mode: bigbigan, ", "{", "image needs 'mode'"),
         ("[fid]", "[fid", "studies.yaml, line 8: expected ',' or ']'"),
+        (YAML, "", "give studies by their names"),
+        (YAML, "a\x00b", "cannot be read .*: restore it"),
+        (YAML, "tiny:", "tiny is None: give about, dataset, columns"),
+        ("  columns: [fid]", "  columns: fid", "tiny: columns is 'fid': give a list"),
+        ("seeds: [3]", "seeds: 3", "image: seeds is 3: give a list"),
+        ("finalists: {count: 1, ", "finalists: {", "tiny: finalists needs 'count'"),
+        ("  rows:", "  include: {other: [base]}\n  rows:", "tiny includes 'base' of 'other', which is no row"),
+        ("s_z: false", "s_y: false", "studies.yaml: tiny: image: --s-y"),
     ],
 )
 def test_bad_files_are_one_clear_line(write, old, new, message):

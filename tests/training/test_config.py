@@ -88,6 +88,7 @@ def test_a_switch_can_be_turned_off():
     [
         ({"batch_size": 1}, "--batch-size: 1 is out of range: it takes numbers at least 2"),
         ({"seed": -1}, "--seed: -1 is out of range: it takes numbers from 0 to 2147483647"),
+        ({"d_rate": float("inf")}, "--d-rate: inf is out of range: it takes numbers at least 0 and finite"),
         ({"d_updates": 9}, "--d-updates: 9 is out of range: it takes numbers from 1 to 8"),
         ({"ema_decay": float("nan")}, "--ema-decay: nan is out of range"),
         ({"generator_widths": (8, 2)}, "--generator-widths: 2 is out of range"),

@@ -116,15 +116,19 @@ def test_a_loaded_run_generates_what_the_trained_model_does(whole, eager):
     np.testing.assert_array_equal(load_run(run.path).generate(5, seed=3), model.generate(5, seed=3))
 
 
-def test_the_newest_whole_checkpoint_is_loaded(run, model):
+def test_the_newest_whole_checkpoint_is_loaded(run, model, capsys):
     model.step.assign(1)
     run.save(model, 1)
     model.step.assign(2)
     newest = run.save(model, 2)
     model.step.assign(0)
     assert (run.restore(model), int(model.step)) == (2, 2)
+    assert capsys.readouterr().err == ""
     newest.write_bytes(newest.read_bytes()[:-1])
+    (newest.parent / "epoch-000003 (copy).weights.h5").write_bytes(b"")  # none of ours
     assert (run.restore(model), int(model.step)) == (1, 1)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"{newest} is damaged: epoch-000001-" in line
 
 
 def test_two_checkpoints_are_kept_each_named_by_its_content(run):
@@ -220,6 +224,7 @@ def test_a_name_that_is_taken(run):
         ({"config": {"batch_size": 1}}, "does not describe a run of this version: --batch-size: 1 is out of range"),
         ({"config": {"depth": 1}}, "does not describe a run of this version"),
         ({"config": None}, "config.json"),
+        ({"config": {"dataset": "digits"}}, "does not say what the run was trained on"),
         ({"data": None}, "config.json"),
         ({"data": {"labels": True}}, "a config.json lacks 'image_shape': restore it"),
         ({"mode": ["biggan"]}, "config.json"),
@@ -240,8 +245,9 @@ def test_a_damaged_config_json(run, content):
         open_run(run.path)
 
 
-def test_a_damaged_history(run):
-    (run.path / "history.jsonl").write_text('{"epoch": 1}\n{"epo')
+@pytest.mark.parametrize("content", ['{"epoch": 1, "seconds": 1}\n{"epo', "1\n", "{}\n"])
+def test_a_damaged_history(run, content):
+    (run.path / "history.jsonl").write_text(content)
     with pytest.raises(InputError, match="history.jsonl is damaged .* restore it, or start the run anew"):
         _ = run.history
 
