@@ -11,11 +11,12 @@ from training.modes import IMAGES, MODES
 from training.runs import export_run, latest_run, open_run
 from training.scores import comparison, print_table, score, wanted_scores
 
+DESCRIPTION = "Scores runs and writes metrics.json and figures into each; without a score's flag, all that a mode has."
 SCORES = tuple(dict.fromkeys(name for mode in MODES.values() for name in mode.metrics))
 
 
 def parse(argv: list[str]):
-    parser = Parser(prog="evaluate.py", description="Scores runs and writes metrics.json and figures into each.")
+    parser = Parser(prog="evaluate.py", description=DESCRIPTION)
     parser.add_argument("runs", nargs="*", metavar="RUN", help="directories or names; default: the latest")
     parser.add_argument("--runs-dir", default="runs", help="where runs are kept (default: runs)")
     parser.add_argument("--json", action="store_true", help="print the scores as JSON and nothing else")
@@ -23,7 +24,8 @@ def parse(argv: list[str]):
         "--export", metavar="DIR", type=Path, help="also write one run's weights, float16, to give away"
     )
     for name in SCORES:
-        parser.add_argument(f"--{name}", action="store_true", help=f"compute {name}; default: all the mode has")
+        modes = ", ".join(mode for mode, row in MODES.items() if name in row.metrics)
+        parser.add_argument(f"--{name}", action="store_true", help=f"of {modes}")
     return parser.parse_args(argv)
 
 
@@ -43,6 +45,7 @@ def evaluate(argv: list[str]):
         scored = [score(run, asked) for run in runs]
     if options.export:
         export_run(runs[0], options.export)
+        print(f"exported to {options.export}", file=sys.stderr)
     if options.json:
         named = {str(run.path): scores for run, scores in zip(runs, scored, strict=True)}
         print(json.dumps(scored[0] if len(runs) == 1 else named, indent=2))
