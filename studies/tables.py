@@ -215,8 +215,10 @@ def control_table(study: Study, rows: dict[str, list[dict]]) -> Table:
 
 def comparison_table(study: Study, rows: dict[str, list[dict]]) -> Table:
     lines = comparison_lines(ranked(rows))
-    title = "Paired randomisation tests over questions, each with its mean average precision over the seeds; rows are "
-    title += f"compared that differ by the latent alone. These are {len(lines)} tests, and p is not corrected for that."
+    title = (
+        "Paired randomisation tests over questions, each with its mean average precision over the seeds; rows are "
+        f"compared that differ by the latent alone. These are {len(lines)} tests, and p is not corrected for that."
+    )
     header = ["row", "against", "part", "", "seeds", "map", "map of the other", "difference", "p"]
     return Table(title, header, lines)
 
@@ -224,8 +226,8 @@ def comparison_table(study: Study, rows: dict[str, list[dict]]) -> Table:
 def combined_table(study: Study, rows: dict[str, list[dict]]) -> Table:
     title = (
         "Two runs' scores added up, weighed on the validation part; mean over the pairs: of one seed where the rows "
+        "differ, of any two seeds of one row."
     )
-    title += "differ, of any two seeds of one row."
     header = ["rows", "pairs", "weight of the second, by pair", "map", "mrr", "validation_map"]
     return Table(title, header, combined_lines(ranked(rows)))
 

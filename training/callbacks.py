@@ -80,6 +80,7 @@ class NonFiniteGuard(keras.callbacks.Callback):
                 self.stop(weight.path, "not finite")
 
     def stop(self, name: str, value: float | str):
+        """Raises Diverged for the loss or weight `name`, which is `value`."""
         good = self.run.checkpoints()
         where = f"the last good checkpoint is {good[0][1]}" if good else "there is no checkpoint yet"
         options = vars(self.run.config)
