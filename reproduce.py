@@ -12,7 +12,7 @@ from pathlib import Path
 
 from data.errors import InputError
 from studies.plan import Study, Training, finished, read_entries, read_study
-from training.cli import DIVERGED, Parser, run_program
+from training.cli import DIVERGED, Parser, count, run_program
 
 ROOT = Path(__file__).resolve().parent
 RESULTS = ROOT / "docs/results"
@@ -25,7 +25,7 @@ def parse(argv: list[str]):
         prog="reproduce.py", description="Runs what is missing of a study, then writes its table and figures."
     )
     parser.add_argument("study", help=f"a name in studies/studies.yaml, or {REPORT}: docs/report.md, without options")
-    parser.add_argument("--seeds", type=int, metavar="N", help="only the first N seeds of every row")
+    parser.add_argument("--seeds", type=count, metavar="N", help="only the first N seeds of every row")
     parser.add_argument("--preset", choices=("quick", "default"), help="a length of training in place of the study's")
     parser.add_argument("--runs-dir", default="runs", help="where runs are kept (default: runs)")
     parser.add_argument("--results-dir", default=RESULTS, type=Path, help="where results go (default: docs/results)")
@@ -34,8 +34,6 @@ def parse(argv: list[str]):
     options = parser.parse_args(argv)
     if options.study == REPORT and len(argv) > 1:
         parser.error(f"{REPORT} takes no options")
-    if options.seeds is not None and options.seeds < 1:
-        parser.error(f"--seeds {options.seeds}: give at least 1")
     return options
 
 

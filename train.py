@@ -7,7 +7,7 @@ import sys
 from data.errors import InputError
 from training.cli import Parser, add_config_options, run_program
 from training.config import make_config
-from training.modes import MODES, find_mode
+from training.modes import MODES, find_mode, modes_with
 
 
 def parse(argv: list[str]):
@@ -27,7 +27,7 @@ def parse(argv: list[str]):
         mode = run.mode
 
     modes = "; ".join(f"{name}: {row.summary}" for name, row in MODES.items())
-    parser = Parser(prog="train.py", description=f"Trains a model. {modes}.")
+    parser = Parser(modes_with, prog="train.py", description=f"Trains a model. {modes}.")
     parser.add_argument("--mode", metavar="{" + ",".join(MODES) + "}", help="what to train")
     parser.add_argument("--runs-dir", default="runs", help="where runs are kept (default: runs)")
     parser.add_argument("--name", help="of the run's directory; default: mode, data set and time")

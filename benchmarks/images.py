@@ -19,10 +19,9 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import tensorflow as tf  # noqa: E402
 
-from data.errors import InputError  # noqa: E402
 from training import images as program  # noqa: E402
 from training.callbacks import peak_memory_gb  # noqa: E402
-from training.cli import Parser, run_program  # noqa: E402
+from training.cli import Parser, count, run_program  # noqa: E402
 from training.config import make_config  # noqa: E402
 from training.modes import MODES  # noqa: E402
 
@@ -136,10 +135,8 @@ def main(argv: list[str]):
     parser.add_argument("--preset", default="reference", choices=("quick", "default", "reference"))
     parser.add_argument("--precision", nargs="+", default=["float32", "bfloat16"], choices=("float32", "bfloat16"))
     parser.add_argument("--image-size", type=int, default=28, help="where the preset names none")
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=count, default=5)
     options = parser.parse_args(argv)
-    if options.rounds < 1:
-        raise InputError(f"--rounds {options.rounds}: give at least 1")
     for precision in options.precision:
         figures = measure(options.mode, options.preset, precision, options.image_size, options.rounds)
         print(json.dumps(figures, indent=2), flush=True)

@@ -21,9 +21,8 @@ import numpy as np  # noqa: E402
 import tensorflow as tf  # noqa: E402
 
 from benchmarks.images import MATMUL_SIZE, matmul_rate  # noqa: E402
-from data.errors import InputError  # noqa: E402
 from training.callbacks import peak_memory_gb  # noqa: E402
-from training.cli import Parser, run_program  # noqa: E402
+from training.cli import Parser, count, run_program  # noqa: E402
 from training.config import make_config  # noqa: E402
 from training.modes import MODES  # noqa: E402
 
@@ -98,10 +97,8 @@ def measure(mode: str, options: argparse.Namespace) -> dict:
 def main(argv: list[str]):
     parser = data_options(__doc__.splitlines()[0])
     parser.add_argument("--mode", default="twrvae", choices=("nvdm", "lm", "vae", "twrvae"))
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=count, default=5)
     options = parser.parse_args(argv)
-    if options.rounds < 1:
-        raise InputError(f"--rounds {options.rounds}: give at least 1")
     print(json.dumps(measure(options.mode, options), indent=2))
 
 

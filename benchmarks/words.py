@@ -23,7 +23,7 @@ import tensorflow as tf  # noqa: E402
 from benchmarks.text import data_options, prepared  # noqa: E402
 from data.vocabulary import UNPREDICTED  # noqa: E402
 from losses.variational import token_nll  # noqa: E402
-from training.cli import run_program  # noqa: E402
+from training.cli import count, run_program  # noqa: E402
 
 
 def vocabulary_gradients(model, batch, h, dtype) -> list[tf.Tensor]:
@@ -104,7 +104,7 @@ def measure(options: argparse.Namespace) -> dict:
 
 def main(argv: list[str]):
     parser = data_options(__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=20)
+    parser.add_argument("--rounds", type=count, default=20)
     print(json.dumps(measure(parser.parse_args(argv)), indent=2))
 
 

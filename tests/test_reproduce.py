@@ -110,7 +110,7 @@ def test_an_unknown_figure_is_noticed_before_the_first_training(call, tmp_path, 
 
 def test_no_seeds_are_no_study(call, capsys):
     assert call("--seeds", "0") == 2
-    assert "--seeds 0: give at least 1" in capsys.readouterr().err
+    assert "--seeds: 0: give at least 1" in capsys.readouterr().err
 
 
 def test_damaged_results_are_not_overwritten(call, tmp_path, capsys):

@@ -17,17 +17,34 @@ ADVICE |= dict.fromkeys((errno.EROFS, errno.EACCES), "allow access")
 ADVICE |= dict.fromkeys((errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG), "name another place")
 
 
-class Parser(argparse.ArgumentParser):
-    """A parser that answers a wrong flag with the nearest right one, in one line, with exit code 2."""
+def count(text: str) -> int:
+    """How many, at least one; the `type` of an argument."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text}: give at least 1")
+    return number
 
-    def __init__(self, **options):
+
+class Parser(argparse.ArgumentParser):
+    """A parser that answers a wrong flag in one line, with exit code 2: who else has it, or the nearest right one.
+
+    Args:
+        modes_with: flag -> the modes that have it, for a program whose flags are a mode's.
+    """
+
+    def __init__(self, modes_with: Callable[[str], list[str]] = lambda flag: [], **options):
+        self.modes_with = modes_with
         super().__init__(allow_abbrev=False, **options)
 
     def parse_args(self, args=None, namespace=None):
         parsed, unknown = self.parse_known_args(args, namespace)
         if unknown:
             flags = [text for action in self._actions for text in action.option_strings]
-            self.error(f"unknown option {unknown[0]}{nearest(unknown[0].split('=')[0], flags)}")
+            wrong = unknown[0].split("=")[0]
+            modes = ", ".join(self.modes_with(wrong))
+            self.error(
+                f"unknown option {wrong}" + (f"; modes that have it: {modes}" if modes else nearest(wrong, flags))
+            )
         return parsed
 
     def error(self, message):

@@ -1,6 +1,7 @@
 """The one table of modes. It imports none of them: `program` does when it is asked."""
 
 import contextlib
+import dataclasses
 import importlib
 import logging
 import os
@@ -69,6 +70,19 @@ MODES = {
     "nasm": Mode("NASM: which answers are right", configs.NASMConfig, (*RANKINGS, "attention"), *RANKS),
     "gqa": Mode("a generative ranker of answers", configs.GQAConfig, RANKINGS, *RANKS),
 }
+
+
+def modes_with(wanted: str) -> list[str]:
+    """The modes that have a flag, such as --info-weight or --no-s-z."""
+    options = {name: dataclasses.fields(row.config) for name, row in MODES.items()}
+    return [
+        name
+        for name, fields in options.items()
+        if any(
+            wanted == configs.flag(f.name) or (f.type is bool and wanted == configs.flag(f"no_{f.name}"))
+            for f in fields
+        )
+    ]
 
 
 def find_mode(name: str) -> Mode:
