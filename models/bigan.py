@@ -7,7 +7,7 @@ import tensorflow_probability as tfp
 
 from losses.adversarial import Scores, logistic_discriminator, logistic_generator
 from models.encoder import Encoding
-from models.gan import GAN, Judgement, Pair, in_batches
+from models.gan import GAN, Judgement, Pair, checked, in_batches
 
 tfd = tfp.distributions
 
@@ -77,8 +77,8 @@ class BiGAN(GAN):
         return self.adversarial[1](real.scores, fake.scores)
 
     def encode(self, images: np.ndarray) -> Encoding:
-        """Encoding (numpy) of images [N, H, W, C] float32 in [-1, 1] by the moving average of E."""
-        return in_batches(self._encode, images)
+        """Encoding (numpy) of images [N, H, W, C] by the moving average of E; ValueError for values outside [-1, 1]."""
+        return in_batches(self._encode, checked(images))
 
     @tf.function(reduce_retracing=True)
     def _encode(self, x):
@@ -89,8 +89,8 @@ class BiGAN(GAN):
         return (self.ema_encoder(x).mu,)
 
     def reconstruct(self, images: np.ndarray) -> np.ndarray:
-        """G of the latents inferred from images [N, H, W, C] float32 in [-1, 1]; of the same shape and range."""
-        return in_batches(self._reconstruct, images)
+        """G of the latents inferred from images [N, H, W, C], of their shape; ValueError for values outside [-1, 1]."""
+        return in_batches(self._reconstruct, checked(images))
 
     @tf.function(reduce_retracing=True)
     def _reconstruct(self, x):

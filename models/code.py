@@ -6,7 +6,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from losses.information import categorical_bound, continuous_bound
-from models.gan import GAN, Pair, in_batches
+from models.gan import GAN, Pair, checked, in_batches
 from models.layers import Dense
 
 tfd = tfp.distributions
@@ -155,8 +155,11 @@ class Coded(GAN):
         return self.decode(z, sampled if c is None else self.code.encode(c))
 
     def classify(self, images: np.ndarray) -> np.ndarray:
-        """q(c | x) of the categorical code by the averaged head, [N, num_categories], of images [N, H, W, C] in [-1, 1]."""
-        return in_batches(self._classify, images)
+        """q(c | x) of the categorical code by the averaged head, [N, num_categories], of images [N, H, W, C].
+
+        Raises ValueError for values outside [-1, 1].
+        """
+        return in_batches(self._classify, checked(images))
 
     @tf.function(reduce_retracing=True)
     def _classify(self, x):

@@ -553,6 +553,13 @@ def test_classify(name):
     np.testing.assert_allclose(probabilities.sum(1), np.ones(BATCH), rtol=1e-5)
 
 
+@pytest.mark.parametrize("method", ["encode", "reconstruct", "classify"])
+def test_images_of_another_range_are_refused(method):
+    x = np.round(127.5 * (batch().numpy() + 1))
+    with pytest.raises(ValueError, match=r"images lie in \[\d+, \d+\], not in \[-1, 1\]: data.images.to_float"):
+        getattr(shared("info encoder"), method)(x)
+
+
 @pytest.mark.parametrize("name", ["infogan", "info none, head on J"])
 def test_codes_are_read_by_the_averages_of_the_head_and_its_trunk(name):
     model, x = shared(name), batch()
