@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 from data.errors import InputError
-from studies.plan import Study, Training, finished, read_entries, read_study
+from studies.plan import Study, Training, read_entries, read_study
 from training.cli import DIVERGED, Parser, count, run_program
 
 ROOT = Path(__file__).resolve().parent
@@ -95,7 +95,6 @@ def keep_files(study: Study, training: Training, runs_dir: str, folder: Path):
     is_first = training.seed == study.seeds_of(training.row)[0]
     for file in [run / CANDIDATES] + [run / "figures" / f"{figure}.png" for figure in study.keep if is_first]:
         if file.exists():
-            folder.mkdir(parents=True, exist_ok=True)
             write_bytes(folder / f"{training.name}-{file.name}", file.read_bytes())
 
 
@@ -106,10 +105,10 @@ def reproduce(argv: list[str]):
 
         return build_report()
     study = read_study(options.study, options.seeds, options.preset)
-    file = options.results_dir / f"{study.name}.json"
-    entries = read_entries(file)
-    missing = [training for training in study.trainings(entries) if not finished(training, entries)]
+    file, folder = options.results_dir / f"{study.name}.json", options.results_dir / study.name
     if options.dry_run:
+        entries = read_entries(file)
+        missing = study.missing(entries)
         for training in missing:
             print(f"{minutes_of(training, entries):6.1f} min  python train.py {' '.join(training.arguments)}")
         later = study.size - len(study.trainings(entries))
@@ -118,24 +117,24 @@ def reproduce(argv: list[str]):
         return
 
     from studies.tables import check_figures, write_report
-    from training.runs import write_text
+    from training.runs import held, write_text
 
     check_figures(study)
-
-    options.results_dir.mkdir(parents=True, exist_ok=True)
-    while missing and not options.tables:
-        training, number = missing[0], len(study.trainings(entries)) - len(missing) + 1
-        mean = sum(minutes_of(other, entries) for other in missing) / len(missing)
-        left = mean * (len(missing) + study.size - len(study.trainings(entries)))  # those that will be chosen, too
-        print(f"{time.strftime('%H:%M')} {study.name}: run {number} of {study.size}, {training.name}; "
-              f"about {left:.0f} minutes left", flush=True)  # fmt: skip
-        entries[training.name] = carry_out(training, options.runs_dir)
-        keep_files(study, training, options.runs_dir, options.results_dir / study.name)  # first: an entry says finished
-        write_text(file, json.dumps(list(entries.values()), indent=1) + "\n")
+    folder.mkdir(parents=True, exist_ok=True)
+    with held(folder):
+        entries = read_entries(file)
+        while not options.tables and (missing := study.missing(entries)):
+            training, number = missing[0], len(study.trainings(entries)) - len(missing) + 1
+            mean = sum(minutes_of(other, entries) for other in missing) / len(missing)
+            left = mean * (len(missing) + study.size - len(study.trainings(entries)))  # those that will be chosen, too
+            print(f"{time.strftime('%H:%M')} {study.name}: run {number} of {study.size}, {training.name}; "
+                  f"about {left:.0f} minutes left", flush=True)  # fmt: skip
+            entries[training.name] = carry_out(training, options.runs_dir)
+            keep_files(study, training, options.runs_dir, folder)  # first: an entry says finished
+            write_text(file, json.dumps(list(entries.values()), indent=1) + "\n")
+            write_report(study, entries, options.results_dir)
         write_report(study, entries, options.results_dir)
-        missing = [training for training in study.trainings(entries) if not finished(training, entries)]
-    write_report(study, entries, options.results_dir)
-    print(f"{study.name}: {options.results_dir / study.name}.md")
+    print(f"{study.name}: {folder}.md")
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -65,27 +65,26 @@ def train(argv: list[str]):
         return
 
     from training import callbacks
-    from training.runs import create_run
+    from training.runs import create_run, held
     from training.scores import print_table, score
 
-    if run is None:
-        run, done = create_run(own["runs_dir"], own["name"], mode, config, facts), 0
-    else:
+    run = run or create_run(own["runs_dir"], own["name"], mode, config, facts)
+    with held(run.path):
         run.check_data(facts)
         done = run.restore(model, best=False) if run.checkpoints() else 0  # the first weights are those of the seed
         run.write_history(run.history[:done])
-    print(f"{mode} on {config.dataset} in {run.path}: {done} of {config.epochs} epochs are done")
-    for part in ("images", "train", "validation", "test"):
-        if part in facts:
-            print(f"{part}: " + ", ".join(f"{name} {round(n, 4):,}" for name, n in facts[part].items()))
-    steps, x = program.steps_per_epoch(config, data), program.batches(config, data, first_epoch=done)
-    keeper = callbacks.Keeper(run, functools.partial(program.curve_point, run, data))
-    shown = program.callbacks(run, data)
-    with contextlib.closing(callbacks.ProgressBar(run, steps, done)) as bar:
-        span = {"initial_epoch": done, "epochs": config.epochs, "steps_per_epoch": steps}
-        followers = [bar, callbacks.NonFiniteGuard(run), keeper, *shown]
-        model.fit(x, **span, verbose=0, shuffle=False, callbacks=followers)
-    scores = score(run, [])
+        print(f"{mode} on {config.dataset} in {run.path}: {done} of {config.epochs} epochs are done")
+        for part in ("images", "train", "validation", "test"):
+            if part in facts:
+                print(f"{part}: " + ", ".join(f"{name} {round(n, 4):,}" for name, n in facts[part].items()))
+        steps, x = program.steps_per_epoch(config, data), program.batches(config, data, first_epoch=done)
+        keeper = callbacks.Keeper(run, functools.partial(program.curve_point, run, data))
+        shown = program.callbacks(run, data)
+        with contextlib.closing(callbacks.ProgressBar(run, steps, done)) as bar:
+            span = {"initial_epoch": done, "epochs": config.epochs, "steps_per_epoch": steps}
+            followers = [bar, callbacks.NonFiniteGuard(run), keeper, *shown]
+            model.fit(x, **span, verbose=0, shuffle=False, callbacks=followers)
+        scores = score(run, [])
     print_table(run, scores)
     print(f"run: {run.path}\nwatch it: tensorboard --logdir {run.path / 'tensorboard'}")
 

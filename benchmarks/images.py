@@ -63,7 +63,8 @@ def step_flops(model, image_shape, code_dim: int) -> tuple[float, float]:
     """(plain, done) operations of a training step per image of the batch.
 
     A backward pass costs two forward ones (one for the inputs alone). Plain: every discriminator update generates,
-    encodes and judges anew, and so does the update of G and E. Done: G and E run once a step; their update shares the
+    encodes and judges anew, and so does the update of G and E, whose gradient passes through F for generated images
+    alone, and which looks at real ones only where there is an E. Done: G and E run once a step; their update shares the
     first pass of the discriminators and needs F's gradient for generated images alone.
     """
     latents = [(model.latent_dim,)] + ([(code_dim,)] if code_dim else [])
@@ -77,7 +78,7 @@ def step_flops(model, image_shape, code_dim: int) -> tuple[float, float]:
             model.consistency_weight and model.consistency_on == "encoder"
         )
     n = model.d_updates
-    plain = n * (g + e + 2 * 3 * f) + 3 * g + 3 * passes_of_e * e + 4 * f
+    plain = n * (g + e + 2 * 3 * f) + 3 * g + 3 * passes_of_e * e + (3 if e else 2) * f
     done = n * 2 * 3 * f_done + 3 * g_done + 3 * passes_of_e * e_done + f_done
     return plain, done
 

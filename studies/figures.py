@@ -56,14 +56,14 @@ def curves(study: Study, rows: dict[str, list[dict]], folder: Path) -> tuple[Fig
         axes = figure.add_subplot(stacked, columns, place)
         for row, members in rows.items():
             paths = [
-                {p["step"]: p[f"validation/{key}"] for p in e["curves"] if f"validation/{key}" in p} for e in members
+                {p["step"]: p[f"validation/{key}"] for p in e["curves"] if f"validation/{key}" in p}
+                for e in members
+                if "error" not in e  # one that broke off would cut the others' curves
             ]
-            steps = sorted(set.intersection(*map(set, paths)))
+            steps = sorted(set.intersection(*map(set, paths))) if paths else []
             values = np.array([[path[step] for step in steps] for path in paths])
             if steps:
-                axes.plot(
-                    steps, values.mean(0), color=colours(rows)[row], label=f"{row} ({len(members)})", linewidth=1.5
-                )
+                axes.plot(steps, values.mean(0), color=colours(rows)[row], label=f"{row} ({len(paths)})", linewidth=1.5)
                 axes.fill_between(steps, values.min(0), values.max(0), color=colours(rows)[row], alpha=0.2, linewidth=0)
         if key == "fid":
             logarithmic(axes)

@@ -125,9 +125,13 @@ class Study:
     def trainings(self, entries: dict[str, dict]) -> list[Training]:
         """All trainings that are known: the screening, and once it is finished (`entries`, by name) the finalists' seeds."""
         screening = self.screening()
-        if not self.finalists or any(not finished(training, entries) for training in screening):
+        if not self.finalists or not all(finished(training, entries) for training in screening):
             return screening
         return screening + [self.training(row, s) for s in self.finalists["seeds"] for row in self.chosen(entries)]
+
+    def missing(self, entries: dict[str, dict]) -> list[Training]:
+        """The known trainings that the entries do not hold."""
+        return [training for training in self.trainings(entries) if not finished(training, entries)]
 
     @property
     def size(self) -> int:
@@ -176,6 +180,18 @@ def check_keys(where: str, described, kinds: dict[str, type], required: Iterable
             raise InputError(f"{FILE.name}: {where} needs {key!r}")
 
 
+def check_parts(where: str, described: dict):
+    """Raises InputError where seeds are none, or one is given twice, or options have a name that is none of theirs."""
+    seeds = described.get("seeds", [0])
+    if not seeds or len(set(map(str, seeds))) < len(seeds):
+        raise InputError(f"{FILE.name}: {where}: seeds is {seeds!r}: give one or more, each once")
+    for name in described.get("options", {}):
+        if not isinstance(name, str) or name in ("seed", "dataset"):
+            raise InputError(
+                f"{FILE.name}: {where}: {name!r} is no option of a row: seeds and data sets have their own place"
+            )
+
+
 def read_entries(file: Path) -> dict[str, dict]:
     """A study's results so far, by name. Raises InputError where the file is damaged."""
     try:
@@ -203,16 +219,20 @@ def read_study(name: str, seeds: int | None = None, preset: str | None = None) -
     if "finalists" in described:
         check_keys(f"{name}: finalists", described["finalists"], FINALISTS_KEYS, FINALISTS_KEYS)
     for other, rows in described.get("include", {}).items():
-        known = studies.get(other, {}).get("rows", {})
-        for row in rows:
+        whole = isinstance(studies.get(other), dict) and isinstance(studies[other].get("rows"), dict)
+        known = studies[other]["rows"] if whole else {}
+        for row in rows if isinstance(rows, list) else [rows]:
             if row not in known:
                 raise InputError(
                     f"{FILE.name}: {name} includes {row!r} of {other!r}, which is no row{nearest(row, known)}"
                 )
     if not described["rows"]:
         raise InputError(f"{FILE.name}: {name} has no rows: give some")
+    check_parts(name, described)
+    check_parts(f"{name}: finalists", described.get("finalists", {}))
     for row, own in described["rows"].items():
         check_keys(f"{name}: {row}", own, ROW_KEYS, ["mode"])
+        check_parts(f"{name}: {row}", own)
         if seeds:
             own["seeds"] = own.get("seeds", described.get("seeds", [0]))[:seeds]
     if preset:
@@ -222,7 +242,8 @@ def read_study(name: str, seeds: int | None = None, preset: str | None = None) -
         described["include"] = {f"{other}-{preset}": rows for other, rows in described.get("include", {}).items()}
         name = f"{name}-{preset}"
     study = Study(name=name, **described)
-    for training in study.screening():
+    finals = [study.training(row, seed) for row in study.rows for seed in (study.finalists or {}).get("seeds", [])]
+    for training in study.screening() + finals:
         try:
             _ = training.config
         except InputError as error:  # an option that the mode does not have, or a value that it may not

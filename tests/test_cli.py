@@ -17,7 +17,7 @@ from data.errors import InputError
 from data.images import load, to_float
 from training.cli import DIVERGED
 from training.config import BigGANConfig, InfoBigBiGANConfig
-from training.runs import Run, create_run, load_run, open_run
+from training.runs import Run, create_run, held, load_run, open_run
 from training.scores import comparison
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -380,6 +380,19 @@ def test_what_cannot_be_resumed(answer, runs_dir, flags, message):
     started(runs_dir, "a", facts={"image_shape": [8, 8, 1], "labels": True, "sha256": "of other images"})
     before = content(runs_dir)
     assert message in answer(train, "--runs-dir", runs_dir, *flags)
+    assert content(runs_dir) == before
+
+
+def test_a_run_that_another_process_trains_is_left_alone(answer, runs_dir):
+    from data.images import load
+    from training.images import facts
+
+    run = started(runs_dir, "a", facts=facts(load("digits")), generator_widths=(8,), discriminator_widths=(8,))
+    run.write_history([{"epoch": 1, "seconds": 1.0}])
+    before = content(runs_dir)
+    with held(run.path):
+        line = answer(train, "--runs-dir", runs_dir, "--resume", "a")
+    assert f"{run.path} is being written by another process: wait for it, or stop it" in line
     assert content(runs_dir) == before
 
 

@@ -10,7 +10,7 @@ import reproduce
 from studies import plan
 from training import documents
 from training.config import NVDMConfig, make_config
-from training.runs import create_run
+from training.runs import create_run, held
 
 YAML = """
 tiny:
@@ -75,6 +75,7 @@ def test_a_study_is_made_stopped_and_gone_on_with(call, tmp_path, capfd):
 
 def test_pictures_of_the_first_seed_are_kept_and_every_seeds_scores_of_candidates(call, tmp_path):
     study = plan.read_study("tiny")
+    (tmp_path / "results/tiny").mkdir(parents=True)
     for seed in (0, 1):
         figures = tmp_path / "runs" / study.training("plain", seed).run_name / "figures"
         figures.mkdir(parents=True)
@@ -97,8 +98,16 @@ def test_results_that_cannot_be_written_are_one_line(call, tmp_path, capsys):
     (tmp_path / "results").write_text("")
     assert call("--tables") == 2
     error = capsys.readouterr().err
-    assert "results: File exists: name another place, then give the same command again" in error
+    assert "results/tiny: Not a directory: name another place, then give the same command again" in error
     assert error.count("\n") == 1
+
+
+def test_a_study_that_another_process_makes_is_left_alone(call, tmp_path, capsys):
+    (tmp_path / "results/tiny").mkdir(parents=True)
+    with held(tmp_path / "results/tiny"):
+        assert call() == 2
+    assert "tiny is being written by another process: wait for it, or stop it" in capsys.readouterr().err
+    assert not (tmp_path / "runs").exists()
 
 
 def test_an_unknown_figure_is_noticed_before_the_first_training(call, tmp_path, capsys):

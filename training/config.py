@@ -127,7 +127,7 @@ class BiGANConfig(BigGANConfig):
     hidden_norm: bool = option(True, "normalise E's last hidden layer before its ReLU")
     encoder_widths: tuple[int, ...] = option((16, 32), "channels of E's stem and blocks, each halves", low=4)
     encoder_size: int = option(0, "height and width to which E resizes its input; 0: as given", low=0)
-    feature_dim: int = option(256, "width of E's last hidden layer", low=1, high=256)
+    feature_dim: int = option(256, "width of E's last hidden layer", low=1)
     deterministic_encoder: bool = option(False, "z_hat = mu in place of a sample")
     latent_width: int = option(128, "width of H and J", low=4)
     latent_blocks: int = option(2, "residual blocks of H and J", low=0)

@@ -61,9 +61,9 @@ class Scores(ModelScores):
 
     @cached_property
     def activations(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Features of generated, of held-out training and of test images, as many of each as there are."""
-        count = min(GENERATED, len(self.test))
-        images = self.model.generate(count, seed=SAMPLE_SEED), self.held_out[:count], self.test[:count]
+        """Features of generated, of held-out training and of test images, as many of the first two, for the bias of FID."""
+        count = min(GENERATED, len(self.test), len(self.held_out))
+        images = self.model.generate(count, seed=SAMPLE_SEED), self.held_out[:count], self.test[:GENERATED]
         return tuple(self.network.features(x) for x in images)
 
     def distances(self, name: str, distance) -> dict:
@@ -145,7 +145,7 @@ class Scores(ModelScores):
 
     def kmeans(self) -> dict:
         """Accuracy and NMI of K-means clusters of mu, as many as classes, matched as the codes of the info modes are."""
-        (train, test), clusters = self.codes, int(self.data.train.labels.max()) + 1
+        (train, test), clusters = self.codes, len(np.unique(self.data.train.labels))
         scores = self.matched(*kmeans_clusters(train.mu, test.mu, clusters), clusters)
         return {"kmeans_accuracy": scores["hungarian_accuracy"], "nmi": scores["nmi"]}
 

@@ -6,6 +6,7 @@ Every file is written beside its place and renamed, so that a run that is killed
 import contextlib
 import dataclasses
 import errno
+import fcntl
 import hashlib
 import importlib.metadata
 import io
@@ -69,6 +70,22 @@ def whole_folder(path: Path):
         beside.rename(path)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def held(folder: Path):
+    """Keeps other processes from writing into a folder as long as it lasts. Raises InputError where one already does."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise InputError(f"{folder} is being written by another process: wait for it, or stop it") from error
+        except OSError:
+            pass  # a file system without locks
+        yield
+    finally:
+        os.close(handle)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -277,7 +294,7 @@ class Facts(dict):
 
 def open_run(path: str | Path, runs_dir: str = "runs") -> Run:
     """The run in a directory, or of a name in `runs_dir`. Raises InputError where that is no run of this version."""
-    folder = Path(path) if Path(path).exists() else Path(runs_dir) / path
+    folder = Path(path) if Path(path, "config.json").exists() else Path(runs_dir) / path
     file = folder / "config.json"
     if not folder.is_dir() or not file.exists():
         raise InputError(f"{path} is no run: it has no config.json (runs of {runs_dir}: {known_runs(runs_dir)})")

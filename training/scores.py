@@ -52,7 +52,7 @@ def score(run: Run, asked: list[str]) -> dict:
     """Computes a run's scores and merges them into its metrics.json; an exported run's stays as it was given away."""
     wanted, program = wanted_scores(run, asked), run.kind.program()
     file = run.path / "metrics.json"
-    stored = stored_scores(file)
+    stored_scores(file)  # damaged: better known before the work than after
     data = program.load(run.config)
     run.check_data(program.facts(data))
     model = run.build()
@@ -61,6 +61,7 @@ def score(run: Run, asked: list[str]) -> dict:
     found |= {"n_parameters": model.count_params()}
     if run.history:  # an exported run comes without, and keeps what its training took
         found |= {"train_minutes": round(run.train_minutes, 2), "peak_memory_gb": run.peak_memory_gb}
+    stored = stored_scores(file)  # of an evaluation that ended meanwhile, too
     if stored.get("epoch") != found["epoch"]:
         stored = {}  # of another checkpoint
     if not run.exported:

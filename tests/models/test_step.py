@@ -121,6 +121,44 @@ def test_a_new_discriminator_divides_by_the_sigma_of_its_orthogonal_kernels():
     np.testing.assert_allclose(sigmas, 1.0, rtol=1e-5)
 
 
+# The objectives
+
+
+@pytest.mark.parametrize("name", ["biggan", "bigan", "bigbigan", "bigbigan no s_z", "infogan", "info encoder"])
+def test_the_adversarial_parts_are_those_of_the_modes_paper(name):
+    model = shared(name)
+    both = pairs(model)
+    real, fake = (model.judge(pair) for pair in both)
+    d, ge = model.discriminator_losses(real, fake, *both), model.generator_losses(real, fake, *both)
+    for part, on in fake.scores.parts().items():
+        s, s_hat = getattr(real.scores, part).numpy(), on.numpy()
+        if name == "bigan":
+            of_d, of_ge = np.log1p(np.exp(-s)) + np.log1p(np.exp(s_hat)), np.log1p(np.exp(s)) + np.log1p(np.exp(-s_hat))
+        else:
+            of_d = np.maximum(0, 1 - s) + np.maximum(0, 1 + s_hat)
+            of_ge = s - s_hat if hasattr(model, "encoder") else -s_hat
+        np.testing.assert_allclose(d[part], of_d, rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(ge[part], of_ge, rtol=1e-4, atol=1e-5)
+    expected = {"x"} if name in ("biggan", "infogan") else {"xz"} if name == "bigan" else {"x", "z", "xz"}
+    assert set(fake.scores.parts()) == expected - ({"z"} if name == "bigbigan no s_z" else set())
+
+
+def test_the_bound_enters_the_losses_of_both_players_with_its_weight():
+    model = build("info encoder", info_weight=0.5, num_continuous=0)
+    both = pairs(model)
+    real, fake = (model.judge(pair) for pair in both)
+    c, e_logits = both[1].c.numpy(), model.encoder(both[1].x).code.numpy()
+
+    def weighted(logits):
+        return -0.5 * (np.log(CATEGORIES) + np.sum(c * (logits - np.log(np.exp(logits).sum(1, keepdims=True))), 1))
+
+    d, ge = model.discriminator_losses(real, fake, *both), model.generator_losses(real, fake, *both)
+    np.testing.assert_allclose(d["info"], weighted(model.recognize(fake).numpy()), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(ge["info"], d["info"], rtol=1e-6)
+    np.testing.assert_allclose(ge["info_encoder"], weighted(e_logits), rtol=1e-4, atol=1e-5)
+    assert np.ptp(d["info"]) > 0 and np.ptp(ge["info_encoder"]) > 0
+
+
 # One step
 
 

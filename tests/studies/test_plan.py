@@ -149,6 +149,13 @@ def test_another_preset_replaces_the_lengths_of_rows_too(write):
         ("finalists: {count: 1, ", "finalists: {", "tiny: finalists needs 'count'"),
         ("  rows:", "  include: {other: [base]}\n  rows:", "tiny includes 'base' of 'other', which is no row"),
         ("s_z: false", "s_y: false", "studies.yaml: tiny: image: --s-y"),
+        ("s_z: false", "seed: 7", "tiny: image: 'seed' is no option of a row"),
+        ("s_z: false", "7: false", "tiny: image: 7 is no option of a row"),
+        ("seeds: [3]", "seeds: [3, 3]", r"image: seeds is \[3, 3\]: give one or more, each once"),
+        ("seeds: [3]", "seeds: []", r"image: seeds is \[\]: give one or more"),
+        ("seeds: [5, 6]", "seeds: [-5]", "--seed: -5 is out of range"),
+        ("  rows:", "  include: {tiny: }\n  rows:", "tiny includes None of 'tiny', which is no row"),
+        ("  rows:", "  include: {other: [a]}\n  rows:", "tiny includes 'a' of 'other', which is no row"),
     ],
 )
 def test_bad_files_are_one_clear_line(write, old, new, message):

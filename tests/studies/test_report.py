@@ -38,15 +38,16 @@ undone:
 """
 
 
-def entry(row, seed, **metrics):
-    return {"name": f"{row}-{seed}", "row": row, "seed": seed, "mode": "infogan", "config": {}, "metrics": metrics}
+def entry(row, seed, config=None, **metrics):
+    config = {"dataset": "digits", "seed": seed} | (config or {})
+    return {"name": f"{row}-{seed}", "row": row, "seed": seed, "mode": "infogan", "config": config, "metrics": metrics}
 
 
 WRITTEN = {"interpolations": [["a b", "a c", "d c"], ["e", "f"]], "generated": {"samples": ["`` <unk>", "i", "j"]}}
 ENTRIES = [
     entry("plain", 0, fid=1.0, nmi=0.25, n_parameters=1234567, train_minutes=2.0, **WRITTEN),
     entry("plain", 1, fid=2.0, nmi=0.75, n_parameters=1234567, train_minutes=3.5, peak_memory_gb=1.26),
-    entry("other", 0) | {"error": "loss/d is nan"},
+    entry("other", 0, {"info_weight": 2.0}) | {"error": "loss/d is nan"},
 ]
 
 

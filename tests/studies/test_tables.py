@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import numpy as np
@@ -19,7 +20,8 @@ def entry(row, seed, fid, accuracy=None, **more):
         metrics |= {"hungarian_accuracy": accuracy, "linear_accuracy": accuracy / 2, "view_information": accuracy + 1,
                     "linear_accuracy_features": accuracy, "code_to_class": [0, 1, 2], "confusion": CONFUSION}  # fmt: skip
     curves = [{"step": step, "validation/fid": fid + 1 / step} for step in (1, 2)]
-    return {"name": f"{row}-{seed}", "row": row, "seed": seed, "mode": "bigbigan", "dataset": "digits", "config": {},
+    return {"name": f"{row}-{seed}", "row": row, "seed": seed, "mode": "bigbigan", "dataset": "digits",
+            "config": {"dataset": "digits", "seed": seed},
             "precision": "float32" if seed else "bfloat16",
             "command": f"python {row} {seed}", "metrics": metrics, "curves": curves} | more  # fmt: skip
 
@@ -27,7 +29,7 @@ def entry(row, seed, fid, accuracy=None, **more):
 @pytest.fixture
 def study():
     rows = {
-        "a": {"mode": "bigbigan", "seeds": [0, 1, 2]},
+        "a": {"mode": "bigbigan", "seeds": [0, 1, 2, 3]},
         "b": {"mode": "bigbigan", "seeds": [0], "options": {"s_x": False}},
     }
     figures = (
@@ -45,7 +47,8 @@ def study():
 @pytest.fixture
 def entries():
     members = [entry("a", 0, 1.0, 0.5), entry("a", 1, 2.0, 0.9), entry("a", 2, 6.0, 0.7)]
-    members.append(entry("b", 0, 3.0, 0.6) | {"metrics": {}, "curves": [], "error": "loss/d is nan"})
+    broken = entry("b", 0, 3.0, 0.6, metrics={}, curves=[], error="loss/d is nan")
+    members.append(broken | {"config": broken["config"] | {"s_x": False}})
     return {member["name"]: member for member in members}
 
 
@@ -74,6 +77,20 @@ def test_the_page_of_a_study(tmp_path, study, entries):
     before = {file: file.read_bytes() for file in tmp_path.rglob("*.*")}
     write_report(study, entries, tmp_path)
     assert {file: file.read_bytes() for file in tmp_path.rglob("*.*")} == before
+
+
+def test_what_was_trained_otherwise_than_the_study_now_says_is_not_shown(tmp_path, study, entries):
+    write_report(dataclasses.replace(study, options={"latent_dim": 8}), entries, tmp_path)
+    page = (tmp_path / "small.md").read_text()
+    assert "| a | " not in page and "| b | " not in page
+    assert "0 of 5 trainings" in page
+
+
+def test_a_seed_that_broke_off_does_not_cut_the_curve_of_the_others(study):
+    rows = {"a": [entry("a", 0, 1.0), entry("a", 1, 1.0, curves=[], error="loss/d is nan")]}
+    figure, _ = curves(study, rows, None)
+    assert [text.get_text() for text in figure.legends[0].texts] == ["a (1)"]
+    assert figure.axes[0].lines[0].get_xdata().tolist() == [1, 2]
 
 
 def test_curves_show_what_only_some_rows_have_and_name_every_row(study):

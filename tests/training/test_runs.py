@@ -257,6 +257,12 @@ def test_no_run(run):
         open_run("b", str(run.path.parent))
 
 
+def test_a_folder_of_a_runs_name_does_not_hide_the_run(run, tmp_path, monkeypatch):
+    (tmp_path / "here/a").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "here")
+    assert open_run("a", str(run.path.parent)).path == run.path
+
+
 def test_the_same_options_may_be_given_again(run):
     check_unchanged(run, {"dataset": "digits", "generator_widths": (8,), "d_rate": 6e-4})
 
