@@ -236,10 +236,17 @@ def _by_line(files: list[list[str]], to_tokens: Callable[[str], Tokens]) -> list
 
 
 def _by_empty_line(files: list[list[str]], to_tokens: Callable[[str], Tokens]) -> list[list[list[Tokens]]]:
+    files = [_trimmed(lines) for lines in files]
     if all(line.strip() for lines in files for line in lines):  # then a line is a paragraph
         return [[[to_tokens(text) for text in split_sentences(line)] for line in lines] for lines in files]
     tokenised = [map(to_tokens, lines) for lines in files]
     return [[list(paragraph) for filled, paragraph in groupby(lines, bool) if filled] for lines in tokenised]
+
+
+def _trimmed(lines: list[str]) -> list[str]:
+    """The lines without empty ones before the first and after the last text."""
+    filled = [i for i, line in enumerate(lines) if line.strip()]
+    return lines[filled[0] : filled[-1] + 1] if filled else []
 
 
 def _check_kept(dataset: str, kept: list[list], what: str) -> None:

@@ -240,7 +240,7 @@ class Scores(ModelScores):
         return found
 
     def controls(self) -> dict:
-        """Rankings by BM25, counts, query likelihood, and cosine of the topics of LSA and NVDM."""
+        """Rankings by BM25, counts, query likelihood, and topics."""
         validation = self.corpus.validation
         texts = [[stem(token) for token in text] for text in self.corpus.training_texts]
         likelihoods = [
@@ -252,20 +252,29 @@ class Scores(ModelScores):
             "only_counts": {part: logistic_scores(self.counts["train"], labels, self.counts[part]) for part in RANKED},
             "query_likelihood": max(likelihoods, key=lambda s: self.ranked(validation, s["validation"])["map"]),
         }
-        counter = CountVectorizer(analyzer=content_terms, max_features=TOPIC_WORDS, min_df=2, dtype=np.float32)
-        counts = counter.fit_transform(self.corpus.training_texts)
-        lsa = self.run.cached(fit_lsa)(counts, min(TOPICS, counts.shape[1]))
-        sides = {part: [counter.transform(side) for side in self.parts[part][:2]] for part in RANKED}
-        vectors = {"lsa": {part: [lsa.transform(side) for side in both] for part, both in sides.items()}}
-        vectors["nvdm"] = self.run.cached(nvdm_vectors)(counts, sides, TOPICS, TOPIC_UPDATES)
-        for name, found in vectors.items():
-            rankings[name] = {
-                part: paired_cosines(found[part][0][self.parts[part].groups], found[part][1]) for part in sides
-            }
+        rankings |= self.topic_rankings()
         scores = {}
         for name, ranking in rankings.items():
             scores |= self.reported(ranking, f"_{name}")
         return scores
+
+    def topic_rankings(self) -> dict[str, dict[str, np.ndarray]]:
+        """Cosines of the topics of LSA and NVDM; {} where fewer than two words could make topics (`content_terms`)."""
+        counter = CountVectorizer(analyzer=content_terms, max_features=TOPIC_WORDS, min_df=2, dtype=np.float32)
+        try:
+            counts = counter.fit_transform(self.corpus.training_texts)
+        except ValueError:  # scikit-learn's answer to texts without terms
+            return {}
+        if counts.shape[1] < 2:
+            return {}
+        lsa = self.run.cached(fit_lsa)(counts, min(TOPICS, counts.shape[1]))
+        sides = {part: [counter.transform(side) for side in self.parts[part][:2]] for part in RANKED}
+        vectors = {"lsa": {part: [lsa.transform(side) for side in both] for part, both in sides.items()}}
+        vectors["nvdm"] = self.run.cached(nvdm_vectors)(counts, sides, TOPICS, TOPIC_UPDATES)
+        return {
+            name: {part: paired_cosines(found[part][0][self.parts[part].groups], found[part][1]) for part in sides}
+            for name, found in vectors.items()
+        }
 
     def attention(self) -> dict:
         """A picture of the attention to right answers under several h; and the nearest questions by h's mean."""

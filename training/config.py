@@ -40,7 +40,9 @@ class Config:
     )
     updates: int = option(7800, "training steps to reach, where --epochs is not given", low=1)
     batch_size: int = option(128, "examples per update", low=2)
-    curves: bool = option(False, "score the validation part about ten times on the way, for learning curves")
+    curves: bool = option(
+        False, "score the validation part about ten times on the way, for learning curves; lm, nasm, gqa always do"
+    )
     seed: int = option(0, "of initial weights, data order and sampling", low=0, high=2**31 - 1)
 
     def __post_init__(self):
@@ -382,9 +384,10 @@ class GQAConfig(RankerConfig):
     """Nothing more."""
 
 
-def with_epochs(config: Config, steps_per_epoch: int, most: float = math.inf) -> Config:
-    """The config with its number of epochs: as given, or enough for its updates and no more than `most`."""
-    return dataclasses.replace(config, epochs=config.epochs or min(most, -(-config.updates // steps_per_epoch)))
+def with_epochs(config: Config, steps_per_epoch: int, most: float = math.inf, turn: int = 1) -> Config:
+    """The config with its number of epochs: as given, or enough whole turns for its updates and no more than `most`."""
+    turns = -(-config.updates // (steps_per_epoch * turn))
+    return dataclasses.replace(config, epochs=config.epochs or min(most, turns * turn))
 
 
 def element_type(hint) -> type:

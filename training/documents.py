@@ -43,12 +43,19 @@ def load(config) -> DocumentCorpus:
 def prepare(config) -> tuple[object, DocumentCorpus]:
     """Loads the corpus; returns the config with the number of epochs decided.
 
-    Raises InputError for a corpus that cannot be had, has not one batch, or has fewer words than there are to be topics.
+    Raises InputError for a corpus that cannot be had, has not one batch, or has fewer words than there are to be topics,
+    and where decoder and inference network would not have equally many turns.
     """
     corpus = load(config)
     if config.topics > len(corpus.words):
         raise InputError(f"--topics {config.topics}: {config.dataset} has {len(corpus.words)} words: give fewer topics")
-    return with_epochs(config, steps_per_epoch(config, corpus)), corpus
+    turn = 2 * config.alternate or 1  # both sides' epochs
+    config = with_epochs(config, steps_per_epoch(config, corpus), turn=turn)
+    if config.epochs % turn:
+        raise InputError(
+            f"--epochs {config.epochs}: one side would learn longer; give a multiple of {turn}, twice --alternate"
+        )
+    return config, corpus
 
 
 def facts(corpus: DocumentCorpus) -> dict:

@@ -188,6 +188,11 @@ def test_without_empty_lines_a_line_is_a_paragraph(tmp_path):
     assert (first, second, third) == (f"a{first[1:-5]} is .", f"b{first[1:-5]} , too !", f"c{first[1:-5]} ?")
 
 
+def test_empty_lines_around_a_text_end_no_paragraph(tmp_path):
+    write(tmp_path, mine=["", *(f"A{i} is. B{i}, too!" for i in range(20)), " ", ""])
+    assert [len(part) for part in reader.load_paragraphs(str(tmp_path / "mine.txt"))[1:4]] == [16, 2, 2]
+
+
 def test_texts_without_paragraphs(tmp_path):
     for name in ("ptb", "multi30k"):
         with raises(f"{name} has sentences and no paragraphs: use brown"):

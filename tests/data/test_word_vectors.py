@@ -29,14 +29,15 @@ def test_every_form(tmp_path, form):
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ("ice 1 2 3\nhigh 1 2\n", "line 2: 2 numbers where 3 are due"),
-        ("2 3\nice 1 2 3\nhigh 1 2 3 4\n", "line 3: 4 numbers where 3 are due"),
-        ("ice 1 2 3\nhigh 1 two 3\n", "line 2: not all that follows the word is a number"),
-        ("ice 1 2 3\nhigh 1 nan 3\n", "line 2: not all that follows the word is a number"),
+        ("ice 1 2 3\nhigh 1 2\n", "line 2: 2 numbers at its end where 3 are due"),
+        ("2 3\nice 1 2 3\nhigh 1 2 3 4\n", "line 3: 4 numbers at its end where 3 are due"),
+        ("ice 1 2 3\nhigh 1 two 3\n", "line 2: 1 numbers at its end where 3 are due"),
+        ("ice 1 2 3\nhigh 1 nan 3\n", "line 2: 1 numbers at its end where 3 are due"),
         (b"ice 1 2\nh\xffgh 1 2\n", "line 2: byte 0xff is not UTF-8"),
         ("zebra 1 2\n", "none of the words"),
         ("", "is empty"),
-        ("3 2\nice 1 2\n", "damaged"),
+        ("3 2\nice 1 2\n", r"damaged \(it has 1 words and says 3\)"),
+        ("ice\n", "line 1: 0 numbers at its end"),
     ],
 )
 def test_bad_files(tmp_path, content, said):
@@ -47,12 +48,20 @@ def test_bad_files(tmp_path, content, said):
     assert len(str(caught.value).splitlines()) == 1
 
 
-@pytest.mark.parametrize("content", [b"2 3\nice \x00\x00", b"no header at all", b"1 1\n\xff\xff \x00\x00\x00\x00\n"])
+@pytest.mark.parametrize(
+    "content", [b"2 3\nice \x00\x00", b"no header at all", b"1 1\n\xff\xff \x00\x00\x00\x00\n", b"99999999999 2\n"]
+)
 def test_bad_binary_files(tmp_path, content):
     file = tmp_path / "v.bin"
     file.write_bytes(content)
     with pytest.raises(InputError):
         read_word_vectors(file, VOCABULARY)
+
+
+def test_words_may_hold_spaces_and_be_numbers(tmp_path):
+    file = tmp_path / "v.txt"
+    file.write_text("ice 1 2\n. . . 3 4\n7 5 6\nto ice 7 8\nhigh 9 10\n")
+    np.testing.assert_array_equal(read_word_vectors(file, VOCABULARY)[[4, 6]], [[1, 2], [9, 10]])
 
 
 def test_no_file(tmp_path):

@@ -99,6 +99,37 @@ def test_what_is_kept_ranks_as_the_run_did(runs, mode):
             assert again["map"] == pytest.approx(scores[f"{prefix}map{suffix}"])
 
 
+@pytest.mark.parametrize("mode", ["nasm", "gqa"])
+def test_no_label_of_the_test_part_chooses_or_fits_anything(runs, mode):
+    run = runs[mode]
+    data = answers.prepare(run.config)[1]
+    test = data.corpus.test
+    other = data._replace(corpus=data.corpus._replace(test=test._replace(labels=1 - test.labels)))
+    kept = (run.path / CANDIDATES).read_bytes()
+    found, scores = [], []
+    for own in (data, other):
+        made = answers.Scores(run, own, load_run(run.path))
+        found.append(made.ranking() | made.controls())
+        scores.append({name: column for name, column in np.load(run.path / CANDIDATES).items() if "scores" in name})
+    (run.path / CANDIDATES).write_bytes(kept)
+    first, second = found
+    chosen = [name for name in first if name.startswith("validation_") or name == "prior_weight"]
+    assert {name: first[name] for name in chosen} == {name: second[name] for name in chosen}
+    assert first["map"] != second["map"] and first["map_query_likelihood"] != second["map_query_likelihood"]
+    assert scores[0].keys() == scores[1].keys()
+    for name in scores[0]:
+        np.testing.assert_array_equal(scores[0][name], scores[1][name])
+
+
+def test_texts_without_words_have_no_topics(runs):
+    run = runs["gqa"]
+    data = answers.prepare(run.config)[1]
+    scores = answers.Scores(run, data._replace(corpus=data.corpus._replace(training_texts=[["x_1", "22"]] * 3)), None)
+    assert scores.topic_rankings() == {}
+    scores.corpus = data.corpus._replace(training_texts=[["ice", "x_1"]] * 3)
+    assert scores.topic_rankings() == {}
+
+
 def test_the_best_epoch_of_the_validation_part_is_kept(runs):
     for run in runs.values():
         best = max(reversed(run.history), key=lambda entry: entry["validation/map"])
@@ -181,7 +212,7 @@ def test_bad_input_is_one_line(tmp_path, capsys, broken):
     said = capsys.readouterr().err
     assert len(said.splitlines()) == 1
     messages = {
-        "word_vectors": "line 2: 1 numbers where 2 are due",
+        "word_vectors": "line 2: 1 numbers at its end where 2 are due",
         "labels": "has no right answer",
         "batch": "batch size 16 does not fit 5 training questions",
     }

@@ -118,6 +118,10 @@ def test_more_samples_average_and_do_not_tighten(run):
     ones = [model.terms_under(x, *model.infer(x), seed).nll.numpy() for seed in seeds]
     np.testing.assert_allclose(nll, np.mean(ones, 0), rtol=1e-4)
     assert kl.shape == nll.shape == (corpus.test.counts.shape[0],)
+    words, found = np.ravel(corpus.test.counts.sum(1)), scores.likelihood_of(corpus.test)
+    assert found["perplexity_document"] == pytest.approx(np.exp(np.mean((nll + kl) / words)))
+    assert found["perplexity_corpus"] == pytest.approx(np.exp(np.sum(nll + kl) / np.sum(words)))
+    assert found["kl"] == pytest.approx(np.mean(kl)) and found["kl"] > 1e-3
 
 
 @pytest.mark.parametrize(
@@ -125,6 +129,7 @@ def test_more_samples_average_and_do_not_tighten(run):
     [
         (["--batch-size", "73"], "batch size 73 does not fit 72 training documents: choose 1 to 72"),
         (["--topics", "13"], "has 12 words: give fewer topics"),
+        (["--alternate", "2", "--epochs", "6"], "--epochs 6: one side would learn longer; give a multiple of 4"),
     ],
 )
 def test_what_cannot_be_trained_is_one_line_and_leaves_no_run(tmp_path, capsys, flags, message):
@@ -142,6 +147,13 @@ def test_labels_that_are_all_one_are_none(tmp_path):
         file.write_text("".join("1 " + line.split(" ", 1)[1] + "\n" for line in file.read_text().splitlines()))
     config, corpus = documents.prepare(NVDMConfig(dataset=str(folder), batch_size=8, topics=2))
     assert not documents.facts(corpus)["labels"]
+
+
+def test_updates_are_reached_in_whole_turns_of_both_sides(tmp_path):
+    config = NVDMConfig(
+        dataset=str(write_folder(tmp_path / "animals")), batch_size=8, topics=2, updates=10, alternate=3
+    )
+    assert documents.prepare(config)[0].epochs == 6  # 9 updates an epoch; two would do for one that learns together
 
 
 def test_both_rates_end_where_they_should_when_the_two_sides_take_turns():
