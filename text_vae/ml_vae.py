@@ -88,8 +88,9 @@ class PlannedDecoder(keras.layers.Layer):
 class MLVAE(LanguageVAE):
     """Convolutions over a paragraph's words give q(z | x), and the decoder is told z: the flat VAE and ml-VAE-S.
 
-    Departure: the largest value over the places of a paragraph is what the last convolution hands on, so that paragraphs
-    need not be of one length.
+    Departures, as far as the paper is recalled: the convolutions see a paragraph as one sequence, where the paper's see
+    sentences first and then what they gave; and the largest value over the places is what the last one hands on, so that
+    paragraphs need not be of one length.
 
     Args:
         latent: size of z.
