@@ -50,12 +50,12 @@ def forward_flops(network, *shapes) -> tuple[int, int]:
         if operation.type in ("Conv2D", "Conv2DBackpropInput"):
             kernel = operation.inputs[1].shape
             image = operation.outputs[0] if operation.type == "Conv2D" else operation.inputs[2]
-            count = 2 * image.shape[1] * image.shape[2] * kernel.num_elements()
-            done += count
-            plain += count * 36 // 16 if kernel[0] == 4 else count
+            flops = 2 * image.shape[1] * image.shape[2] * kernel.num_elements()
+            done += flops
+            plain += flops * 36 // 16 if kernel[0] == 4 else flops
         elif operation.type in ("MatMul", "BatchMatMulV2"):
-            count = 2 * operation.outputs[0].shape.num_elements() * operation.inputs[0].shape[-1]
-            plain, done = plain + count, done + count
+            flops = 2 * operation.outputs[0].shape.num_elements() * operation.inputs[0].shape[-1]
+            plain, done = plain + flops, done + flops
     return plain, done
 
 

@@ -130,7 +130,11 @@ def load(dataset: str, data_dir: str | None = None, image_size: int | None = Non
 
 def to_float(images: np.ndarray) -> np.ndarray:
     """uint8 in [0, 255] -> float32 in [-1, 1], any shape."""
-    return images.astype(np.float32) / 127.5 - 1.0
+    return _centred(images.astype(np.float32))
+
+
+def _centred(x):
+    return x / 127.5 - 1.0
 
 
 def to_uint8(x: np.ndarray) -> np.ndarray:
@@ -161,7 +165,7 @@ def batches(images: np.ndarray, batch_size: int, seed: int, first_epoch: int = 0
         pixels = tf.constant(images)
 
     def gather(chosen):
-        return tf.cast(tf.gather(pixels, chosen), tf.float32) / 127.5 - 1.0  # to_float
+        return _centred(tf.cast(tf.gather(pixels, chosen), tf.float32))
 
     return indices.map(gather).prefetch(tf.data.AUTOTUNE)
 
