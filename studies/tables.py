@@ -83,9 +83,12 @@ def number(value: float) -> str:
 
 
 def mean_and_deviation(values: list[float]) -> str:
+    """Both with as many decimals as the mean needs."""
     if len(values) < 2:
         return number(values[0]) if values else ""
-    return f"{number(statistics.mean(values))} ± {number(statistics.stdev(values))}"
+    mean = number(statistics.mean(values))
+    decimals = len(mean.partition("e")[0].partition(".")[2])
+    return f"{mean} ± {statistics.stdev(values):.{decimals}{'e' if 'e' in mean else 'f'}}"
 
 
 def summary_table(study: Study, rows: dict[str, list[dict]]) -> Table:

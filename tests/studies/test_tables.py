@@ -7,7 +7,7 @@ from PIL import Image
 
 from studies.figures import curves
 from studies.plan import Study
-from studies.tables import codes_table, footnotes, markdown, number, write_report
+from studies.tables import codes_table, footnotes, markdown, mean_and_deviation, number, write_report
 
 CONFUSION = [[90, 0, 0], [0, 50, 40], [2, 30, 60]]
 
@@ -117,6 +117,21 @@ def test_codes_that_classes_share(study):
 )
 def test_number(value, text):
     assert number(value) == text
+
+
+@pytest.mark.parametrize(
+    ("values", "text"),
+    [
+        ([0.975, 0.9761], "0.976 ± 0.001"),
+        ([104.0, 106.0], "105.000 ± 1.414"),
+        ([0.00525, 0.00546], "0.00536 ± 0.00015"),
+        ([1.2e-5, 1.4e-5], "1.3e-05 ± 1.4e-06"),
+        ([0.5], "0.500"),
+        ([], ""),
+    ],
+)
+def test_a_deviation_has_the_decimals_of_its_mean(values, text):
+    assert mean_and_deviation(values) == text
 
 
 def test_markdown():
