@@ -250,7 +250,7 @@ def totalled(player: str, parts: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
 def checked(images) -> np.ndarray:
     """Images [N, H, W, C] as float32. Raises ValueError where a value lies outside [-1, 1], as those of bytes do."""
     images = np.asarray(images, np.float32)
-    if np.abs(images).max(initial=0) > 1:
+    if images.size and (images.min() < -1 or images.max() > 1):
         raise ValueError(
             f"images lie in [{images.min():g}, {images.max():g}], not in [-1, 1]: data.images.to_float takes bytes there"
         )

@@ -133,6 +133,14 @@ class Study:
         """The known trainings that the entries do not hold."""
         return [training for training in self.trainings(entries) if not finished(training, entries)]
 
+    def current(self, entries: dict[str, dict]) -> dict[str, dict]:
+        """Those of the entries whose rows are the study's, and that were trained as these now say."""
+        return {
+            name: entry
+            for name, entry in entries.items()
+            if entry["row"] in self.rows and finished(self.training(entry["row"], entry["seed"]), entries)
+        }
+
     @property
     def size(self) -> int:
         """How many trainings there will be."""
@@ -148,9 +156,9 @@ def finished(training: Training, entries: dict[str, dict]) -> bool:
     entry = entries.get(training.name)
     if entry is None or entry["mode"] != training.mode:
         return False
-    fields = dataclasses.fields(find_mode(training.mode).config)
-    defaults = {field.name: field.default for field in fields if field.name in training.config}
-    return json.dumps(defaults | entry["config"], sort_keys=True) == json.dumps(training.config, sort_keys=True)
+    config, fields = training.config, dataclasses.fields(find_mode(training.mode).config)
+    defaults = {field.name: field.default for field in fields if field.name in config}
+    return json.dumps(defaults | entry["config"], sort_keys=True) == json.dumps(config, sort_keys=True)
 
 
 def read_studies() -> dict[str, dict]:

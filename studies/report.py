@@ -10,7 +10,7 @@ import statistics
 import sys
 import traceback
 from collections.abc import Iterable
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, TemplateSyntaxError, UndefinedError
@@ -38,6 +38,7 @@ class Report:
     def __init__(self, docs: Path):
         self.docs = docs
         self.labels: dict[str, str] = {}  # label -> "Table 3"
+        self.read = cache(self.results_of)  # the sources ask hundreds of times
 
     def table(
         self,
@@ -147,10 +148,10 @@ class Report:
         """A link to a table or figure, also to one that comes later; `linked` writes into it what the label stands for."""
         return f"[](#{label})"
 
-    def read(self, study: str) -> tuple[Study, dict[str, list[dict]]]:
+    def results_of(self, study: str) -> tuple[Study, dict[str, list[dict]]]:
         """The study, and the entries of each of its rows and of those it includes, as far as they are there."""
         planned = read_study(study)
-        entries = read_entries(self.docs / "results" / f"{study}.json")
+        entries = planned.current(read_entries(self.docs / "results" / f"{study}.json"))
         return planned, all_rows(planned, entries, self.docs / "results")
 
     def caption(self, kind: str, text: str, label: str) -> str:

@@ -29,6 +29,7 @@ class Table(NamedTuple):
 
 def write_report(study: Study, entries: dict[str, dict], folder: Path):
     """Writes `<study>.md` and the figures of a study into `folder`, from what is there so far."""
+    entries = study.current(entries)
     rows = all_rows(study, entries, folder)
     done = sum(finished(training, entries) for training in study.trainings(entries))
     parts = [f"# {study.name}", study.about, f"{done} of {study.size} trainings. `python reproduce.py {study.name}`"]
@@ -53,15 +54,11 @@ def write_report(study: Study, entries: dict[str, dict], folder: Path):
 def all_rows(study: Study, entries: dict[str, dict], folder: Path) -> dict[str, list[dict]]:
     """The entries of every row that has any, by seed: the study's rows in its order, then those it includes of others.
 
-    Of its own rows, those that were trained as it now says. Where the scores of a run's candidates are kept, `candidates`
-    is their file.
+    Where the scores of a run's candidates are kept, `candidates` is their file.
     """
     kept = {name: folder / study.name / f"{name}-{CANDIDATES}" for name in entries}
     own = [entry | {"candidates": kept[name]} if kept[name].exists() else entry for name, entry in entries.items()]
-    found = {
-        row: [e for e in own if e["row"] == row and finished(study.training(row, e["seed"]), entries)]
-        for row in study.rows
-    }
+    found = {row: [entry for entry in own if entry["row"] == row] for row in study.rows}
     for other, rows in study.include.items():
         for entry in read_entries(folder / f"{other}.json").values():
             if entry["row"] in rows and entry["row"] not in study.rows:

@@ -36,14 +36,17 @@ class Parser(argparse.ArgumentParser):
         self.modes_with = modes_with
         super().__init__(allow_abbrev=False, **options)
 
+    @property
+    def flags(self) -> list[str]:
+        return [text for action in self._actions for text in action.option_strings]
+
     def parse_args(self, args=None, namespace=None):
         parsed, unknown = self.parse_known_args(args, namespace)
         if unknown:
-            flags = [text for action in self._actions for text in action.option_strings]
             wrong = unknown[0].split("=")[0]
             modes = ", ".join(self.modes_with(wrong))
             self.error(
-                f"unknown option {wrong}" + (f"; modes that have it: {modes}" if modes else nearest(wrong, flags))
+                f"unknown option {wrong}" + (f"; modes that have it: {modes}" if modes else nearest(wrong, self.flags))
             )
         return parsed
 

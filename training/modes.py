@@ -1,7 +1,6 @@
 """The one table of modes. It imports none of them: `program` does when it is asked."""
 
 import contextlib
-import dataclasses
 import importlib
 import logging
 import os
@@ -10,6 +9,7 @@ from typing import NamedTuple
 
 from data.errors import InputError, nearest
 from training import config as configs
+from training.cli import Parser, add_config_options
 
 
 class Mode(NamedTuple):
@@ -74,15 +74,13 @@ MODES = {
 
 def modes_with(wanted: str) -> list[str]:
     """The modes that have a flag, such as --info-weight or --no-s-z."""
-    options = {name: dataclasses.fields(row.config) for name, row in MODES.items()}
-    return [
-        name
-        for name, fields in options.items()
-        if any(
-            wanted == configs.flag(f.name) or (f.type is bool and wanted == configs.flag(f"no_{f.name}"))
-            for f in fields
-        )
-    ]
+
+    def flags(row: Mode) -> list[str]:
+        parser = Parser()
+        add_config_options(parser, row.config)
+        return parser.flags
+
+    return [name for name, row in MODES.items() if wanted in flags(row)]
 
 
 def find_mode(name: str) -> Mode:
