@@ -9,6 +9,7 @@ from collections.abc import Callable
 import keras
 import numpy as np
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Column
 
 from data.errors import Diverged
 from training.config import flag
@@ -24,13 +25,15 @@ def is_due(epoch: int, epochs: int, times: int = CHECKPOINTS) -> bool:
 
 
 class ProgressBar(keras.callbacks.Callback):
-    """One line on the terminal: epoch, losses, examples per second of this epoch, time left of the whole training."""
+    """One line on the terminal: time left of the whole training, epoch, losses, examples per second of this epoch."""
 
     def __init__(self, run: Run, steps_per_epoch: int, first_epoch: int):
         super().__init__()
         self.run, self.steps_per_epoch, self.first_epoch = run, steps_per_epoch, first_epoch
-        columns = "{task.description}", BarColumn(), TextColumn("{task.fields[state]}"), "left", TimeRemainingColumn()
-        self.bar = Progress(*columns, speed_estimate_period=120)
+        state = TextColumn("{task.fields[state]}", table_column=Column(ratio=1, no_wrap=True))  # cut where it is narrow
+        self.bar = Progress(
+            BarColumn(10), TimeRemainingColumn(), "left ", state, expand=True, speed_estimate_period=120
+        )
 
     def close(self):
         """Gives the terminal its cursor back, however the training ended."""
@@ -38,9 +41,7 @@ class ProgressBar(keras.callbacks.Callback):
 
     def on_train_begin(self, logs=None):
         total = self.run.config.epochs * self.steps_per_epoch
-        self.task = self.bar.add_task(
-            self.run.mode, total=total, completed=self.first_epoch * self.steps_per_epoch, state=""
-        )
+        self.task = self.bar.add_task("", total=total, completed=self.first_epoch * self.steps_per_epoch, state="")
         self.bar.start()
 
     def on_epoch_begin(self, epoch, logs=None):
@@ -49,7 +50,9 @@ class ProgressBar(keras.callbacks.Callback):
     def on_train_batch_end(self, batch, logs=None):
         rate = (batch + 1) * self.run.config.batch_size / (time.perf_counter() - self.start)
         losses = " ".join(
-            f"{name} {logs[name]:.3f}" for name in sorted(logs) if name.count("_") == 0 and "loss/" in name
+            f"{name.removeprefix('loss/')} {logs[name]:#.4g}"
+            for name in sorted(logs)
+            if name.startswith("loss/") and "_" not in name
         )
         state = f"epoch {self.epoch}/{self.run.config.epochs}  {losses}  {rate:.0f} examples/s"
         self.bar.update(self.task, advance=1, state=state)
