@@ -78,8 +78,8 @@ class Study:
 
     about: its question. rows: name -> {mode, dataset, seeds, options, control}. columns: its table's keys. figures: names of
     functions of `studies.figures`. keep: figures of a run that are kept for every row's first seed. select: the label-free
-    key that chooses finalists, `finalists` = {count, seeds}. include: other study, of the same preset, -> its rows that the
-    table shows too.
+    key that chooses finalists, `finalists` = {count, seeds}. include: other studies, of the same preset, each with its
+    rows that the table shows too.
     """
 
     name: str
@@ -93,7 +93,7 @@ class Study:
     keep: tuple[str, ...] = ()
     select: str | None = None
     finalists: dict | None = None
-    include: dict[str, list[str]] = dataclasses.field(default_factory=dict)
+    include: Sequence[tuple["Study", list[str]]] = ()
 
     def seeds_of(self, row: str) -> Sequence[int]:
         """The row's own seeds, or the study's."""
@@ -200,6 +200,17 @@ def check_parts(where: str, described: dict):
             )
 
 
+def check_included(name: str, other: str, rows: list[str], studies: dict[str, dict]):
+    """Raises InputError where what a study includes are no rows of another, or of one that includes some itself."""
+    whole = studies[other] if isinstance(studies.get(other), dict) else {}
+    known = whole["rows"] if isinstance(whole.get("rows"), dict) else {}
+    for row in rows if isinstance(rows, list) else [rows]:
+        if row not in known:
+            raise InputError(f"{FILE.name}: {name} includes {row!r} of {other!r}, which is no row{nearest(row, known)}")
+    if "include" in whole:
+        raise InputError(f"{FILE.name}: {name} includes rows of {other!r}, which includes others: name those studies")
+
+
 def read_entries(file: Path) -> dict[str, dict]:
     """A study's results so far, by name. Raises InputError where the file is damaged."""
     try:
@@ -226,14 +237,10 @@ def read_study(name: str, seeds: int | None = None, preset: str | None = None) -
         raise InputError(f"{FILE.name}: {name} needs both `select` and `finalists`, or neither")
     if "finalists" in described:
         check_keys(f"{name}: finalists", described["finalists"], FINALISTS_KEYS, FINALISTS_KEYS)
+    include = []
     for other, rows in described.get("include", {}).items():
-        whole = isinstance(studies.get(other), dict) and isinstance(studies[other].get("rows"), dict)
-        known = studies[other]["rows"] if whole else {}
-        for row in rows if isinstance(rows, list) else [rows]:
-            if row not in known:
-                raise InputError(
-                    f"{FILE.name}: {name} includes {row!r} of {other!r}, which is no row{nearest(row, known)}"
-                )
+        check_included(name, other, rows, studies)
+        include.append((read_study(other, seeds, preset), rows))
     if not described["rows"]:
         raise InputError(f"{FILE.name}: {name} has no rows: give some")
     check_parts(name, described)
@@ -247,9 +254,8 @@ def read_study(name: str, seeds: int | None = None, preset: str | None = None) -
         for own in (described, *described["rows"].values()):
             own["options"] = {key: value for key, value in own.get("options", {}).items() if key not in LENGTHS}
         described["options"]["preset"] = preset  # a row that has a preset of its own keeps that: it is a recipe
-        described["include"] = {f"{other}-{preset}": rows for other, rows in described.get("include", {}).items()}
         name = f"{name}-{preset}"
-    study = Study(name=name, **described)
+    study = Study(**described | {"name": name, "include": include})
     finals = [study.training(row, seed) for row in study.rows for seed in (study.finalists or {}).get("seeds", [])]
     for training in study.screening() + finals:
         try:

@@ -193,7 +193,7 @@ def anchor(label: str) -> str:
 
 def rows_of(study: Study) -> list[str]:
     """All that its table may show."""
-    return [*(row for rows in study.include.values() for row in rows), *study.rows]
+    return [*(row for _, rows in study.include for row in rows), *study.rows]
 
 
 def known(name: str, names: Iterable[str], what: str) -> str:

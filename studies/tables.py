@@ -59,8 +59,8 @@ def all_rows(study: Study, entries: dict[str, dict], folder: Path) -> dict[str, 
     kept = {name: folder / study.name / f"{name}-{CANDIDATES}" for name in entries}
     own = [entry | {"candidates": kept[name]} if kept[name].exists() else entry for name, entry in entries.items()]
     found = {row: [entry for entry in own if entry["row"] == row] for row in study.rows}
-    for other, rows in study.include.items():
-        for entry in read_entries(folder / f"{other}.json").values():
+    for other, rows in study.include:
+        for entry in other.current(read_entries(folder / f"{other.name}.json")).values():
             if entry["row"] in rows and entry["row"] not in study.rows:
                 found.setdefault(entry["row"], []).append(entry)
     return {row: sorted(members, key=lambda entry: entry["seed"]) for row, members in found.items() if members}

@@ -114,7 +114,8 @@ def test_fewer_seeds_and_another_preset(write):
     write(YAML.replace("  rows:", "  include: {other: [plain]}\n  rows:") + other)
     study = read_study("tiny", seeds=1, preset="quick")
     assert study.name == "tiny-quick"
-    assert study.include == {"other-quick": ["plain"]}  # rows of the full length are no match
+    ((included, rows),) = study.include
+    assert (included.name, rows) == ("other-quick", ["plain"])  # rows of the full length are no match
     assert [training.name for training in study.screening()] == ["base-0", "heavy-0", "control-0", "image-3"]
     assert "--preset quick" in " ".join(study.training("base", 0).arguments)
     assert "--updates" not in study.training("base", 0).arguments
@@ -156,6 +157,8 @@ def test_another_preset_replaces_the_lengths_of_rows_too(write):
         ("seeds: [5, 6]", "seeds: [-5]", "--seed: -5 is out of range"),
         ("  rows:", "  include: {tiny: }\n  rows:", "tiny includes None of 'tiny', which is no row"),
         ("  rows:", "  include: {other: [a]}\n  rows:", "tiny includes 'a' of 'other', which is no row"),
+        ("  rows:", "  include: {tiny: [base]}\n  rows:", "tiny includes rows of 'tiny', which includes others"),
+        ("  rows:", "  include: {other: []}\n  rows:", "'other' is no study"),
     ],
 )
 def test_bad_files_are_one_clear_line(write, old, new, message):
