@@ -125,7 +125,7 @@ def curve_point(run: Run, corpus: DocumentCorpus, model: NVDM) -> dict[str, floa
     """Perplexity and KL of the validation part, by their names in the history; {} without `--curves`."""
     if not run.config.curves:
         return {}
-    found = Scores(run, corpus, model).likelihood_of(corpus.validation)
+    found = of_documents(corpus.validation, *Scores(run, corpus, model).bounds(corpus.validation))
     return {f"validation/{name}": value for name, value in found.items()}
 
 
@@ -145,21 +145,17 @@ class Scores(ModelScores):
             found.append(np.mean([[nll.numpy(), kl.numpy()] for nll, kl in drawn], 0, np.float64))
         return tuple(np.concatenate(found, 1))
 
-    def likelihood_of(self, part: Documents, refined: bool = False) -> dict[str, float]:
-        nll, kl = self.bounds(part, refined)
-        words = part.counts.sum(1)
-        return {
-            "perplexity_document": document_perplexity(nll + kl, words),
-            "perplexity_corpus": corpus_perplexity(nll + kl, words),
-            "elbo_nll": float(np.mean(nll + kl)),
-            "kl": float(np.mean(kl)),
-        }
-
     def likelihood(self) -> dict:
-        """Of the test documents, also `_refined`; beside it the validation documents' perplexity, which may choose."""
-        chosen_by = self.likelihood_of(self.data.validation)["perplexity_document"]
-        refined = {f"{name}_refined": value for name, value in self.likelihood_of(self.data.test, refined=True).items()}
-        return self.likelihood_of(self.data.test) | refined | {"validation_perplexity_document": chosen_by}
+        """Of the test documents, also `_refined`; beside it the validation documents' perplexity, which may choose.
+
+        `kl_shortest`, `kl_longest`: the KL of the quarter of the test documents with the fewest words and with the most.
+        """
+        validation, test = self.data.validation, self.data.test
+        chosen_by = of_documents(validation, *self.bounds(validation))["perplexity_document"]
+        refined = of_documents(test, *self.bounds(test, refined=True))
+        nll, kl = self.bounds(test)
+        scores = of_documents(test, nll, kl) | {f"{name}_refined": value for name, value in refined.items()}
+        return scores | by_length(test, kl) | {"validation_perplexity_document": chosen_by}
 
     def topics(self) -> dict:
         """NPMI of ten top words on the training documents, diversity of 25; the topics; what is near words and documents."""
@@ -223,6 +219,26 @@ class Scores(ModelScores):
             scores["linear_accuracy_lda"] = self.probe(lambda part: lda.transform(part.counts))
             scores["linear_accuracy_lsa"] = self.probe(lambda part: lsa.transform(part.counts))
         return scores
+
+
+def of_documents(part: Documents, nll: np.ndarray, kl: np.ndarray) -> dict[str, float]:
+    """Both perplexities of a part, its bound and its KL, from the nll and kl [D] of its documents, in nats."""
+    words = part.counts.sum(1)
+    return {
+        "perplexity_document": document_perplexity(nll + kl, words),
+        "perplexity_corpus": corpus_perplexity(nll + kl, words),
+        "elbo_nll": float(np.mean(nll + kl)),
+        "kl": float(np.mean(kl)),
+    }
+
+
+def by_length(part: Documents, kl: np.ndarray) -> dict[str, float]:
+    """Mean words and mean KL of the quarter of a part that has the fewest, and of the one that has the most; kl [D]."""
+    words = np.ravel(part.counts.sum(1))
+    order, count = np.argsort(words, kind="stable"), max(1, len(words) // 4)
+    ends = {"shortest": order[:count], "longest": order[-count:]}
+    means = {end: {"words": np.mean(words[own]), "kl": np.mean(kl[own])} for end, own in ends.items()}
+    return {f"{name}_{end}": float(value) for end, found in means.items() for name, value in found.items()}
 
 
 @tf.function(reduce_retracing=True)  # compiled once for each model, however often a training is scored

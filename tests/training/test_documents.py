@@ -118,10 +118,13 @@ def test_more_samples_average_and_do_not_tighten(run):
     ones = [model.terms_under(x, *model.infer(x), seed).nll.numpy() for seed in seeds]
     np.testing.assert_allclose(nll, np.mean(ones, 0), rtol=1e-4)
     assert kl.shape == nll.shape == (corpus.test.counts.shape[0],)
-    words, found = np.ravel(corpus.test.counts.sum(1)), scores.likelihood_of(corpus.test)
+    words, found = np.ravel(corpus.test.counts.sum(1)), scores.likelihood()
     assert found["perplexity_document"] == pytest.approx(np.exp(np.mean((nll + kl) / words)))
     assert found["perplexity_corpus"] == pytest.approx(np.exp(np.sum(nll + kl) / np.sum(words)))
     assert found["kl"] == pytest.approx(np.mean(kl)) and found["kl"] > 1e-3
+    order, quarter = np.argsort(words, kind="stable"), len(words) // 4
+    for end, own in {"shortest": order[:quarter], "longest": order[-quarter:]}.items():
+        assert [found[f"words_{end}"], found[f"kl_{end}"]] == pytest.approx([np.mean(words[own]), np.mean(kl[own])])
 
 
 @pytest.mark.parametrize(
