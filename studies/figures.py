@@ -71,6 +71,7 @@ def curves(study: Study, rows: dict[str, list[dict]], folder: Path) -> tuple[Fig
             axes.set_ylim(-0.5, max(1.5, axes.get_ylim()[1]))
         axes.set_title(LABELS[key], fontsize=10)
         axes.set_xlabel("updates")
+        axes.locator_params("x", nbins=6)  # more would run into each other
         axes.grid(alpha=0.3)
     lines = {line.get_label(): line for axes in figure.axes for line in axes.lines}  # some rows have no KL
     # Beside the axes: a dozen rows would hide their own curves.
