@@ -237,8 +237,8 @@ def by_length(part: Documents, kl: np.ndarray) -> dict[str, float]:
     words = np.ravel(part.counts.sum(1))
     order, count = np.argsort(words, kind="stable"), max(1, len(words) // 4)
     ends = {"shortest": order[:count], "longest": order[-count:]}
-    means = {end: {"words": np.mean(words[own]), "kl": np.mean(kl[own])} for end, own in ends.items()}
-    return {f"{name}_{end}": float(value) for end, found in means.items() for name, value in found.items()}
+    values = {"words": words, "kl": kl}
+    return {f"{name}_{end}": float(np.mean(values[name][own])) for end, own in ends.items() for name in values}
 
 
 @tf.function(reduce_retracing=True)  # compiled once for each model, however often a training is scored
