@@ -72,14 +72,17 @@ def topic_diversity(topics):
     return len(set(top)) / len(top)
 
 
-def fit_lda(counts, topics, seed=0, passes=50):
+def fit_lda(counts, topics, seed=0, passes=50, prior=0.05):
     """Latent Dirichlet allocation fitted to training counts [D, V] by variational Bayes (Blei et al. 2003).
 
-    `passes` over the documents; scikit-learn's 10 stop early.
+    `passes` over the documents; scikit-learn's 10 stop early. `prior`: of topics in a document and of words in a topic,
+    near the best for 50 and for 200 topics on validation documents of 20 Newsgroups; scikit-learn's 1 / topics is far
+    from it for 200.
 
     Returns scikit-learn's model: `components_` [K, V] for `top_words`, `transform(counts)` for topic proportions [D, K].
     """
-    lda = LatentDirichletAllocation(topics, learning_method="batch", max_iter=passes, random_state=seed)
+    priors = {"doc_topic_prior": prior, "topic_word_prior": prior}
+    lda = LatentDirichletAllocation(topics, **priors, learning_method="batch", max_iter=passes, random_state=seed)
     return lda.fit(counts)
 
 
