@@ -21,6 +21,7 @@ LABELS = {
     "hungarian_accuracy_encoder": "Hungarian accuracy, E",
     "map": "MAP",
     "view_information": "information of two views [nats]",
+    "perplexity_document": "perplexity per document",
     "elbo_nll": "NLL + KL [nats]",
     "kl": "KL [nats]",
     "mutual_information": "I(x; z) [nats]",
