@@ -27,7 +27,7 @@ class NVDM(TextVAE):
             words has fifty times the gradient of one of ten; the perplexity per document, which the paper reports, knows
             no length.
         turns: steps for which R and b, then the inference network, learn alone, in alternation (the paper's wake and
-            sleep by turns of epochs); 0: both learn in every step. The gradients of the side that rests are formed too.
+            sleep by turns of epochs); 0: both learn in every step.
         options: those of `TextVAE`.
     """
 
@@ -61,7 +61,15 @@ class NVDM(TextVAE):
 
     def elbo_terms(self, batch, seed, training=False):
         dropout_seed, z_seed = tf.unstack(tf.random.split(seed, 2))
-        return self.terms_under(batch, *self.infer(batch, dropout_seed if training else None), z_seed)
+
+        def q():
+            return self.infer(batch, dropout_seed if training else None)
+
+        if training and self.turns:  # no gradient is formed for an inference network that rests
+            posterior = tf.cond(self.decoder_learns, lambda: tuple(map(tf.stop_gradient, q())), q)
+        else:
+            posterior = q()
+        return self.terms_under(batch, *posterior, z_seed)
 
     def terms_under(self, x: tf.Tensor, mu: tf.Tensor, log_variance: tf.Tensor, seed: tf.Tensor) -> ElboTerms:
         """The terms of counts x [B, V] with q(z | x) = N(mu, exp(log_variance)), each [B, topics], from wherever it came."""
@@ -111,6 +119,11 @@ class NVDM(TextVAE):
         """Those of the inference network; `trainable_variables` has the two of the decoder last."""
         return self.trainable_variables[:-2]
 
+    @property
+    def decoder_learns(self) -> tf.Tensor:
+        """Whether it is the decoder's turn, bool scalar."""
+        return (self.step // self.turns) % 2 == 0
+
     def update(self, gradients):
         def learn_decoder():
             self.optimizer.apply(gradients[-2:], self.decoder.trainable_variables)
@@ -119,7 +132,7 @@ class NVDM(TextVAE):
             self.encoder_optimizer.apply(gradients[:-2], self.encoder_variables)
 
         if self.turns:
-            tf.cond((self.step // self.turns) % 2 == 0, learn_decoder, learn_encoder)
+            tf.cond(self.decoder_learns, learn_decoder, learn_encoder)
         else:
             learn_decoder()
             learn_encoder()

@@ -133,6 +133,17 @@ def test_in_turns_only_one_side_learns(traced):
         assert same(encoder, weights(model.encoder_variables)) == decoders_turn
 
 
+@pytest.mark.parametrize(("turns", "formed"), [(0, [True, True]), (1, [False, True])])
+def test_an_inference_network_that_rests_costs_no_gradient(turns, formed):
+    model, found = build(turns=turns), []
+    for _ in range(2):
+        with tf.GradientTape() as tape:
+            nll = model.elbo_terms(counts(), SEED, training=True).nll
+        found += [all(gradient is not None for gradient in tape.gradient(nll, model.encoder_variables))]
+        model.step.assign_add(1)
+    assert found == formed
+
+
 def test_the_two_sides_are_all_there_is():
     model = build()
     sides = model.encoder_variables + model.decoder.trainable_variables
