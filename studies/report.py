@@ -8,6 +8,7 @@ import dataclasses
 import re
 import statistics
 import sys
+import textwrap
 import traceback
 from collections.abc import Iterable
 from functools import cache, partial
@@ -127,13 +128,14 @@ class Report:
         value = over[known(statistic, over, "statistic")](values)
         return value if isinstance(value, str) else format(value, form) if form else number(value)
 
-    def texts(self, study: str, row: str, kind: str, count: int = 3) -> str:
+    def texts(self, study: str, row: str, kind: str, count: int = 3, *, width: int = sys.maxsize) -> str:
         """A list of what the first run of a text row wrote.
 
         Args:
             kind: "reconstructions", "interpolations" (an item is a path from one text to another), or one of the kinds of
                 sample that a run has, such as "samples_top_p".
             count: items, the first ones, not picked.
+            width: most characters of a text; a longer one is cut behind a word and ends in " ...".
         """
         planned, found = self.read(study)
         members = found.get(known(row, rows_of(planned), f"row of {study}"), [])
@@ -142,7 +144,8 @@ class Report:
             return f"*Not run yet: `python reproduce.py {study}`*"
         items = written[known(kind, written, f"kind of text of {study}, {row}")][:count]
         items = [[item] if isinstance(item, str) else item for item in items]
-        return "\n".join("- " + "\n  → ".join(map(literal, item)) for item in items)
+        items = [[literal(textwrap.shorten(text, width, placeholder=" ...")) for text in item] for item in items]
+        return "\n".join("- " + "\n  → ".join(item) for item in items)
 
     def ref(self, label: str) -> str:
         """A link to a table or figure, also to one that comes later; `linked` writes into it what the label stands for."""

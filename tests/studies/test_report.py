@@ -182,6 +182,7 @@ def test_a_value(write, arguments, text):
     [
         ('"done", "plain", "interpolations", count=1', "- a b\n  → a c\n  → d c"),
         ('"done", "plain", "samples", count=2', r"- \`\` \<unk\>" + "\n- i"),
+        ('"done", "plain", "samples", count=1, width=6', r"- \`\` ..."),
         ('"undone", "one", "samples"', "*Not run yet: `python reproduce.py undone`*"),
     ],
 )
