@@ -29,7 +29,8 @@ class TWRVAE(RecurrentVAE):
         decoded: one of DECODED.
         kl_part: share of the last steps whose KL is averaged, in (0, 1].
         read_end: whether EOS is a step as well, as in the public code. Without it no step knows for certain whether it is
-            the last, so that others pay for what that one says; with it they can go to the prior.
+            the last, so that others pay for what that one says; with it they can go to the prior, as they can where
+            sentences end in a mark of their own, such as a full stop.
         length_counts: int, training sentences of 0, 1, 2, .. words, up to the longest that there may be; p(T) is the
             share of those of T steps, with 1 added to each count.
         options: those of `RecurrentVAE`.
