@@ -1,6 +1,18 @@
-"""In which order the examples of an epoch are met. TensorFlow is imported inside the function that needs it."""
+"""In which order examples are met, and which stand for all. TensorFlow is imported inside the function that needs it."""
+
+import numpy as np
 
 from data.errors import InputError
+
+PLACES_SEED = 0  # of `places`
+
+
+def places(count: int, wanted: int) -> np.ndarray:
+    """Places of at most `wanted` of `count` examples, which stand for all, in order; the same ones each time.
+
+    The first ones would not do: files are often sorted by kind, as the test documents of 20 Newsgroups and Brown are.
+    """
+    return np.sort(np.random.default_rng(PLACES_SEED).permutation(count)[:wanted])
 
 
 def full_batches(count: int, batch_size: int, what: str) -> int:

@@ -17,13 +17,15 @@ from sklearn.feature_extraction.text import TfidfTransformer
 from sklearn.pipeline import make_pipeline
 
 
-def top_words(weights, words, count=10):
+def top_words(weights, words, counts, count=10):
     """For each row of weights [K, V] its `count` heaviest words, heaviest first; of equal ones the earlier word.
 
     Weights are log probabilities, probabilities or loadings; of loadings, which have signs, the positive end is taken.
+    Words that none of the documents `counts` [D, V] has are passed over: of them nothing was learned.
     """
-    heaviest = np.argsort(-np.asarray(weights), axis=1, kind="stable")[:, :count]
-    return [[words[index] for index in row] for row in heaviest]
+    seen = np.unique(counts.indices)
+    heaviest = np.argsort(-np.asarray(weights)[:, seen], axis=1, kind="stable")[:, :count]
+    return [[words[index] for index in row] for row in seen[heaviest]]
 
 
 def coherence_npmi(topics, counts, words):

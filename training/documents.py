@@ -9,9 +9,9 @@ import tensorflow as tf
 from data import documents
 from data.documents import DocumentCorpus, Documents, load_documents
 from data.errors import InputError
-from data.order import full_batches
+from data.order import full_batches, places
 from losses.variational import linear_weight
-from metrics.likelihood import corpus_perplexity, document_perplexity
+from metrics.likelihood import active_units, corpus_perplexity, document_perplexity, mutual_information
 from metrics.linear_probe import linear_accuracy
 from metrics.retrieval import nearest
 from metrics.topics import (
@@ -47,6 +47,8 @@ def prepare(config) -> tuple[object, DocumentCorpus]:
     and where decoder and inference network would not have equally many turns.
     """
     corpus = load(config)
+    if len(corpus.words) < 2:
+        raise InputError(f"{config.dataset} has one word, {corpus.words[0]!r}: topics need more: give other text")
     if config.topics > len(corpus.words):
         raise InputError(f"--topics {config.topics}: {config.dataset} has {len(corpus.words)} words: give fewer topics")
     turn = 2 * config.alternate or 1  # both sides' epochs
@@ -122,10 +124,11 @@ def callbacks(run: Run, corpus: DocumentCorpus) -> list[keras.callbacks.Callback
 
 
 def curve_point(run: Run, corpus: DocumentCorpus, model: NVDM) -> dict[str, float]:
-    """Perplexity and KL of the validation part, by their names in the history; {} without `--curves`."""
+    """Perplexity of the validation part and what z holds of it, by their names in the history; {} without `--curves`."""
     if not run.config.curves:
         return {}
-    found = of_documents(corpus.validation, *Scores(run, corpus, model).bounds(corpus.validation))
+    scores = Scores(run, corpus, model)
+    found = of_documents(corpus.validation, *scores.bounds(corpus.validation)) | scores.latent(corpus.validation)
     return {f"validation/{name}": value for name, value in found.items()}
 
 
@@ -155,46 +158,52 @@ class Scores(ModelScores):
         refined = of_documents(test, *self.bounds(test, refined=True))
         nll, kl = self.bounds(test)
         scores = of_documents(test, nll, kl) | {f"{name}_refined": value for name, value in refined.items()}
+        scores |= self.latent(test) | {"mutual_information_documents": len(kl)}
         return scores | by_length(test, kl) | {"validation_perplexity_document": chosen_by}
+
+    def latent(self, part: Documents) -> dict[str, float]:
+        """I(x; z) over the whole part (at most log of its size) and active units of mu."""
+        mu, log_variance = self.posteriors(part)
+        return {"mutual_information": mutual_information(mu, log_variance), "active_units": active_units(mu)}
 
     def topics(self) -> dict:
         """NPMI of ten top words on the training documents, diversity of 25; the topics; what is near words and documents."""
-        weights, words = self.model.decoder.kernel.numpy(), self.data.words
+        weights, words, counts = self.model.decoder.kernel.numpy(), self.data.words, self.data.train.counts
         return self.described(weights, "") | {
-            "topics": self.top(weights, 10),
-            "nearest_words": nearest_words(weights, words, self.data.train.counts),
+            "topics": top_words(weights, words, counts),
+            "nearest_words": nearest_words(weights, words, counts),
             "nearest_documents": self.nearest_documents(),
         }
 
     def nearest_documents(self) -> dict[str, list[str]]:
-        """For the first test documents, those training documents whose mu is nearest; each by its number and words."""
-        known, shown = self.data.train, self.data.test._replace(counts=self.data.test.counts[:SHOWN])
+        """For a few test documents, those training documents whose mu is nearest; each by its number and words."""
+        known, test = self.data.train, self.data.test
+        shown = places(test.counts.shape[0], SHOWN)
 
         def names(part: Documents, chosen: np.ndarray) -> list[str]:
             words = frequent_words(part.counts[chosen], self.data.words)
             return [f"{i}: {' '.join(own)}" for i, own in zip(chosen, words, strict=True)]
 
-        rows = nearest(self.vectors(shown), self.vectors(known), NEAREST)
-        return dict(zip(names(shown, np.arange(len(rows))), (names(known, row) for row in rows), strict=True))
-
-    def top(self, weights: np.ndarray, count: int) -> list[list[str]]:
-        """The top words of each topic, among those that some training document has."""
-        seen = np.unique(self.data.train.counts.indices)
-        return top_words(weights[:, seen], [self.data.words[i] for i in seen], count)
+        rows = nearest(self.vectors(test._replace(counts=test.counts[shown])), self.vectors(known), NEAREST)
+        return dict(zip(names(test, shown), (names(known, row) for row in rows), strict=True))
 
     def described(self, weights: np.ndarray, suffix: str) -> dict:
-        top = [self.top(weights, count) for count in (10, DIVERSITY_WORDS)]
-        coherence = coherence_npmi(top[0], self.data.train.counts, self.data.words)
+        words, counts = self.data.words, self.data.train.counts
+        top = [top_words(weights, words, counts, count) for count in (10, DIVERSITY_WORDS)]
+        coherence = coherence_npmi(top[0], counts, words)
         return {
             f"coherence_npmi{suffix}": float(np.mean(coherence)),
             f"topic_diversity{suffix}": topic_diversity(top[1]),
         }
 
+    def posteriors(self, part: Documents) -> np.ndarray:
+        """mu and log sigma^2 of every document, float32 [2, D, topics]."""
+        batches = documents.evaluation_batches(part.counts, EVALUATION_BATCH)
+        return np.concatenate([np.stack(self.model.infer(x)) for x in batches], 1)
+
     def vectors(self, part: Documents) -> np.ndarray:
         """mu of every document, float32 [D, topics]."""
-        return np.concatenate(
-            [self.model.infer(x)[0].numpy() for x in documents.evaluation_batches(part.counts, EVALUATION_BATCH)]
-        )
+        return self.posteriors(part)[0]
 
     def linear(self) -> dict:
         """Accuracy of logistic regression on mu: fitted on the training documents, scored on the test documents."""
@@ -248,11 +257,7 @@ def terms(model: NVDM, x: tf.Tensor, mu: tf.Tensor, log_variance: tf.Tensor, see
 
 
 def nearest_words(weights: np.ndarray, words: tuple[str, ...], counts) -> dict[str, list[str]]:
-    """For the ten words of most training documents, the words whose columns of R point the same way (cosine)."""
-    vectors = weights / np.linalg.norm(weights, axis=0)
+    """For the ten words of most training documents, the words whose columns of R [K, V] are nearest."""
     shown = np.argsort(-np.bincount(counts.indices, minlength=len(words)), kind="stable")[:SHOWN]
-    order = np.argsort(-(vectors[:, shown].T @ vectors), axis=1, kind="stable")
-    return {
-        words[own]: [words[other] for other in row if other != own][:NEAREST]
-        for own, row in zip(shown, order, strict=True)
-    }
+    rows = nearest(weights.T[shown], weights.T, NEAREST + 1)  # each is nearest itself
+    return {words[own]: [words[other] for other in row if other != own] for own, row in zip(shown, rows, strict=True)}

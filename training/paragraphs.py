@@ -10,6 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from data.order import places
 from data.sentences import SentenceCorpus, load_paragraphs, printed, split
 from losses.variational import linear_weight
 from metrics.generation import corpus_bleu_against, distinct_n, repeated_ngrams, self_bleu
@@ -88,7 +89,8 @@ class Scores(language.Scores):
         drawn["_top_p"] = model.generate(GENERATED, seed=seed, top_p=TOP_P)
         scores = {"generated": {f"samples{way}": shown(corpus, ids) for way, ids in drawn.items()}}
         test = [flat(sentences) for sentences in texts(corpus, corpus.test)]
-        real = {"_test": corpus.test[:GENERATED], "_validation": corpus.validation[:GENERATED]}
+        parts = {"_test": corpus.test, "_validation": corpus.validation}
+        real = {way: [part[i] for i in places(len(part), GENERATED)] for way, part in parts.items()}
         for way, ids in (drawn | real).items():
             paragraphs = texts(corpus, ids)
             whole = [flat(sentences) for sentences in paragraphs]

@@ -19,6 +19,7 @@ from data import answers
 from data.answers import AnswerCorpus
 from data.documents import DocumentCorpus
 from data.images import ImageDataset, to_float
+from data.order import places
 from data.sentences import SentenceCorpus, printed
 from metrics.clustering import confusion, match_codes
 from metrics.topics import frequent_words, top_words
@@ -161,14 +162,17 @@ class TopicSummary(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         if is_due(epoch + 1, self.run.config.epochs):
-            topics = top_words(self.model.decoder.kernel.numpy(), self.corpus.words)
+            weights, (words, counts) = self.model.decoder.kernel.numpy(), (self.corpus.words, self.corpus.train.counts)
+            topics = top_words(weights, words, counts)
             lines = [f"| {topic} | {' '.join(words)} |" for topic, words in enumerate(topics)]
             with self.writer.as_default(int(self.model.step)):
                 tf.summary.text("topics", "\n".join(["| topic | top words |", "|---|---|", *lines]))
             self.writer.flush()
 
     def on_train_end(self, logs=None):
-        counts, labels = (None if part is None else part[:EMBEDDED] for part in self.corpus.test[:2])
+        test = self.corpus.test
+        shown = places(test.counts.shape[0], EMBEDDED)
+        counts, labels = test.counts[shown], None if test.labels is None else test.labels[shown]
         names = self.corpus.label_names
         columns = {} if labels is None else {"class": np.array(names)[labels]}
         columns["words"] = [" ".join(words) for words in frequent_words(counts, self.corpus.words)]

@@ -70,7 +70,9 @@ def test_topic_diversity():
 
 def test_top_words_are_the_heaviest_and_of_equals_the_first():
     weights = np.array([[0.1, 0.4, 0.0, 0.4, 0.2], [-3.0, -9.0, -1.0, -2.0, -1.0]])
-    assert top_words(weights, WORDS, count=3) == [["moon", "law", "the"], ["tax", "the", "law"]]
+    assert top_words(weights, WORDS, COUNTS, count=3) == [["moon", "law", "the"], ["tax", "the", "law"]]
+    without_moon = csr_array(COUNTS.toarray() * (np.array(WORDS) != "moon"))
+    assert top_words(weights, WORDS, without_moon, count=2) == [["law", "the"], ["tax", "the"]]  # it was not learned
 
 
 def test_frequent_words_are_words_of_the_document():
@@ -81,8 +83,9 @@ def test_frequent_words_are_words_of_the_document():
 def test_lda_and_lsa_find_the_two_topics(documents):
     words = list("abcdefghij")
     lda, lsa = fit_lda(documents, 2), fit_lsa(documents, 2)
-    assert sorted(set(topic) == set("abcde") for topic in top_words(lda.components_, words, 5)) == [False, True]
-    assert topic_diversity(top_words(lda.components_, words, 5)) == 1
+    topics = top_words(lda.components_, words, documents, 5)
+    assert sorted(set(topic) == set("abcde") for topic in topics) == [False, True]
+    assert topic_diversity(topics) == 1
     assert lda.transform(documents).shape == lsa.transform(documents).shape == (300, 2)
     vectors = lsa.transform(documents)
     cosines = vectors @ vectors.T / np.linalg.norm(vectors, axis=1) / np.linalg.norm(vectors, axis=1)[:, None]

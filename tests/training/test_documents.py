@@ -10,7 +10,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 import evaluate
 import train
 from data.errors import InputError
-from training import documents
+from training import documents, tensorboard
 from training.config import NVDMConfig
 from training.runs import load_run, open_run
 
@@ -47,7 +47,8 @@ def run(tmp_path_factory):
 def test_a_training_ends_with_its_scores(run):
     scores = json.loads((run.path / "metrics.json").read_text())
     assert 1 < scores["perplexity_corpus"] < 12  # twelve words, so a uniform guess is 12
-    assert scores["kl"] > 0.1
+    assert scores["kl"] > 0.1 and scores["active_units"] in (1, 2)
+    assert 0.5 < scores["mutual_information"] < np.log(scores["mutual_information_documents"])  # two kinds: log 2
     assert scores["elbo_nll_refined"] < scores["elbo_nll"]  # a tighter bound of the same model
     assert scores["linear_accuracy"] > 0.9
     assert scores["linear_accuracy_lda"] > 0.9 and scores["linear_accuracy_lsa"] > 0.9
@@ -80,7 +81,22 @@ def test_curves_and_weight_of_the_kl(run):
     assert last["validation/perplexity_document"] < 12
     tags = EventAccumulator(str(run.path / "tensorboard")).Reload().Tags()["tensors"]
     assert {"loss/nll", "loss/kl", "schedule/kl_weight", "validation/perplexity_document", "topics"} <= set(tags)
-    assert "words" in (run.path / "tensorboard/projector/metadata.tsv").read_text().splitlines()[0]
+    assert "validation/mutual_information" in tags
+
+
+def test_the_map_shows_documents_of_every_class_of_a_sorted_test_part(run, tmp_path, monkeypatch):
+    corpus = documents.load(run.config)
+    order = np.argsort(corpus.test.labels, kind="stable")
+    test = corpus.test._replace(counts=corpus.test.counts[order], labels=corpus.test.labels[order])
+    shutil.copytree(run.path, tmp_path / "a")
+    copied = open_run(tmp_path / "a")
+    monkeypatch.setattr(tensorboard, "EMBEDDED", 10)
+    callback = tensorboard.TopicSummary(copied, None, corpus._replace(test=test))
+    callback.set_model(load_run(run.path))
+    callback.on_train_end()
+    header, *lines = (copied.path / "tensorboard/projector/metadata.tsv").read_text().splitlines()
+    assert header == "class\twords" and len(lines) == 10
+    assert {line.split("\t")[0] for line in lines} == {"1", "2"}
 
 
 def test_the_scores_of_a_loaded_run_are_the_same(run, capsys):
@@ -176,7 +192,7 @@ def test_a_word_that_no_training_document_has_is_no_top_word(run):
     scores.data = scores.data._replace(train=scores.data.train._replace(counts=counts.tocsr()))
     weights = np.zeros([2, 12])
     weights[:, 3] = 9
-    assert scores.data.words[3] not in [word for topic in scores.top(weights, 11) for word in topic]
+    assert np.isfinite(scores.described(weights, "")["coherence_npmi"])  # of a word in no document it would be none
 
 
 def test_another_corpus_is_noticed(run):
