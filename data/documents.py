@@ -7,6 +7,7 @@ inside the functions that need them, so that `--help` and flag errors answer at 
 
 import re
 import socket
+import sys
 from collections import Counter
 from collections.abc import Iterable
 from itertools import chain, repeat
@@ -29,7 +30,8 @@ AG_NEWS_SERVER = ("drive.google.com", 443)
 CONNECT_SECONDS = 2.0  # tensorflow-datasets itself retries for minutes before it reports a missing network
 MIN_LABEL = 50  # docstrings: a sub-package with fewer documents counts to its package
 
-_PAIR = re.compile(r"(\d{1,9}):(\d{1,7})", re.ASCII)  # id:count; such counts are exact in float32
+_PAIR = re.compile(r"(\d+):(\d+)", re.ASCII)  # id:count
+MOST = 10**7 - 1  # of one word in a line: such counts are exact in float32
 _WORD = re.compile(r"[^\W\d_]{2,}")
 
 
@@ -163,7 +165,9 @@ def _read(dataset: str, data_dir: str | None, vocabulary_size: int) -> tuple:
         path = locate(dataset, DATASETS, PREPARED, data_dir)
         if path.is_dir():
             return _read_folder(path)
-        parts, names = cut_three(_texts(read_lines(path)), dataset), None
+        texts = _texts(read_lines(path))
+        _tell_of_empty(path, [text.words for text in texts])
+        parts, names = cut_three(texts, dataset), None
     words = tuple(most_frequent((text.words for text in parts[0]), vocabulary_size))
     return [_counted(part, words) for part in parts], words, names
 
@@ -287,15 +291,25 @@ def _read_counts(file: Path, width: int) -> Documents:
             raise InputError(
                 f"{file}, line {number}: {_short(pair)} is not id:count with whole numbers from 0: correct the pair"
             )
-        ids = [int(match[1]) for match in matches]
+        ids, times = ([int(match[side]) for match in matches] for side in (1, 2))
         if wrong := [i for i in ids if not 1 <= i <= width]:
             raise InputError(
                 f"{file}, line {number}: id {wrong[0]} is outside the vocabulary of {width} words: use ids 1 to {width}"
             )
+        if max(times, default=0) > MOST:
+            raise InputError(f"{file}, line {number}: a count of {max(times)}: give at most {MOST:,} of one word")
         labels.append(int(label))
         columns.append([i - 1 for i in ids])
-        counts.append([int(match[2]) for match in matches])
+        counts.append(times)
+    _tell_of_empty(file, columns)
     return Documents(_sparse(columns, counts, width), np.array(labels, np.int64))
+
+
+def _tell_of_empty(file: Path, lines: list[list]):
+    """Says on standard error which line of a file is the first without a word, for such documents are left out."""
+    empty = [number for number, words in enumerate(lines, 1) if not words]
+    if empty:
+        print(f"{file}, line {empty[0]}: a document without a word; left out, {len(empty)} in all", file=sys.stderr)
 
 
 def _short(text: str) -> str:

@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from data.errors import InputError, nearest
+from data.errors import InputError, own_path
 from data.order import shuffled_batches
 
 # Data sets prepared by tensorflow-datasets, and the server it fetches each from.
@@ -81,12 +81,7 @@ def choose_dataset(dataset: str | None, data_dir: str | None) -> str:
                 "name the folder that has it with --data-dir, or use --dataset digits"
             )
     elif dataset not in DATASETS:
-        path = Path(dataset)
-        if not path.exists():
-            raise InputError(
-                f"{dataset!r} is neither a data set ({', '.join(DATASETS)}) nor an existing path: "
-                f"give one of these{nearest(dataset.lower(), DATASETS)}"
-            )
+        path = own_path(dataset, DATASETS)
         if not path.is_dir() and path.suffix != ".npz":
             raise InputError(f"{path} is not an .npz file or a folder of images: give one of these")
     return dataset

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from data.errors import InputError, nearest
+from data.errors import InputError, own_path
 
 PARTS = ("train", "validation", "test")
 SPLIT_SEED = 0  # of the permutation that cuts parts; part of their definition, so not a flag
@@ -36,13 +36,7 @@ def locate(dataset: str, datasets: Collection[str], prepared: Collection[str], d
         InputError: unknown name, or a folder or file that does not exist.
     """
     if dataset not in prepared:
-        path = Path(dataset)
-        if not path.exists():
-            raise InputError(
-                f"{dataset!r} is neither a data set ({', '.join(datasets)}) nor an existing path: "
-                f"give one of these{nearest(dataset.lower(), datasets)}"
-            )
-        return path
+        return own_path(dataset, datasets)
     parent = data_dir or os.environ.get("INFOBIGBIGAN_DATA")
     if not parent:
         raise InputError(

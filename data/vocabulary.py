@@ -18,19 +18,9 @@ UNPREDICTED = (PAD, BOS)  # a model reads these and is never asked to predict th
 
 @dataclasses.dataclass(frozen=True)
 class Vocabulary:
-    """Words by id: `words` holds all printed forms, the reserved ones first, and an id is a position in it.
-
-    Raises InputError where `words` does not begin with RESERVED or names a word twice.
-    """
+    """Words by id: `words` holds all printed forms, each once, the RESERVED ones first; an id is a position in it."""
 
     words: tuple[str, ...]
-
-    def __post_init__(self):
-        if self.words[: len(RESERVED)] != RESERVED:
-            raise InputError(f"a vocabulary begins with {self.words[: len(RESERVED)]}: give it {RESERVED} first")
-        if len(set(self.words)) < len(self.words):
-            word, count = Counter(self.words).most_common(1)[0]
-            raise InputError(f"a vocabulary holds {word!r} {count} times: give each word once")
 
     @property
     def size(self) -> int:

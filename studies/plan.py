@@ -247,6 +247,10 @@ def read_study(name: str, seeds: int | None = None, preset: str | None = None) -
     check_parts(f"{name}: finalists", described.get("finalists", {}))
     for row, own in described["rows"].items():
         check_keys(f"{name}: {row}", own, ROW_KEYS, ["mode"])
+        if "control" in own and "select" not in described:
+            raise InputError(
+                f"{FILE.name}: {name}: {row} is a control, but {name} selects nothing: leave `control` out"
+            )
         check_parts(f"{name}: {row}", own)
         if seeds:
             own["seeds"] = own.get("seeds", described.get("seeds", [0]))[:seeds]

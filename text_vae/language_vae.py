@@ -46,7 +46,7 @@ class LanguageModel(TextVAE):
         return tf.zeros([n, 0])
 
     def generate(self, n: int, temperature: float = 1.0, top_p: float = 1.0, seed: int = 0) -> list[np.ndarray]:
-        """n sentences from the prior, int32 ids each; temperature and top_p as of `WordDecoder.generate`."""
+        """n >= 1 sentences from the prior, int32 ids each; temperature, top_p and errors as of `WordDecoder.generate`."""
         z_seed, word_seed = tf.unstack(tf.random.split([seed, 2], 2))
         return self.decoder.generate(self.prior_samples(n, z_seed), word_seed, temperature, top_p)
 

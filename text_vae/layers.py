@@ -183,7 +183,12 @@ class WordDecoder(keras.layers.Layer):
             seed: int32 [2].
             temperature: what logits are divided by; 0: the most probable word each time (greedy).
             top_p: words are drawn from the smallest set that has this probability (Holtzman et al. 2020).
+
+        Raises:
+            ValueError: no z, a negative temperature, or top_p outside (0, 1].
         """
+        if not len(z) or temperature < 0 or not 0 < top_p <= 1:
+            raise ValueError(f"generate needs z, temperature >= 0, top_p in (0, 1]: {len(z)}, {temperature}, {top_p}")
         token, state, ids = tf.fill([len(z), 1], BOS), None, []
         ends, lengths = np.full(len(z), self.ends - 1), np.zeros(len(z), int)
         running = np.ones(len(z), bool)
@@ -203,6 +208,8 @@ def choose(logits: tf.Tensor, seed: tf.Tensor, temperature: float, top_p: float)
     if not temperature:
         return tf.argmax(logits, -1, tf.int32)
     logits /= temperature
+    if top_p == 1:
+        return tf.random.stateless_categorical(logits, 1, seed, tf.int32)[:, 0]
     likeliest = tf.sort(logits, -1, "DESCENDING")
     before = tf.cumsum(tf.nn.softmax(likeliest), -1, exclusive=True)
     least = tf.reduce_min(tf.where(before < top_p, likeliest, np.inf), -1, keepdims=True)

@@ -39,7 +39,7 @@ RECORDED = ("tensorflow", "keras", "tensorflow-probability", "tensorflow-gan", "
 
 def write_bytes(path: Path, content: bytes):
     """Writes a whole file or none: beside it first, then renamed. Raises OSError (a full disk), leaving no remains."""
-    beside = path.with_name(path.name + ".partial")
+    beside = path.with_name(f"{path.name}.{os.getpid()}.partial")  # another process may be writing it too
     try:
         beside.write_bytes(content)
         os.replace(beside, path)

@@ -13,8 +13,8 @@ LOWER_IS_BETTER = ("fid", "kid", "reconstruction_mse", "reconstruction_features"
 LOWER_IS_BETTER += ("train_minutes", "peak_memory_gb", "perplexity_document_lda", "perplexity_corpus_lda")
 LOWER_IS_BETTER += ("perplexity_document", "perplexity_corpus", "validation_perplexity_document")
 LOWER_IS_BETTER += ("perplexity_document_refined", "perplexity_corpus_refined", "elbo_nll_refined")
-LOWER_IS_BETTER += ("iw_nll", "reference_nll", "perplexity", "validation_elbo_nll", "self_bleu", "self_bleu_top_p")
-LOWER_IS_BETTER += ("repeated_2", "repeated_3", "repeated_2_top_p", "repeated_3_top_p")
+LOWER_IS_BETTER += ("iw_nll", "length_nats", "reference_nll", "perplexity", "validation_elbo_nll")
+LOWER_IS_BETTER += ("self_bleu", "self_bleu_top_p", "repeated_2", "repeated_3", "repeated_2_top_p", "repeated_3_top_p")
 
 
 class ModelScores:

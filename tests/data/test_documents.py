@@ -55,8 +55,9 @@ def test_validation_is_a_tenth_of_train_and_never_of_test(tmp_path):
     np.testing.assert_array_equal(again.validation.counts.toarray(), corpus.validation.counts.toarray())
 
 
-def test_documents_without_words_are_left_out_and_counted(tmp_path):
-    corpus = reader.load_documents(write(tmp_path / "x", TWENTY, "3\n4 1:0\n3 1:2\n"))
+def test_documents_without_words_are_left_out_and_counted(tmp_path, capsys):
+    corpus = reader.load_documents(write(tmp_path / "x", TWENTY, "3 1:2\n3\n4 1:0\n"))
+    assert "test.feat, line 2: a document without a word; left out, 1 in all" in capsys.readouterr().err
     assert corpus.facts["test"] == {"documents": 1, "words": 2, "unknown": 0, "left_out": 2}
     assert corpus.test.labels.tolist() == [0]
     with raises("the test part of .* has no document with a word in it"):
@@ -70,7 +71,8 @@ def test_documents_without_words_are_left_out_and_counted(tmp_path):
         ("3 1:two", "'1:two' is not id:count"),
         ("3 1:2.5", "'1:2.5' is not id:count"),
         ("3 1:1 1:inf", "'1:inf' is not id:count"),
-        ("3 1:99999999", "'1:99999999' is not id:count"),
+        ("3 1:99999999", "a count of 99999999: give at most 9,999,999 of one word"),
+        ("3 99999999999:1", "id 99999999999 is outside the vocabulary of 3 words"),
         ("3 17", "'17' is not id:count"),
         ("3 1:", "'1:' is not id:count"),
         ("3 0:1", "id 0 is outside the vocabulary of 3 words: use ids 1 to 3"),
@@ -131,12 +133,13 @@ def test_names_and_places(tmp_path, monkeypatch):
 # Raw text
 
 
-def test_own_text(tmp_path):
+def test_own_text(tmp_path, capsys):
     lines = [f"The Fish, don't {'cod ' * (1 + i % 3)} x 42 Owl_owl_owl_owl" for i in range(30)] + [
         "",
         "and of the",
     ] * 10
     corpus = reader.load_documents(write_text(tmp_path, lines))
+    assert "line 31: a document without a word; left out, 20 in all" in capsys.readouterr().err
     assert corpus.train.labels is None and corpus.label_names is None
     assert sum(corpus.facts[part]["left_out"] for part in reader.PARTS) == 20  # the empty lines, and "and of the"
     assert sum(d.counts.shape[0] for d in corpus[1:4]) == 30

@@ -54,10 +54,3 @@ def test_digest_changes_with_any_word_and_its_place():
     assert all(len(digest) == 16 and set(digest) <= set("0123456789abcdef") for digest in digests)
     assert Vocabulary((*RESERVED, "a", "b")).digest == digests[0]
     assert Vocabulary(RESERVED).digest == "52d25f083aa02766"  # as sha256sum gives it
-
-
-def test_words_are_checked():
-    with pytest.raises(InputError, match="a vocabulary begins with .*give it .*'<pad>'"):
-        Vocabulary(("the", *RESERVED))
-    with pytest.raises(InputError, match="holds 'the' 2 times"):
-        Vocabulary((*RESERVED, "the", "cat", "the"))

@@ -86,6 +86,12 @@ def test_timestep_kl_by_hand(part, expected):
     np.testing.assert_allclose(timestep_kl(kl, tf.constant([4, 3, 1]), part), expected)
 
 
+@pytest.mark.parametrize("part, length, kept", [(0.3, 50, 15), (0.6, 25, 15), (0.07, 100, 7), (0.001, 1, 1)])
+def test_timestep_kl_counts_no_step_too_many(part, length, kept):
+    first = tf.cast(tf.range(length) == length - kept, tf.float32)[None]  # 1 where the last `kept` begin
+    np.testing.assert_allclose(timestep_kl(first, tf.constant([length]), part), [1 / kept], rtol=1e-5)
+
+
 def test_timestep_kl_of_an_empty_sentence_is_zero():
     np.testing.assert_array_equal(timestep_kl(tf.ones([2, 3]), tf.constant([0, 2])), [0.0, 1.0])
 

@@ -21,6 +21,7 @@ tiny:
     control: {mode: infogan, control: true, seeds: [0], options: {info_weight: 0.0}}
     image: {mode: bigbigan, seeds: [3], options: {s_z: false}}
 """
+SELECTS = "  select: view_information\n  finalists: {count: 1, seeds: [5, 6]}\n"
 
 
 @pytest.fixture
@@ -139,6 +140,7 @@ def test_another_preset_replaces_the_lengths_of_rows_too(write):
         ("mode: bigbigan", "mode: bigbigna", "'bigbigna' is not one of .* did you mean bigbigan"),
         ("s_z: false", "s_y: false", "--s-y is no option of this mode"),
         ("  finalists: {count: 1, seeds: [5, 6]}\n", "", "needs both `select` and `finalists`"),
+        (SELECTS, "", "tiny: control is a control, but tiny selects nothing: leave `control` out"),
         ("  columns: [fid]\n", "", "tiny needs 'columns'"),
         ("{mode: bigbigan, ", "{", "image needs 'mode'"),
         ("[fid]", "[fid", "studies.yaml, line 8: expected ',' or ']'"),

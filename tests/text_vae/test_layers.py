@@ -117,6 +117,14 @@ def test_greedy_generation_follows_the_likeliest_word():
     assert [len(ids) for ids in layer.generate(z(), SEED)] == [0, 0]
 
 
+@pytest.mark.parametrize("options", [{"temperature": -1.0}, {"top_p": 0.0}, {"top_p": 1.5}])
+def test_what_generate_refuses(options):
+    with pytest.raises(ValueError, match="generate needs"):
+        decoder().generate(z(), SEED, **options)
+    with pytest.raises(ValueError, match="generate needs z"):
+        decoder().generate(z()[:0], SEED)
+
+
 def test_top_p_leaves_the_smallest_set_of_that_probability():
     logits = tf.repeat(tf.math.log([[0.1, 0.5, 0.15, 0.25]]), 2000, axis=0)
 
