@@ -30,7 +30,7 @@ AG_NEWS_SERVER = ("drive.google.com", 443)
 CONNECT_SECONDS = 2.0  # tensorflow-datasets itself retries for minutes before it reports a missing network
 MIN_LABEL = 50  # docstrings: a sub-package with fewer documents counts to its package
 
-_PAIR = re.compile(r"(\d+):(\d+)", re.ASCII)  # id:count
+_PAIR = re.compile(r"(\d{1,18}):(\d{1,18})", re.ASCII)  # id:count
 MOST = 10**7 - 1  # of one word in a line: such counts are exact in float32
 _WORD = re.compile(r"[^\W\d_]{2,}")
 

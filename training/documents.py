@@ -259,5 +259,6 @@ def terms(model: NVDM, x: tf.Tensor, mu: tf.Tensor, log_variance: tf.Tensor, see
 def nearest_words(weights: np.ndarray, words: tuple[str, ...], counts) -> dict[str, list[str]]:
     """For the ten words of most training documents, the words whose columns of R [K, V] are nearest."""
     shown = np.argsort(-np.bincount(counts.indices, minlength=len(words)), kind="stable")[:SHOWN]
-    rows = nearest(weights.T[shown], weights.T, NEAREST + 1)  # each is nearest itself
-    return {words[own]: [words[other] for other in row if other != own] for own, row in zip(shown, rows, strict=True)}
+    rows = nearest(weights.T[shown], weights.T, NEAREST + 1)  # itself among them
+    near = {own: [other for other in row if other != own][:NEAREST] for own, row in zip(shown, rows, strict=True)}
+    return {words[own]: [words[other] for other in others] for own, others in near.items()}

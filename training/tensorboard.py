@@ -162,8 +162,7 @@ class TopicSummary(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         if is_due(epoch + 1, self.run.config.epochs):
-            weights, (words, counts) = self.model.decoder.kernel.numpy(), (self.corpus.words, self.corpus.train.counts)
-            topics = top_words(weights, words, counts)
+            topics = top_words(self.model.decoder.kernel.numpy(), self.corpus.words, self.corpus.train.counts)
             lines = [f"| {topic} | {' '.join(words)} |" for topic, words in enumerate(topics)]
             with self.writer.as_default(int(self.model.step)):
                 tf.summary.text("topics", "\n".join(["| topic | top words |", "|---|---|", *lines]))
