@@ -72,7 +72,7 @@ def test_documents_without_words_are_left_out_and_counted(tmp_path, capsys):
         ("3 1:2.5", "'1:2.5' is not id:count"),
         ("3 1:1 1:inf", "'1:inf' is not id:count"),
         ("3 1:99999999", "a count of 99999999: give at most 9,999,999 of one word"),
-        (f"3 1:{'9' * 5000}", "is not id:count"),
+        (f"3 1:{'9' * 5000}", r"'1:9{38}\.\.\.' is not id:count"),
         ("3 99999999999:1", "id 99999999999 is outside the vocabulary of 3 words"),
         ("3 17", "'17' is not id:count"),
         ("3 1:", "'1:' is not id:count"),
