@@ -10,6 +10,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 import evaluate
 import train
 from data.errors import InputError
+from metrics.topics import top_words
 from training import documents, tensorboard
 from training.config import NVDMConfig
 from training.runs import load_run, open_run
@@ -192,7 +193,17 @@ def test_a_word_that_no_training_document_has_is_no_top_word(run):
     scores.data = scores.data._replace(train=scores.data.train._replace(counts=counts.tocsr()))
     weights = np.zeros([2, 12])
     weights[:, 3] = 9
+    top = top_words(weights, scores.data.words, scores.data.train.counts, 11)
+    assert scores.data.words[3] not in [word for topic in top for word in topic]
     assert np.isfinite(scores.described(weights, "")["coherence_npmi"])  # of a word in no document it would be none
+
+
+def test_one_word_makes_no_topics(tmp_path, capsys):
+    file = tmp_path / "fish.txt"
+    file.write_text("fish fish\n" * 40)
+    assert train.main([*FLAGS, "--dataset", str(file), "--topics", "1", "--runs-dir", str(tmp_path / "runs")]) == 2
+    assert "has one word, 'fish': topics need more" in capsys.readouterr().err
+    assert not (tmp_path / "runs").exists()
 
 
 def test_another_corpus_is_noticed(run):
