@@ -15,7 +15,7 @@ import evaluate
 import train
 from data.errors import InputError
 from data.images import load, to_float
-from training.cli import DIVERGED
+from training.cli import DIVERGED, run_program
 from training.config import BigGANConfig, InfoBigBiGANConfig
 from training.runs import Run, create_run, held, load_run, open_run
 from training.scores import comparison
@@ -362,7 +362,16 @@ def test_a_name_that_is_taken(answer, runs_dir, smallest, no_model):
 
 def test_a_runs_dir_that_is_a_file(answer, tmp_path, smallest, no_model):
     (tmp_path / "file").write_text("")
-    assert "file" in answer(train, *smallest("biggan"), "--runs-dir", tmp_path / "file", "--name", "a")
+    line = answer(train, *smallest("biggan"), "--runs-dir", tmp_path / "file", "--name", "a")
+    assert "is no folder: give another --runs-dir" in line
+
+
+def test_an_interruption_says_how_to_go_on(capsys):
+    def interrupted(argv):
+        raise KeyboardInterrupt
+
+    assert run_program(interrupted, [], "use --resume RUN") == 130
+    assert capsys.readouterr().err.endswith(": interrupted; to go on, use --resume RUN\n")
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Imports run one way, every file has a home, and CI runs what the README says."""
+"""Imports run one way, and every file has a home."""
 
 import ast
 from pathlib import Path

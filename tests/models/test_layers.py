@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from models.layers import BatchNorm, Conv2D, Dense, GroupNorm, SelfAttention, average_pool, upsample
+from models.layers import BatchNorm, Conv2D, Dense, GroupNorm, ResidualDense, SelfAttention, average_pool, upsample
 from training.images import has_bfloat16
 
 OUTPUTS = 5
@@ -319,3 +319,13 @@ def test_every_weight_of_self_attention_gets_a_gradient_once_the_gain_has_moved(
     gradients = tape.gradient(loss, layer.trainable_variables)
     assert len(gradients) == 5
     assert all(np.any(gradient) for gradient in gradients)
+
+
+def test_a_residual_dense_block_against_numpy():
+    block, x = ResidualDense(6), normal(3, 6)
+    block(x)
+    randomize(block)
+    y, h = block(x, training=True), np.asarray(x)
+    for layer in (block.dense_1, block.dense_2):
+        h = np.maximum(h, 0) @ layer.normalized_kernel(training=False).numpy() + layer.bias.numpy()
+    assert_near(y, x + h)

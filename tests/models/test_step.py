@@ -10,9 +10,11 @@ import functools
 import numpy as np
 import pytest
 import tensorflow as tf
+from scipy.stats import norm
 
 from data.images import ImageDataset, Split, to_float
 from losses.information import entropy, view_information
+from models.code import Code
 from models.discriminators import ImageDiscriminator
 from models.encoder import Encoding
 from models.gan import DECODE_BATCH, STATISTICS_BATCH, totalled
@@ -32,7 +34,7 @@ ENCODER = {"encoder_widths": (8, 8), "feature_dim": 8, "latent_width": 8, "laten
 ENCODER |= {"layout_dim": 0, "hidden_norm": False, "d_updates": 1}
 CONTINUOUS = {"num_continuous": 2}
 ALONE = {"consistency_weight": 0.0, "real_info_weight": 0.0}
-CONSISTENT = {"real_info_weight": 0.0, "consistency_weight": 1.0, "balance_weight": 0.5, "num_continuous": 1}
+CONSISTENT = {"real_info_weight": 0.0, "consistency_weight": 2.0, "balance_weight": 0.5, "num_continuous": 1}
 SIDES = ("d_variables", "ge_variables")
 
 CONFIGURATIONS = {
@@ -121,7 +123,36 @@ def test_a_new_discriminator_divides_by_the_sigma_of_its_orthogonal_kernels():
     np.testing.assert_allclose(sigmas, 1.0, rtol=1e-5)
 
 
+def test_rates_and_sizes_are_those_of_the_config():
+    own = {"d_rate": 0.01, "ge_rate": 0.02, "beta_1": 0.25, "ema_decay": 0.9, "encoder_size": 16}
+    model = build("bigan", **own)
+    optimizers = model.d_optimizer, model.ge_optimizer
+    np.testing.assert_allclose([optimizer.learning_rate for optimizer in optimizers], [0.01, 0.02], rtol=1e-6)
+    assert [optimizer.beta_1 for optimizer in optimizers] == [0.25, 0.25]
+    assert (model.ema_decay, model.encoder.input_size) == (0.9, 16)
+
+
 # The objectives
+
+
+def test_the_loss_of_a_player_is_the_sum_of_the_means_of_its_parts():
+    losses = totalled("d", {"x": tf.constant([1.0, 4.0, -2.0]), "balance": tf.constant(-0.5)})
+    assert {name: float(loss) for name, loss in losses.items()} == {
+        "loss/d": 0.5,
+        "loss/d_x": 1.0,
+        "loss/d_balance": -0.5,
+    }
+
+
+def test_bound_and_estimate_of_a_code_of_both_kinds_against_numpy():
+    code, random = Code(3, 2), np.random.default_rng(0)
+    logits, mean, log_sigma = (random.normal(size=(4, size)).astype("float32") for size in (3, 2, 2))
+    parameters, c = np.concatenate([logits, mean, log_sigma], 1), code.sample(4, tf.constant([0, 1])).numpy()
+    p = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    np.testing.assert_allclose(code.estimate(parameters), np.concatenate([p, mean], 1), rtol=1e-5)
+    bound = np.log(3) + np.sum(c[:, :3] * np.log(p), 1)
+    bound += np.sum(np.log(2) + norm(mean, np.exp(log_sigma)).logpdf(c[:, 3:]), 1)  # uniform on [-1, 1]: log 2 each
+    np.testing.assert_allclose(code.bound(c, parameters), bound, rtol=1e-4)
 
 
 @pytest.mark.parametrize("name", ["biggan", "bigan", "bigbigan", "bigbigan no s_z", "infogan", "info encoder"])
@@ -183,6 +214,35 @@ def test_the_optimizers_have_every_trainable_weight_of_their_side(model):
         assert {id(weight) for weight in getattr(model, f"{side}_variables")} == weights
         moments = getattr(model, f"{side}_optimizer").variables
         assert sum(v.path.endswith("momentum") for v in moments) == len(weights)
+
+
+@pytest.mark.parametrize("player, other", [("d", "ge"), ("ge", "d")])
+def test_each_player_descends(player, other):
+    """While the other stands still, and z, noise and views are the same each time."""
+    model, losses = build("info consistent E"), []
+    with standing_still(getattr(model, f"{other}_optimizer")):
+        for _ in range(4):
+            model.step.assign(0)
+            model.reset_metrics()
+            losses.append(float(model.train_step(batch())[f"loss/{player}"]))
+    assert losses[-1] < losses[0]
+
+
+def test_a_score_is_of_the_pair_that_it_names(monkeypatch):
+    model, judged = shared("bigbigan"), []
+    discriminate = model.discriminate
+
+    def recorded(real, fake):
+        found = discriminate(real, fake)
+        judged[:] = found[1]
+        return found
+
+    monkeypatch.setattr(model, "discriminate", recorded)
+    model.reset_metrics()
+    logs = model.train_step(batch())
+    np.testing.assert_allclose(
+        [logs["score/x_real"], logs["score/x_fake"]], [np.mean(one.scores.x) for one in judged], rtol=1e-5
+    )
 
 
 def test_the_discriminators_updates_leave_the_weights_of_g_and_e_as_they_are(model):
@@ -322,6 +382,20 @@ def test_the_randomness_of_a_step_is_a_function_of_seed_and_step(monkeypatch):
     np.testing.assert_array_equal(z, again)
     assert not np.allclose(z, other_seed)
     assert not np.allclose(z, other_step)
+
+
+def test_both_pairs_have_randomness_of_their_own_in_every_step(monkeypatch):
+    model, seeds = shared("bigbigan"), []
+
+    def recorded(draw):
+        return lambda given, seed: seeds.append(tuple(seed.numpy())) or draw(given, seed)
+
+    for name in ("generate_pair", "encode_pair"):
+        monkeypatch.setattr(model, name, recorded(getattr(model, name)))
+    for step in (5, 5, 6):
+        model.step.assign(step)
+        model.train_step(batch())
+    assert seeds[:2] == seeds[2:4] and len(set(seeds)) == 4
 
 
 # The moving average
@@ -484,7 +558,7 @@ def test_the_losses_of_the_codes_of_real_images_by_their_definition():
     real, fake = pairs(model)
     losses = model.generator_losses(model.judge(real), model.judge(fake), real, fake)
     p, p_view = (tf.nn.softmax(model.encoder(x).code[:, :CATEGORIES]) for x in (real.x, real.view))
-    np.testing.assert_allclose(losses["consistency"], -view_information(p, p_view), rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(losses["consistency"], -2.0 * view_information(p, p_view), rtol=1e-4, atol=1e-6)
     np.testing.assert_allclose(losses["balance"], -0.5 * entropy(tf.reduce_mean(p, 0)), rtol=1e-5)
 
 
@@ -580,6 +654,11 @@ def test_reconstruct(name):
     latents = model.infer_latents(tf.constant(x))
     np.testing.assert_allclose(latents[0], model.ema_encoder(x).mu, rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(model.decode(*latents), reconstructed, atol=1e-5)
+    if name == "info none, head on J":
+        np.testing.assert_allclose(latents[1], model.classify(x), rtol=1e-4, atol=1e-6)
+    if name == "info encoder":
+        own = model.code.estimate(model.ema_encoder(x).code)
+        np.testing.assert_allclose(latents[1], own, rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", WITH_CODE)

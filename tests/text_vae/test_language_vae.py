@@ -83,6 +83,15 @@ def test_a_step_changes_every_weight_and_its_logs_are_finite(kind, options):
     assert int(model.step) == 1
 
 
+@pytest.mark.parametrize(("kind", "options"), MODELS[1:])
+def test_the_words_teach_the_encoder(kind, options):
+    """Not the KL alone, which would teach it to say nothing."""
+    model = build(kind, **options)
+    with tf.GradientTape() as tape:
+        nll = model.elbo_terms(batch(), SEED, training=True).nll
+    assert all(map(np.any, tape.gradient(nll, [model.mu.kernel, model.log_variance.kernel])))
+
+
 @pytest.mark.parametrize(("kind", "options"), MODELS)
 def test_nothing_is_dropped_in_evaluation(kind, options):
     model, plain = build(kind, dropout=0.5, **options), build(kind, **options)

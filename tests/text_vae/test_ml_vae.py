@@ -208,6 +208,15 @@ def test_a_step_changes_every_weight_and_its_logs_are_finite(levels):
 
 
 @pytest.mark.parametrize("levels", [0, 1, 2])
+def test_the_words_teach_the_encoder(levels):
+    """Not the KL alone, which would teach it to say nothing."""
+    model = unlike_the_prior(build(levels))
+    with tf.GradientTape() as tape:
+        nll = model.elbo_terms(batch(), SEED, training=True).nll
+    assert all(map(np.any, tape.gradient(nll, [model.mu.kernel, model.log_variance.kernel])))
+
+
+@pytest.mark.parametrize("levels", [0, 1, 2])
 def test_nothing_is_dropped_in_evaluation(levels):
     model, plain = build(levels, dropout=0.5), build(levels)
     for term, expected in zip(model.elbo_terms(batch(), SEED), plain.elbo_terms(batch(), SEED), strict=True):

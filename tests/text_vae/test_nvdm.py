@@ -192,3 +192,12 @@ def test_a_refined_posterior_is_the_best_gaussian_of_each_document():
     mu, log_variance = model.refine(x, 300, 0.1, SEED)
     np.testing.assert_allclose(mu, 0.0, atol=0.02)
     np.testing.assert_allclose(log_variance, 0.0, atol=0.02)
+
+
+def test_the_noise_of_a_step_is_a_function_of_seed_and_step():
+    model, nlls = build(rate=0.0), []
+    for model.seed, step in ((0, 5), (0, 5), (0, 6), (1, 5)):
+        model.step.assign(step)
+        model.reset_metrics()
+        nlls.append(float(model.train_step(counts())["loss/nll"]))
+    assert nlls[0] == nlls[1] and len(set(nlls)) == 3

@@ -177,6 +177,13 @@ def test_words_begin_with_the_vectors_of_the_training_text_or_of_a_file(runs, tm
         assert not model.embedding.get_weights()[0].any()
 
 
+def test_options_reach_nasm(runs):
+    own = {"attention": "none", "match": False, "samples": 7, "layers": 2, "kl_weight": 0.1, "rate": 0.02}
+    model = answers.build("nasm", dataclasses.replace(runs["nasm"].config, **own), runs["nasm"].data)
+    assert (model.attention, model.match, model.samples, len(model.answer_reader.stack)) == ("none", False, 7, 2)
+    assert [float(model.kl_weight(0)), float(model.optimizer.learning_rate)] == pytest.approx([0.1, 0.02])
+
+
 @pytest.mark.parametrize("mode", ["nasm", "gqa"])
 def test_the_scores_of_a_loaded_run_are_the_same(runs, mode, capsys):
     before, kept = metrics_of(runs[mode]), (runs[mode].path / CANDIDATES).read_bytes()
@@ -197,7 +204,9 @@ def test_a_resumed_training_ends_in_the_same_bits(runs, mode, tmp_path):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(answers.Scores, "controls", lambda self: {})
         assert train.main(["--resume", "a", "--runs-dir", str(tmp_path / "runs")]) == 0
-    assert open_run(tmp_path / "runs/a").checkpoints()[0][1].name == newest.name  # the name carries the digest
+    resumed = open_run(tmp_path / "runs/a")
+    assert resumed.checkpoints()[0][1].name == newest.name  # the name carries the digest
+    assert [entry["epoch"] for entry in resumed.history] == [1, 2, 3]
     assert (tmp_path / "runs/a" / CANDIDATES).read_bytes() == (runs[mode].path / CANDIDATES).read_bytes()
 
 

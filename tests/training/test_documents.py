@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import shutil
 
@@ -106,6 +107,41 @@ def test_the_scores_of_a_loaded_run_are_the_same(run, capsys):
     assert scores["perplexity_document"] == json.loads((run.path / "metrics.json").read_text())["perplexity_document"]
 
 
+def test_scores_of_another_checkpoint_do_not_stay(run, tmp_path):
+    file = shutil.copytree(run.path, tmp_path / "a") / "metrics.json"
+    file.write_text(json.dumps({"epoch": 1, "topic_diversity": 7.0}))
+    assert evaluate.main([str(tmp_path / "a"), "--linear"]) == 0
+    assert "topic_diversity" not in json.loads(file.read_text())
+
+
+def test_a_run_is_not_scored_on_other_documents(run, tmp_path, capsys):
+    file = shutil.copytree(run.path, tmp_path / "a") / "config.json"
+    file.write_text(file.read_text().replace(run.data["sha256"], "0" * 16))
+    assert evaluate.main([str(tmp_path / "a"), "--linear"]) == 2
+    assert "is not what" in capsys.readouterr().err
+
+
+def test_the_validation_part_chooses_and_the_test_part_fits_nothing(run):
+    corpus, model = documents.load(run.config), load_run(run.path)
+    flipped = corpus._replace(test=corpus.test._replace(labels=1 - corpus.test.labels))
+    assert documents.Scores(run, flipped, model).linear()["linear_accuracy"] < 0.1
+    nll, kl = documents.Scores(run, corpus, model).bounds(corpus.validation)
+    per_word = (nll + kl) / np.ravel(corpus.validation.counts.sum(1))
+    stored = json.loads((run.path / "metrics.json").read_text())
+    assert stored["validation_perplexity_document"] == pytest.approx(np.exp(per_word.mean()), rel=1e-5)
+    assert run.history[-1]["validation/perplexity_document"] == pytest.approx(np.exp(per_word.mean()), rel=0.05)
+
+
+def test_options_reach_the_model(run):
+    own = {"log_counts": False, "length_power": 0.25, "rate": 0.02, "final_rate": 0.01}
+    model = documents.build("nvdm", dataclasses.replace(run.config, **own), run.data)
+    assert (model.log_counts, model.length_power, float(model.optimizer.learning_rate)) == (
+        False,
+        0.25,
+        pytest.approx(0.02),
+    )
+
+
 def test_a_text_run_is_not_exported(run, tmp_path, capsys):
     assert evaluate.main([str(run.path), "--export", str(tmp_path / "small")]) == 2
     assert "is a run of mode nvdm: only image modes are exported" in capsys.readouterr().err
@@ -120,7 +156,9 @@ def test_a_resumed_training_ends_in_the_same_bits(run, tmp_path, capsys):
     newest.unlink()
     keras.utils.clear_session(free_memory=False)
     assert train.main(["--resume", "a", "--runs-dir", str(runs)]) == 0
-    assert open_run(runs / "a").checkpoints()[0][1].name == newest.name  # the name carries the digest
+    resumed = open_run(runs / "a")
+    assert resumed.checkpoints()[0][1].name == newest.name  # the name carries the digest
+    assert [entry["epoch"] for entry in resumed.history] == [*range(1, 31)]
     assert older.exists()
 
 

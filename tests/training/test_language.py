@@ -120,6 +120,14 @@ def test_the_best_epoch_on_validation_is_kept_and_used(run, tmp_path):
     assert (copied.restore(model), copied.restore(model, best=False)) == (1, 3)
 
 
+def test_the_validation_part_chooses(run):
+    corpus, model = language.load(run.config), load_run(run.path)
+    own, test = (language.mean_bound(model, part, run.config.seed) for part in (corpus.validation, corpus.test))
+    assert own == pytest.approx(min(entry["validation/elbo_nll"] for entry in run.history), rel=1e-5)
+    assert own == pytest.approx(json.loads((run.path / "metrics.json").read_text())["validation_elbo_nll"], rel=1e-5)
+    assert own != pytest.approx(test, rel=1e-5)
+
+
 def test_a_resumed_training_ends_in_the_same_bits(run, tmp_path):
     runs = tmp_path / "runs"
     shutil.copytree(run.path, runs / "twrvae")
@@ -129,7 +137,9 @@ def test_a_resumed_training_ends_in_the_same_bits(run, tmp_path):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(language, "GENERATED", 12)
         assert train.main(["--resume", "twrvae", "--runs-dir", str(runs)]) == 0
-    assert open_run(runs / "twrvae").checkpoints()[0][1].name == newest.name  # the name carries the digest
+    resumed = open_run(runs / "twrvae")
+    assert resumed.checkpoints()[0][1].name == newest.name  # the name carries the digest
+    assert [entry["epoch"] for entry in resumed.history] == [1, 2, 3]
 
 
 def test_a_loaded_model_generates(run):
@@ -187,6 +197,15 @@ def test_the_built_in_corpus_from_end_to_end(tmp_path, monkeypatch):
     assert train.main([*flags, "--runs-dir", str(tmp_path), "--name", "a"]) == 0
     scores = json.loads((tmp_path / "a/metrics.json").read_text())
     assert scores["perplexity"] < 200 and scores["perplexity_tokens"] > 1000
+
+
+def test_options_reach_the_models(run):
+    own = {"free_bits": 0.25, "kl_per_step": True, "epochs": 3, "batch_size": 16, "rate": 0.02, "final_rate": 0.01}
+    model = language.build("vae", make_config(LanguageVAEConfig, own), run.data)
+    assert (model.free_bits, model.kl_per_step) == (0.25, True)
+    model.optimizer.iterations.assign(3 * (run.data["train"]["sentences"] // 16))
+    assert float(model.optimizer.learning_rate) == pytest.approx(0.01)
+    assert language.build("twrvae", dataclasses.replace(run.config, kl_part=0.5), run.data).kl_part == 0.5
 
 
 def test_the_weight_of_the_kl_over_a_training():

@@ -321,3 +321,19 @@ def test_every_epoch_that_is_scored_is_saved(epochs):
         keeper.on_epoch_end(epoch, {})
     scored = [entry["epoch"] for entry in keeper.entries if "validation/x" in entry]
     assert scored and set(scored) <= set(saved)
+
+
+def test_an_epoch_is_refreshed_scored_written_and_saved_in_this_order():
+    """So that scores are of what is saved, and no checkpoint lacks its line of the history."""
+    done = []
+    run = SimpleNamespace(
+        history=[],
+        config=SimpleNamespace(epochs=1),
+        write_history=lambda entries: done.append("history"),
+        save=lambda model, epoch: done.append("save"),
+    )
+    keeper = Keeper(run, lambda model: done.append("score") or {})
+    keeper.set_model(SimpleNamespace(step=0, refresh_statistics=lambda: done.append("refresh")))
+    keeper.on_epoch_begin(0)
+    keeper.on_epoch_end(0, {})
+    assert done == ["refresh", "score", "history", "save"]
