@@ -61,6 +61,8 @@ def carry_out(training: Training, runs_dir: str) -> dict:
     done = subprocess.run(command, stderr=subprocess.PIPE, text=True)
     last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
     last = last.removeprefix(f"{command[1]}: ")
+    if done.returncode not in (2, DIVERGED):
+        sys.stderr.write(done.stderr)  # warnings, or where it broke
     if done.returncode not in (0, DIVERGED):
         raise InputError(f"{training.name}: {last}")
     run = open_run(path)

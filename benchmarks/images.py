@@ -42,7 +42,9 @@ def forward_flops(network, *shapes) -> tuple[int, int]:
     """(plain, done) floating-point operations of one example's forward pass, two for a multiplication and addition.
 
     Counts convolutions and matrix products of the traced graph. A fused 4x4 convolution of stride 2 stands for a 3x3 one
-    at the higher resolution, 36 products for 16; a block's 1x1 skip counts at the lower one, where it gives the same.
+    at the higher resolution, 36 products for 16; a block's 1x1 skip counts at the lower one, where it gives the same. The
+    products of spectral norms are counted as one example's, though a pass has them once: 2 % of F's and 1 % of G's at
+    the sizes of the public code, 10 % of F's by default.
     """
     function = tf.function(network).get_concrete_function(*(tf.TensorSpec((1, *shape)) for shape in shapes))
     plain = done = 0

@@ -30,10 +30,16 @@ class Code:
         return tf.concat([one_hot, tfd.Uniform(-1.0, 1.0).sample([n, self.num_continuous], seed=seeds[1])], 1)
 
     def encode(self, c: np.ndarray) -> np.ndarray:
-        """Categories int [N] as codes [N, dim] whose continuous part is 0; whole codes [N, dim] as they are."""
+        """Categories int [N] as codes [N, dim] whose continuous part is 0; whole codes [N, dim] as they are.
+
+        Raises ValueError for what is neither.
+        """
         c = np.asarray(c)
+        fits = np.isin(c, range(self.num_categories)).all() if c.ndim == 1 else c.shape[1:] == (self.dim,)
+        if not fits:
+            raise ValueError(f"c is neither categories from 0 to {self.num_categories - 1} nor codes [N, {self.dim}]")
         if c.ndim == 1:
-            c = np.pad(np.eye(self.num_categories)[c], [(0, 0), (0, self.num_continuous)])
+            c = np.pad(np.eye(self.num_categories)[c.astype(int)], [(0, 0), (0, self.num_continuous)])
         return c.astype("float32")
 
     def split(self, parameters: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
@@ -147,7 +153,7 @@ class Coded(GAN):
             seed: of z and of c.
 
         Raises:
-            ValueError: there is not one c for each image.
+            ValueError: there is not one c for each image, or one is neither a category nor a whole code.
         """
         if c is not None and len(c) != n:
             raise ValueError(f"{n} images need {n} codes, not {len(c)}")

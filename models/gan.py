@@ -248,9 +248,9 @@ def totalled(player: str, parts: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
 
 
 def checked(images) -> np.ndarray:
-    """Images [N, H, W, C] as float32. Raises ValueError where a value lies outside [-1, 1], as those of bytes do."""
+    """Images [N, H, W, C] as float32. Raises ValueError where one is not in [-1, 1], as bytes are not."""
     images = np.asarray(images, np.float32)
-    if images.size and (images.min() < -1 or images.max() > 1):
+    if images.size and not (images.min() >= -1 and images.max() <= 1):  # what is no number is neither
         raise ValueError(
             f"images lie in [{images.min():g}, {images.max():g}], not in [-1, 1]: data.images.to_float takes bytes there"
         )

@@ -79,7 +79,7 @@ class Study:
     about: its question. rows: name -> {mode, dataset, seeds, options, control}. columns: its table's keys. figures: names of
     functions of `studies.figures`. keep: figures of a run that are kept for every row's first seed. select: the label-free
     key that chooses finalists, `finalists` = {count, seeds}. include: other studies, of the same preset, each with its
-    rows that the table shows too.
+    rows that the table shows too. command: what `reproduce.py` is given for it.
     """
 
     name: str
@@ -94,6 +94,7 @@ class Study:
     select: str | None = None
     finalists: dict | None = None
     include: Sequence[tuple["Study", list[str]]] = ()
+    command: str = ""
 
     def seeds_of(self, row: str) -> Sequence[int]:
         """The row's own seeds, or the study's."""
@@ -254,12 +255,13 @@ def read_study(name: str, seeds: int | None = None, preset: str | None = None) -
         check_parts(f"{name}: {row}", own)
         if seeds:
             own["seeds"] = own.get("seeds", described.get("seeds", [0]))[:seeds]
+    command = name
     if preset:
         for own in (described, *described["rows"].values()):
             own["options"] = {key: value for key, value in own.get("options", {}).items() if key not in LENGTHS}
         described["options"]["preset"] = preset  # a row that has a preset of its own keeps that: it is a recipe
-        name = f"{name}-{preset}"
-    study = Study(**described | {"name": name, "include": include})
+        name, command = f"{name}-{preset}", f"{name} --preset {preset}"
+    study = Study(**described | {"name": name, "include": include, "command": command})
     finals = [study.training(row, seed) for row in study.rows for seed in (study.finalists or {}).get("seeds", [])]
     for training in study.screening() + finals:
         try:

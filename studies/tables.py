@@ -1,8 +1,10 @@
 """A study's page: tables from its entries, figures, and the command of every run. Nothing in it is typed by hand."""
 
+import functools
 import math
 import statistics
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -32,7 +34,7 @@ def write_report(study: Study, entries: dict[str, dict], folder: Path):
     entries = study.current(entries)
     rows = all_rows(study, entries, folder)
     done = sum(finished(training, entries) for training in study.trainings(entries))
-    parts = [f"# {study.name}", study.about, f"{done} of {study.size} trainings. `python reproduce.py {study.name}`"]
+    parts = [f"# {study.name}", study.about, f"{done} of {study.size} trainings. `python reproduce.py {study.command}`"]
     tables = [table for draw in TABLES.values() if (table := draw(study, rows)).lines]
     tables = [f"Table {i + 1}. {t.title}\n\n{markdown(t.header, t.lines)}" for i, t in enumerate(tables)]
     parts += [*tables[:3], *footnotes(rows)]
@@ -79,6 +81,12 @@ def number(value: float) -> str:
     return f"{value:.3f}" if abs(value) >= 0.0995 or value == 0 else f"{value:.3g}"
 
 
+def shown(members: list[dict], key: str, cell: Callable[[list[float]], str]) -> str:
+    """A cell of a row's values; of how many they are, where runs that finished lack the score."""
+    values, finished = values_of(members, key), sum("error" not in entry for entry in members)
+    return cell(values) + (f" (of {len(values)})" if 0 < len(values) < finished else "")
+
+
 def mean_and_deviation(values: list[float]) -> str:
     """Both with as many decimals as the mean needs."""
     if len(values) < 2:
@@ -91,7 +99,7 @@ def mean_and_deviation(values: list[float]) -> str:
 def summary_table(study: Study, rows: dict[str, list[dict]]) -> Table:
     lines = []
     for row, members in rows.items():
-        scores = [mean_and_deviation(values_of(members, key)) for key in study.columns]
+        scores = [shown(members, key, mean_and_deviation) for key in study.columns]
         lines.append([row, described(study, row), seeds(members), *scores])
     header = ["row", "what it changes", "seeds", *study.columns]
     return Table("Mean over the seeds, and the standard deviation.", header, lines)
@@ -115,7 +123,10 @@ def order_table(study: Study, rows: dict[str, list[dict]]) -> Table:
     def cell(key, values):
         return f"{number(statistics.median(values))} / {number(worst(key, values))}" if values else ""
 
-    lines = [[row, *(cell(k, values_of(members, k)) for k in study.columns)] for row, members in rows.items()]
+    lines = [
+        [row, *(shown(members, key, functools.partial(cell, key)) for key in study.columns)]
+        for row, members in rows.items()
+    ]
     return Table("Median over the seeds / worst seed.", ["row", *study.columns], lines)
 
 
@@ -130,13 +141,19 @@ def run_table(study: Study, rows: dict[str, list[dict]]) -> Table:
 def footnotes(rows: dict[str, list[dict]]) -> list[str]:
     """What the figures depend on, as the runs wrote it down."""
     metrics = [entry["metrics"] for members in rows.values() for entry in members]
-    said = dict.fromkeys(
-        f"FID and KID: {m['feature_network']}, test accuracy {m['feature_network_accuracy']:.4f}; "
-        f"{m['samples']['generated']:,} generated against {m['samples']['test']:,} test images; floor, "
-        f"{m['samples']['floor']:,} real images against the same: {m['fid_floor']:.3f} and {m['kid_floor']:.2g}."
-        for m in metrics
-        if "fid" in m
-    )
+    networks: dict[str, list[str]] = {}
+    for entry in (entry for members in rows.values() for entry in members if "fid" in entry["metrics"]):
+        m = entry["metrics"]
+        of = (
+            f"{m['feature_network']}, test accuracy {m['feature_network_accuracy']:.4f}; "
+            f"{m['samples']['generated']:,} generated against {m['samples']['test']:,} test images; floor, "
+            f"{m['samples']['floor']:,} real images against the same: {m['fid_floor']:.3f} and {m['kid_floor']:.2g}."
+        )
+        networks.setdefault(of, []).append(entry["name"])
+    whose = {of: f" of {', '.join(names)}" for of, names in networks.items()}
+    if networks:
+        whose[max(networks, key=lambda of: len(networks[of]))] = " of all other runs" if len(networks) > 1 else ""
+    said = [f"FID and KID{runs}: {of}" for of, runs in whose.items()]
     controls = dict.fromkeys(
         f"Linear accuracy of raw pixels: {m['linear_accuracy_pixels']:.3f}."
         for m in metrics

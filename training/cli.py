@@ -14,7 +14,9 @@ from training.config import Config, element_type, flag
 DIVERGED = 3  # exit code of a training whose loss is no longer a number
 ADVICE = dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "make room")  # where the disk refuses
 ADVICE |= dict.fromkeys((errno.EROFS, errno.EACCES), "allow access")
-ADVICE |= dict.fromkeys((errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG), "name another place")
+ADVICE |= dict.fromkeys(
+    (errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ENOTEMPTY), "name another place"
+)
 
 
 def count(text: str) -> int:

@@ -49,7 +49,7 @@ class Config:
         hints = get_type_hints(type(self))
         for field in dataclasses.fields(self):
             value, rule, hint = getattr(self, field.name), field.metadata, hints[field.name]
-            if value is None:
+            if value is None or value == ():
                 if type(None) not in get_args(hint):
                     raise InputError(f"{flag(field.name)} has no value: give one")
                 continue

@@ -23,7 +23,7 @@ from training.scores import ModelScores
 from training.tensorboard import SHOWN
 
 CURVE_IMAGES = 10_000  # training images that probes and maps are fitted on for a point of a curve
-GENERATED = 10_000  # images that FID and KID are measured on, or as many as the test set has
+GENERATED = 10_000  # images that FID and KID are measured on, or as many as the smaller of test and validation part has
 SAMPLE_SEED = 0  # of these images
 
 
@@ -72,9 +72,15 @@ class Scores(ModelScores):
         return {
             name: distance(test, generated),
             f"{name}_floor": distance(test, floor),
+            "samples": {"generated": len(generated), "test": len(test), "floor": len(floor)},
+        } | self.described_network
+
+    @property
+    def described_network(self) -> dict:
+        """What tells the feature network from another machine's: distances by both do not compare."""
+        return {
             "feature_network": self.network.description,
             "feature_network_accuracy": self.network.test_accuracy,
-            "samples": {"generated": len(generated), "test": len(test), "floor": len(floor)},
         }
 
     def fid(self) -> dict:
@@ -175,4 +181,4 @@ class Scores(ModelScores):
         return {
             "reconstruction_mse": float(np.mean(np.square(x_hat - self.test))),
             "reconstruction_features": float(np.mean(np.square(features_hat - features))),
-        }
+        } | self.described_network

@@ -62,8 +62,7 @@ def write_text(path: Path, text: str):
 @contextlib.contextmanager
 def whole_folder(path: Path):
     """A new folder to be filled, which takes its place when that is done; where it fails nothing remains of it."""
-    beside = path.with_name(path.name + ".partial")
-    shutil.rmtree(beside, ignore_errors=True)
+    beside = path.with_name(f"{path.name}.{os.getpid()}.partial")
     try:
         beside.mkdir(parents=True)
         yield beside
@@ -303,6 +302,8 @@ def open_run(path: str | Path, runs_dir: str = "runs") -> Run:
         version, mode, values, data = (described[key] for key in ("format", "mode", "config", "data"))
         values = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
         mode, data = str(mode), Facts(data)
+    except InputError as error:
+        raise InputError(f"{file}: {error}") from error
     except (ValueError, TypeError, AttributeError) as error:
         raise InputError(f"{file} is damaged ({type(error).__name__}): restore it, or start the run anew") from error
     if version != FORMAT or mode not in MODES:

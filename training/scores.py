@@ -15,6 +15,7 @@ LOWER_IS_BETTER += ("perplexity_document", "perplexity_corpus", "validation_perp
 LOWER_IS_BETTER += ("perplexity_document_refined", "perplexity_corpus_refined", "elbo_nll_refined")
 LOWER_IS_BETTER += ("iw_nll", "length_nats", "reference_nll", "perplexity", "validation_elbo_nll")
 LOWER_IS_BETTER += ("self_bleu", "self_bleu_top_p", "repeated_2", "repeated_3", "repeated_2_top_p", "repeated_3_top_p")
+DISTINCT = ("epoch", "feature_network", "feature_network_accuracy")  # scores of two of either do not stand together
 
 
 class ModelScores:
@@ -60,10 +61,11 @@ def score(run: Run, asked: list[str]) -> dict:
     found |= program.Scores(run, data, model).compute(wanted)
     found |= {"n_parameters": model.count_params()}
     if run.history:  # an exported run comes without, and keeps what its training took
-        found |= {"train_minutes": round(run.train_minutes, 2), "peak_memory_gb": run.peak_memory_gb}
+        found |= {"train_minutes": round(run.train_minutes, 2)}
+        found |= {"peak_memory_gb": run.peak_memory_gb} if run.peak_memory_gb else {}
     stored = stored_scores(file)  # of an evaluation that ended meanwhile, too
-    if stored.get("epoch") != found["epoch"]:
-        stored = {}  # of another checkpoint
+    if any(stored.get(name, found[name]) != found[name] for name in DISTINCT if name in found):
+        stored = {}  # of another checkpoint, or beside another feature network
     if not run.exported:
         write_text(file, json.dumps(stored | found, indent=2) + "\n")
     return found

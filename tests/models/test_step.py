@@ -611,6 +611,9 @@ def test_generate_with_given_codes():
     np.testing.assert_array_equal(model.generate(3, c=codes, seed=1), model.decode(z, codes))
     with pytest.raises(ValueError, match="4 images need 4 codes, not 3"):
         model.generate(4, c=codes)
+    for wrong in ([-1, 0], [10, 0], [0.5, 0], codes[:2, 1:]):
+        with pytest.raises(ValueError, match=r"c is neither categories from 0 to 9 nor codes \[N, 12\]"):
+            model.generate(2, c=wrong)
 
 
 def test_more_images_than_fit_one_batch():
@@ -675,6 +678,8 @@ def test_images_of_another_range_are_refused(method):
     x = np.round(127.5 * (batch().numpy() + 1))
     with pytest.raises(ValueError, match=r"images lie in \[\d+, \d+\], not in \[-1, 1\]: data.images.to_float"):
         getattr(shared("info encoder"), method)(x)
+    with pytest.raises(ValueError, match="nan"):
+        getattr(shared("info encoder"), method)(np.full_like(x, np.nan))
 
 
 @pytest.mark.parametrize("name", ["infogan", "info none, head on J"])

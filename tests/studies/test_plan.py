@@ -122,6 +122,12 @@ def test_fewer_seeds_and_another_preset(write):
     assert "--updates" not in study.training("base", 0).arguments
 
 
+def test_the_command_of_a_study(write):
+    write(YAML)
+    assert read_study("tiny").command == "tiny"
+    assert read_study("tiny", preset="quick").command == "tiny --preset quick"
+
+
 def test_another_preset_replaces_the_lengths_of_rows_too(write):
     recipe = "options: {preset: reference, info_weight: 2.0, epochs: 7}"
     write(YAML.replace("updates: 20", "epochs: 9").replace("options: {info_weight: 2.0}", recipe))

@@ -140,6 +140,19 @@ def test_markdown():
     assert markdown(["a", "b"], [["1", "2"]]) == "| a | b |\n| --- | --- |\n| 1 | 2 |"
 
 
+def test_the_page_says_whose_distances_are_by_which_feature_network_and_what_lacks_a_score(tmp_path, study, entries):
+    entries["a-2"]["metrics"]["fid_floor"] = 0.2
+    del entries["a-1"]["metrics"]["hungarian_accuracy"]
+    write_report(study, entries, tmp_path)
+    lines = (tmp_path / "small.md").read_text().splitlines()
+    assert [line.split(":")[0] for line in lines if line.startswith("FID")] == [
+        "FID and KID of all other runs",
+        "FID and KID of a-2",
+    ]
+    assert "| a |  | 3 | 3.000 ± 2.646 | 0.600 ± 0.141 (of 2) |" in lines
+    assert "| a | 2.000 / 6.000 | 0.600 / 0.500 (of 2) |" in lines
+
+
 def test_what_the_figures_of_texts_are_of():
     vae = {"iw_nll": 104.5, "perplexity_tokens": 82430, "mutual_information_sentences": 3761}
     model = {"metrics": vae, "dataset": "ptb", "config": {"samples": 100}}

@@ -94,6 +94,7 @@ def test_a_switch_can_be_turned_off():
         ({"generator_widths": (8, 2)}, "--generator-widths: 2 is out of range"),
         ({"preset": "quik"}, "--preset: 'quik' is not one of quick, default, reference; did you mean quick?"),
         ({"latent_dim": None}, "--latent-dim has no value"),
+        ({"generator_widths": ()}, "--generator-widths has no value"),
         ({"batch_size": "128"}, "--batch-size: '128' is not a value of type int"),
         ({"seed": True}, "--seed: True is not a value of type int"),
         ({"curves": 1}, "--curves: 1 is not a value of type bool"),

@@ -238,7 +238,13 @@ def test_a_config_json_of_another_version(run, change, message):
     assert message in str(error.value)
 
 
-@pytest.mark.parametrize("content", [b"", b'{"format": 1', b"{}", b"[]", b"\xff"])
+def test_a_config_json_that_lacks_a_part_names_it(run):
+    (run.path / "config.json").write_text('{"format": 1}')
+    with pytest.raises(InputError, match="a/config.json: a config.json lacks 'mode': restore it"):
+        open_run(run.path)
+
+
+@pytest.mark.parametrize("content", [b"", b'{"format": 1', b"[]", b"\xff"])
 def test_a_damaged_config_json(run, content):
     (run.path / "config.json").write_bytes(content)
     with pytest.raises(InputError, match="config.json is damaged .* restore it, or start the run anew"):
