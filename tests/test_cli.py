@@ -92,6 +92,14 @@ def test_evaluate_prints_json_alone_and_merges_it_into_the_metrics(whole, short_
     assert json.loads((run.path / "metrics.json").read_text()) == before | scores
 
 
+def test_scores_beside_another_feature_network_do_not_stay(whole, tmp_path, short_features, eager):
+    file = shutil.copytree(whole[0].path, tmp_path / "a") / "metrics.json"
+    for network, stays in (({"feature_network_accuracy": 0.5}, False), ({}, True)):
+        file.write_text(json.dumps({"epoch": 4, "kid": 7.0} | network))
+        assert evaluate.main([str(tmp_path / "a"), "--reconstruction"]) == 0
+        assert ("kid" in json.loads(file.read_text())) == stays
+
+
 @pytest.mark.parametrize(
     ("mode", "more", "keys", "terms"),
     [
