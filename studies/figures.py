@@ -35,6 +35,15 @@ def colours(rows: dict[str, list[dict]]) -> dict[str, tuple]:
     return {row: palette[i % len(palette)] for i, row in enumerate(rows)}
 
 
+def strokes(rows: dict[str, list[dict]]) -> dict[str, dict]:
+    """How each row's line is drawn: of more than ten every second colour is a pale one, and dashed."""
+    dashed = len(rows) > 10
+    return {
+        row: {"color": colour, "linewidth": 1.5, "linestyle": "--" if dashed and i % 2 else "-"}
+        for i, (row, colour) in enumerate(colours(rows).items())
+    }
+
+
 def logarithmic(axes):
     """A logarithmic vertical axis with plain numbers on it, for values within a few decades."""
     axes.set_yscale("log")
@@ -64,7 +73,7 @@ def curves(study: Study, rows: dict[str, list[dict]], folder: Path) -> tuple[Fig
             steps = sorted(set.intersection(*map(set, paths))) if paths else []
             values = np.array([[path[step] for step in steps] for path in paths])
             if steps:
-                axes.plot(steps, values.mean(0), color=colours(rows)[row], label=f"{row} ({len(paths)})", linewidth=1.5)
+                axes.plot(steps, values.mean(0), label=f"{row} ({len(paths)})", **strokes(rows)[row])
                 axes.fill_between(steps, values.min(0), values.max(0), color=colours(rows)[row], alpha=0.2, linewidth=0)
         if key == "fid":
             logarithmic(axes)
@@ -93,7 +102,7 @@ def kl_by_step(study: Study, rows: dict[str, list[dict]], folder: Path) -> tuple
         for row, members in found.items():
             for i, member in enumerate(members):
                 steps = range(1, 1 + len(member[way]))
-                axes.plot(steps, member[way], color=colours(rows)[row], label=None if i else row, linewidth=1.5)
+                axes.plot(steps, member[way], label=None if i else row, **strokes(rows)[row])
         axes.set_yscale("log")
         axes.set_xlabel(across)
         axes.grid(alpha=0.3)
