@@ -118,7 +118,7 @@ def test_images_that_cannot_be_halved_are_refused(shape, widths, message):
     [
         ({"latent_dim": 2}, "--latent-dim 2: G of 2 blocks takes z in 3 parts: use 3"),
         ({"attention": 7}, "--attention 7: G and F do not both have layers of that resolution: use 14"),
-        ({"attention": 14, "discriminator_widths": ()}, "give G and F more widths"),
+        ({"attention": 14, "generator_widths": (8,), "discriminator_widths": (8,)}, "give G and F more widths"),
     ],
 )
 def test_a_generator_that_cannot_be_built_is_refused(options, message):
