@@ -140,28 +140,30 @@ def run_table(study: Study, rows: dict[str, list[dict]]) -> Table:
 
 def footnotes(rows: dict[str, list[dict]]) -> list[str]:
     """What the figures depend on, as the runs wrote it down."""
-    metrics = [entry["metrics"] for members in rows.values() for entry in members]
+    entries = [entry for members in rows.values() for entry in members]
+    metrics = [entry["metrics"] for entry in entries]
     networks: dict[str, list[str]] = {}
-    for entry in (entry for members in rows.values() for entry in members if "fid" in entry["metrics"]):
-        m = entry["metrics"]
-        of = (
-            f"{m['feature_network']}, test accuracy {m['feature_network_accuracy']:.4f}; "
-            f"{m['samples']['generated']:,} generated against {m['samples']['test']:,} test images; floor, "
-            f"{m['samples']['floor']:,} real images against the same: {m['fid_floor']:.3f} and {m['kid_floor']:.2g}."
-        )
-        networks.setdefault(of, []).append(entry["name"])
-    whose = {of: f" of {', '.join(names)}" for of, names in networks.items()}
-    if networks:
-        whose[max(networks, key=lambda of: len(networks[of]))] = " of all other runs" if len(networks) > 1 else ""
-    said = [f"FID and KID{runs}: {of}" for of, runs in whose.items()]
+    for entry, m in zip(entries, metrics, strict=True):
+        if "fid" in m:
+            by = (
+                f"{m['feature_network']}, test accuracy {m['feature_network_accuracy']:.4f}; "
+                f"{m['samples']['generated']:,} generated against {m['samples']['test']:,} test images; floor, "
+                f"{m['samples']['floor']:,} real images against the same: {m['fid_floor']:.3f} and {m['kid_floor']:.2g}."
+            )
+            networks.setdefault(by, []).append(entry["name"])
+    most = max(networks.values(), key=len, default=[])
+    said = []
+    for by, names in networks.items():
+        of = f" of {'all other runs' if names is most else ', '.join(names)}" if len(networks) > 1 else ""
+        said.append(f"FID and KID{of}: {by}")
     controls = dict.fromkeys(
         f"Linear accuracy of raw pixels: {m['linear_accuracy_pixels']:.3f}."
         for m in metrics
         if "linear_accuracy_pixels" in m
     )
-    texts = dict.fromkeys(note for members in rows.values() for entry in members for note in text_notes(entry))
+    texts = dict.fromkeys(note for entry in entries for note in text_notes(entry))
     unknown = "a precision that was not recorded"  # of entries from before it was
-    precisions = Counter(entry.get("precision", unknown) for members in rows.values() for entry in members)
+    precisions = Counter(entry.get("precision", unknown) for entry in entries)
     trained = ", ".join(f"{count} in {precision}" for precision, count in precisions.items())
     return [*said, *controls, *texts, f"Trained as the machine at hand allowed: {trained}."]
 

@@ -15,7 +15,7 @@ LOWER_IS_BETTER += ("perplexity_document", "perplexity_corpus", "validation_perp
 LOWER_IS_BETTER += ("perplexity_document_refined", "perplexity_corpus_refined", "elbo_nll_refined")
 LOWER_IS_BETTER += ("iw_nll", "length_nats", "reference_nll", "perplexity", "validation_elbo_nll")
 LOWER_IS_BETTER += ("self_bleu", "self_bleu_top_p", "repeated_2", "repeated_3", "repeated_2_top_p", "repeated_3_top_p")
-DISTINCT = ("epoch", "feature_network", "feature_network_accuracy")  # scores of two of either do not stand together
+DISTINCT = ("epoch", "feature_network", "feature_network_accuracy")  # where one differs, scores do not stand together
 
 
 class ModelScores:

@@ -238,9 +238,10 @@ def test_a_config_json_of_another_version(run, change, message):
     assert message in str(error.value)
 
 
-def test_a_config_json_that_lacks_a_part_names_it(run):
-    (run.path / "config.json").write_text('{"format": 1}')
-    with pytest.raises(InputError, match="a/config.json: a config.json lacks 'mode': restore it"):
+@pytest.mark.parametrize(("content", "part"), [("{}", "format"), ('{"format": 1}', "mode")])
+def test_a_config_json_that_lacks_a_part_names_it(run, content, part):
+    (run.path / "config.json").write_text(content)
+    with pytest.raises(InputError, match=f"a/config.json: a config.json lacks '{part}': restore it"):
         open_run(run.path)
 
 
