@@ -52,11 +52,20 @@ def logarithmic(axes):
     axes.yaxis.set_minor_formatter(NullFormatter())
 
 
+def common_steps(members: list[dict], name: str) -> tuple[list[int], np.ndarray]:
+    """The steps at which all seeds of a row have a score, and its values there, [seeds, steps].
+
+    A seed that broke off would cut the others' curves, and is left out.
+    """
+    paths = [{p["step"]: p[name] for p in e["curves"] if name in p} for e in members if "error" not in e]
+    steps = sorted(set.intersection(*map(set, paths))) if paths else []
+    return steps, np.array([[path[step] for step in steps] for path in paths])
+
+
 def curves(study: Study, rows: dict[str, list[dict]], folder: Path) -> tuple[Figure, str] | None:
     """Scores of the validation part along the training: mean of a row's seeds, and the range between them."""
-    shown = [
-        key for key in LABELS if any(f"validation/{key}" in p for es in rows.values() for e in es for p in e["curves"])
-    ]
+    found = {key: {row: common_steps(members, f"validation/{key}") for row, members in rows.items()} for key in LABELS}
+    shown = [key for key, of_rows in found.items() if any(steps for steps, _ in of_rows.values())]
     if not shown:
         return None
     stacked = 1 if len(shown) <= 3 else 2
@@ -64,16 +73,9 @@ def curves(study: Study, rows: dict[str, list[dict]], folder: Path) -> tuple[Fig
     figure = Figure(figsize=(4.2 * columns + 1.5, 3.8 * stacked), dpi=DPI, layout="constrained")
     for place, key in enumerate(shown, 1):
         axes = figure.add_subplot(stacked, columns, place)
-        for row, members in rows.items():
-            paths = [
-                {p["step"]: p[f"validation/{key}"] for p in e["curves"] if f"validation/{key}" in p}
-                for e in members
-                if "error" not in e  # one that broke off would cut the others' curves
-            ]
-            steps = sorted(set.intersection(*map(set, paths))) if paths else []
-            values = np.array([[path[step] for step in steps] for path in paths])
+        for row, (steps, values) in found[key].items():
             if steps:
-                axes.plot(steps, values.mean(0), label=f"{row} ({len(paths)})", **strokes(rows)[row])
+                axes.plot(steps, values.mean(0), label=f"{row} ({len(values)})", **strokes(rows)[row])
                 axes.fill_between(steps, values.min(0), values.max(0), color=colours(rows)[row], alpha=0.2, linewidth=0)
         if key == "fid":
             logarithmic(axes)
