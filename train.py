@@ -64,7 +64,7 @@ def train(argv: list[str]):
         print(*(f"{name} = {value}" for name, value in vars(config).items()), sep="\n")
         return
 
-    from training import callbacks
+    from training import callbacks, tensorboard
     from training.runs import create_run, held
     from training.scores import print_table, score
 
@@ -85,6 +85,7 @@ def train(argv: list[str]):
             followers = [bar, callbacks.NonFiniteGuard(run), keeper, *shown]
             model.fit(x, **span, verbose=0, shuffle=False, callbacks=followers)
         scores = score(run, [])
+        tensorboard.write_scores(run, scores, steps * scores["epoch"])
     print_table(run, scores)
     print(f"run: {run.path}\nwatch it: tensorboard --logdir {run.path / 'tensorboard'}")
 

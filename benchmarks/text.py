@@ -26,7 +26,6 @@ from training.cli import Parser, count, run_program  # noqa: E402
 from training.config import make_config  # noqa: E402
 from training.modes import MODES  # noqa: E402
 
-PUBLIC_SHARE = 0.24  # of the matmul ceiling, by the public PyTorch code of TWR-VAE at the default's sizes
 GATES = {"lstm": 4, "gru": 3, "rnn": 1}
 
 
@@ -87,7 +86,6 @@ def measure(mode: str, options: argparse.Namespace) -> dict:
         "mode": mode,
         "documents_per_second" if mode == "nvdm" else "target_tokens_per_second": round(statistics.median(rates)),
         "flops_over_matmul": share,
-        "times_the_public_code": round(share / PUBLIC_SHARE, 2) if share and mode == "twrvae" else None,
         "matmul_gflops": round(statistics.median(ceilings)),
         "input_share": round(statistics.median(waits), 4),
         "peak_memory_gb": peak_memory_gb(),

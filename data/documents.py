@@ -166,7 +166,7 @@ def _read(dataset: str, data_dir: str | None, vocabulary_size: int) -> tuple:
         if path.is_dir():
             return _read_folder(path)
         texts = _texts(read_lines(path))
-        _tell_of_empty(path, [text.words for text in texts])
+        _tell_of_empty(path, [len(text.words) for text in texts])
         parts, names = cut_three(texts, dataset), None
     words = tuple(most_frequent((text.words for text in parts[0]), vocabulary_size))
     return [_counted(part, words) for part in parts], words, names
@@ -301,13 +301,13 @@ def _read_counts(file: Path, width: int) -> Documents:
         labels.append(int(label))
         columns.append([i - 1 for i in ids])
         counts.append(times)
-    _tell_of_empty(file, columns)
+    _tell_of_empty(file, [sum(times) for times in counts])
     return Documents(_sparse(columns, counts, width), np.array(labels, np.int64))
 
 
-def _tell_of_empty(file: Path, lines: list[list]):
-    """Says on standard error which line of a file is the first without a word, for such documents are left out."""
-    empty = [number for number, words in enumerate(lines, 1) if not words]
+def _tell_of_empty(file: Path, words: list[int]):
+    """Says on standard error which line of a file, given the words of each, has none first: such documents are left out."""
+    empty = [number for number, count in enumerate(words, 1) if not count]
     if empty:
         print(f"{file}, line {empty[0]}: a document without a word; left out, {len(empty)} in all", file=sys.stderr)
 

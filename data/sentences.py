@@ -254,7 +254,7 @@ def _check_kept(dataset: str, kept: list[list], what: str) -> None:
         if not units:
             raise InputError(
                 f"the {part} part of {dataset} has no {what}: give more text, or other limits (sentences end with a "
-                "line, paragraphs with an empty line)"
+                "line, paragraphs with an empty line or, where no file has one inside, with a line)"
             )
 
 

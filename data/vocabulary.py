@@ -27,11 +27,6 @@ class Vocabulary:
         """Number of ids, the reserved ones included."""
         return len(self.words)
 
-    @functools.cached_property
-    def digest(self) -> str:
-        """16 hexadecimal digits that change with any word or its place: a run records them to know its vocabulary."""
-        return hashlib.sha256("\n".join(self.words).encode()).hexdigest()[:16]
-
     def encode(self, tokens: Iterable[str]) -> np.ndarray:
         """Tokens -> int32 [T]. Unknown words are UNK, and so is any printed form of a reserved id, "<unk>" included."""
         return np.fromiter((self._ids.get(token, UNK) for token in tokens), np.int32)
@@ -44,6 +39,11 @@ class Vocabulary:
     def _ids(self) -> dict[str, int]:
         """Word -> id, of the words that a text can hold."""
         return {word: i for i, word in enumerate(self.words) if i >= len(RESERVED)}
+
+
+def digest(words: Iterable[str]) -> str:
+    """16 hexadecimal digits that change with any word or its place: a run records them to know its vocabulary."""
+    return hashlib.sha256("\n".join(words).encode()).hexdigest()[:16]
 
 
 def build_vocabulary(sentences: Iterable[Sequence[str]], size: int) -> Vocabulary:

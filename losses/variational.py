@@ -120,7 +120,7 @@ def linear_weight(step: tf.Tensor | int, steps: int) -> tf.Tensor:
     return tf.minimum(tf.cast(step, tf.float32) / steps, 1.0) if steps else tf.ones([])
 
 
-def cyclical_weight(step: tf.Tensor | int, cycle: int, ratio: float) -> tf.Tensor:
+def cyclical_weight(step: tf.Tensor | int, cycle: float, ratio: float) -> tf.Tensor:
     """The KL's weight min(1, (step mod cycle) / (ratio cycle)): linear over `ratio` of each cycle, then 1, then 0 again.
 
     Fu et al. 2019: `cycle` in steps, `ratio` their R in (0, 1]; steps count from 0. They use four cycles and R = 0.5.

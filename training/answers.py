@@ -14,6 +14,7 @@ from data import answers, documents
 from data.answers import AnswerCorpus, Pairs, load_answers, stem
 from data.order import full_batches
 from data.text import PARTS
+from data.vocabulary import digest
 from data.word_vectors import read_word_vectors, train_word_vectors
 from losses.variational import linear_weight
 from metrics.ranking import map_mrr
@@ -76,7 +77,7 @@ def facts(data: Data) -> dict:
     return corpus.facts | {
         "labels": True,
         "vocabulary": corpus.vocabulary.size,
-        "vocabulary_sha256": corpus.vocabulary.digest,
+        "vocabulary_sha256": digest(corpus.vocabulary.words),
         "sha256": hashlib.sha256(content).hexdigest()[:16],  # of the training part
     }
 

@@ -219,6 +219,7 @@ class NVDMConfig(Config):
         },
     }
 
+    curves: bool = other_default(Config, "curves", True)
     dataset: str = option(
         "docstrings", "20news, docstrings, newsgroups, ag_news, a folder of .feat files, or a text file"
     )

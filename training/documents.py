@@ -10,6 +10,7 @@ from data import documents
 from data.documents import DocumentCorpus, Documents, load_documents
 from data.errors import InputError
 from data.order import full_batches, places
+from data.vocabulary import digest
 from losses.variational import linear_weight
 from metrics.likelihood import active_units, corpus_perplexity, document_perplexity, mutual_information
 from metrics.linear_probe import linear_accuracy
@@ -67,7 +68,7 @@ def facts(corpus: DocumentCorpus) -> dict:
     return corpus.facts | {
         "labels": corpus.train.labels is not None and len(np.unique(corpus.train.labels)) > 1,
         "vocabulary": len(corpus.words),
-        "vocabulary_sha256": hashlib.sha256("\n".join(corpus.words).encode()).hexdigest()[:16],
+        "vocabulary_sha256": digest(corpus.words),
         "sha256": hashlib.sha256(content).hexdigest()[:16],  # of the training counts
     }
 

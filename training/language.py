@@ -9,6 +9,7 @@ import tensorflow as tf
 from data import sentences
 from data.order import places
 from data.sentences import SentenceCorpus, load_sentences
+from data.vocabulary import digest
 from losses.variational import cyclical_weight, linear_weight
 from metrics.generation import distinct_n, self_bleu
 from metrics.likelihood import active_units, elbo, importance_weighted_nll, mutual_information, perplexity
@@ -44,7 +45,7 @@ def facts(corpus: SentenceCorpus) -> dict:
     return corpus.facts | {
         "labels": False,
         "vocabulary": corpus.vocabulary.size,
-        "vocabulary_sha256": corpus.vocabulary.digest,
+        "vocabulary_sha256": digest(corpus.vocabulary.words),
         "sha256": hashlib.sha256(np.concatenate(corpus.train).tobytes()).hexdigest()[:16],  # of the training ids
         "length_counts": np.bincount([len(ids) for ids in corpus.train]).tolist(),  # by words
     }

@@ -34,6 +34,7 @@ from training.figures import (
     tile,
 )
 from training.runs import Run, write_arrays, write_bytes, write_text
+from training.scores import numbers
 
 SHOWN = 50  # test images that are reconstructed
 ATTENTIONS = 4  # pictures of attention in a training, about; each takes a second
@@ -69,6 +70,13 @@ def answer_callbacks(run: Run, corpus: AnswerCorpus) -> list[keras.callbacks.Cal
 
 def open_writer(run: Run) -> tf.summary.SummaryWriter:
     return tf.summary.create_file_writer(str(run.path / "tensorboard"))
+
+
+def write_scores(run: Run, scores: dict, step: int):
+    """What the evaluation of a finished training found, one point each at the step of the checkpoint that it used."""
+    with open_writer(run).as_default(step):
+        for name, value in numbers(scores).items():
+            tf.summary.scalar(f"final/{name}", value)
 
 
 class Scalars(keras.callbacks.Callback):
@@ -204,9 +212,9 @@ class SentenceSummary(keras.callbacks.Callback):
 
 
 class StepKL(keras.callbacks.Callback):
-    """After every epoch: the mean KL of each step's posterior on validation sentences, over the training as heat maps.
+    """The mean KL of each step's posterior on validation sentences, a row an epoch, over the training as heat maps.
 
-    Their rows are kept beside them, so that a resumed training goes on with them.
+    When due, so with every checkpoint, they are drawn and their rows kept, and a resumed training goes on with them.
     """
 
     def __init__(self, run: Run, writer: tf.summary.SummaryWriter, corpus: SentenceCorpus):
@@ -219,6 +227,8 @@ class StepKL(keras.callbacks.Callback):
         row = self.model.kl_by_step(self.corpus.validation)
         lost = [np.full_like(row, np.nan)] * (epoch - len(self.rows))  # by a stop after a checkpoint and before its row
         self.rows = [*self.rows[:epoch], *lost, row]
+        if not is_due(epoch + 1, self.run.config.epochs):
+            return
         write_arrays(self.file, rows=self.rows)
         maps = np.full([2, self.run.config.epochs, self.rows[0].shape[1]], np.nan)
         maps[:, : epoch + 1] = np.swapaxes(self.rows, 0, 1)

@@ -57,7 +57,7 @@ def test_validation_is_a_tenth_of_train_and_never_of_test(tmp_path):
 
 def test_documents_without_words_are_left_out_and_counted(tmp_path, capsys):
     corpus = reader.load_documents(write(tmp_path / "x", TWENTY, "3 1:2\n3\n4 1:0\n"))
-    assert "test.feat, line 2: a document without a word; left out, 1 in all" in capsys.readouterr().err
+    assert "test.feat, line 2: a document without a word; left out, 2 in all" in capsys.readouterr().err
     assert corpus.facts["test"] == {"documents": 1, "words": 2, "unknown": 0, "left_out": 2}
     assert corpus.test.labels.tolist() == [0]
     with raises("the test part of .* has no document with a word in it"):

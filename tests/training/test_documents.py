@@ -40,7 +40,7 @@ def write_folder(folder, count=80):
 def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("nvdm")
     corpus = write_folder(folder / "animals")
-    flags = ["--dataset", str(corpus), "--epochs", "30", "--rate", "0.02", "--kl-warm-up", "20", "--curves"]
+    flags = ["--dataset", str(corpus), "--epochs", "30", "--rate", "0.02", "--kl-warm-up", "20"]
     keras.utils.clear_session(free_memory=False)  # a checkpoint holds layer names, numbered from here as in a process
     assert train.main([*FLAGS, *flags, "--runs-dir", str(folder / "runs"), "--name", "a"]) == 0
     return open_run(folder / "runs/a")

@@ -5,6 +5,7 @@ import shutil
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import evaluate
@@ -12,7 +13,7 @@ import train
 from data.sentences import evaluation_batches
 from training import language
 from training.config import LanguageVAEConfig, make_config
-from training.runs import load_run, open_run
+from training.runs import create_run, load_run, open_run
 from training.tensorboard import StepKL, open_writer
 
 FLAGS = "--batch-size 16 --embedding 8 --units 8 --epochs 3 --rate 0.01 --max-length 12".split()
@@ -76,11 +77,16 @@ def test_the_public_codes_estimate_against_numpy(run):
 def test_curves_and_what_tensorboard_shows(run):
     assert {"validation/elbo_nll", "validation/kl", "validation/mutual_information"} <= run.history[-1].keys()
     assert run.kind.chosen_by == "validation/elbo_nll"
-    tags = EventAccumulator(str(run.path / "tensorboard")).Reload().Tags()["tensors"]
+    events = EventAccumulator(str(run.path / "tensorboard")).Reload()
+    tags = events.Tags()["tensors"]
     assert {"loss/kl", "validation/active_units", "samples", "reconstructions", "kl_by_step"} <= set(tags)
     by_step = np.load(run.path / "tensorboard/kl_by_step.npz")["rows"]
     longest = max(map(len, language.load(run.config).validation))
     assert by_step.shape == (3, 2, longest) and np.all(by_step > 0)
+    scores, steps = json.loads((run.path / "metrics.json").read_text()), {e["epoch"]: e["step"] for e in run.history}
+    for name in ("iw_nll", "reference_nll", "perplexity"):
+        (point,) = events.Tensors(f"final/{name}")
+        assert point.step == steps[scores["epoch"]] and np.isclose(tf.make_ndarray(point.tensor_proto), scores[name])
 
 
 def test_a_row_of_the_heat_maps_that_a_stop_lost_stays_white(run, tmp_path):
@@ -95,6 +101,18 @@ def test_a_row_of_the_heat_maps_that_a_stop_lost_stays_white(run, tmp_path):
     found = np.load(file)["rows"]
     np.testing.assert_array_equal(found[0], rows[0])
     assert found.shape == rows.shape and np.isnan(found[1]).all() and np.all(found[2] > 0)
+
+
+def test_the_heat_maps_of_a_long_training_are_drawn_when_due(run, tmp_path):
+    long = create_run(str(tmp_path), None, run.mode, dataclasses.replace(run.config, epochs=60), run.data)
+    callback = StepKL(long, open_writer(long), language.load(long.config))
+    callback.set_model(load_run(run.path))
+    kept = long.path / "tensorboard/kl_by_step.npz"
+    for epoch in range(2):
+        callback.on_epoch_end(epoch)
+        assert not kept.exists()
+    callback.on_epoch_end(2)  # one in twenty of the training
+    assert len(np.load(kept)["rows"]) == 3
 
 
 def test_the_scores_of_a_loaded_run_are_the_same(run, capsys):
