@@ -18,6 +18,11 @@ class Mode(NamedTuple):
     summary: one line for `--help`. config: its dataclass. metrics: what `evaluate.py` computes for it. module: the name
     of the module that loads its data, builds its model and computes its metrics. chosen_by: key of the history by whose
     lowest value a run's checkpoint is chosen, with "-" before it by its highest; None: the newest is used.
+
+    A module has `load(config)`, the data; `prepare(config)`, the config with its epochs decided and the data; `facts(data)`,
+    what a run records of them; `steps_per_epoch(config, data)` and `batches(config, data, first_epoch)`; `build(mode,
+    config, facts)`, the compiled model; `curve_point(run, data, model)` and `callbacks(run, data)`; and the class `Scores`,
+    a `ModelScores`. One that is made of another's parts imports the names that they share.
     """
 
     summary: str
