@@ -130,7 +130,7 @@ def paragraph_model() -> Figure:
     """ml-VAE-D: two latents, a plan vector for each sentence, a word network for each plan vector."""
     page = Drawing(15, 9.6)
     text = page.box(2.3, 2.3, "paragraph $x$", width=3.0)
-    cnn = page.box(2.3, 5.2, "CNN\nlargest value\nover the places", "encoder", 3.0, 2.0, size=10)
+    cnn = page.box(2.3, 5.2, "CNN\nmaximum over\npositions", "encoder", 3.0, 2.0, size=10)
     z1, z2 = page.box(6.3, 5.2, "$z_1$"), page.box(6.3, 8.5, "$z_2$")
     page.arrow(text.at(0, 1), cnn.at(0, -1), "encoder")
     page.say(2.5, 3.45, "word vectors", "encoder", align="left")
@@ -144,7 +144,7 @@ def paragraph_model() -> Figure:
     page.say(6.75, 6.85, r"$p(z_1\,|\,z_2)$", "generator", align="left")
     page.say(5.6, 8.5, "$N(0, I)$", "generator", align="right")
 
-    planner = page.box(11.6, 5.2, "plan LSTM", "generator", 6.0, 1.0)
+    planner = page.box(11.6, 5.2, "sentence LSTM", "generator", 6.0, 1.0)
     page.arrow(z1.at(1, 0), planner.at(-1, 0), "generator")
     page.say(7.75, 4.55, "starts it and\nis every input", "generator", size=8)
     for x, s in ((9.4, "1"), (11.6, "2"), (13.8, "S")):
@@ -159,8 +159,8 @@ def paragraph_model() -> Figure:
     page.box(11.55, 8.05, colour="loss", width=6.1, height=2.7)
     page.say(8.8, 8.95, "minimised", size=10, align="left")
     page.say(8.8, 8.3, r"$-\log p(x\,|\,z_1)$", align="left")
-    page.say(8.8, 7.7, r"$+\ w\,[\,\log q(z_1\,|\,x) - \log p(z_1\,|\,z_2)\,]$", align="left")
-    page.say(8.8, 7.1, r"$+\ w\,\mathrm{KL}(q(z_2\,|\,z_1)\,\|\,N(0, I))$     $w$ from 0 to 1", align="left")
+    page.say(8.8, 7.7, r"$+\ \beta\,[\,\log q(z_1\,|\,x) - \log p(z_1\,|\,z_2)\,]$", align="left")
+    page.say(8.8, 7.1, r"$+\ \beta\,\mathrm{KL}(q(z_2\,|\,z_1)\,\|\,N(0, I))$     $\beta$ from 0 to 1", align="left")
     return page.figure
 
 
@@ -184,7 +184,7 @@ def sentence_model() -> Figure:
         page.arrow(cells[0].at(1, 0), cells[1].at(-1, 0), network)
         page.arrow(cells[1].at(1, 0), cells[2].at(-1, 0), network, dashed=True)
     page.say(7.5, 7.3, "+", size=14)
-    page.say(7.5, 8.5, "minimised: the mean KL of all steps, with a weight, and the loss of the words", size=10)
+    page.say(7.5, 8.5, "minimised: the mean KL of all steps, and the loss of the words", size=10)
     z = page.box(7.5, 4.8, "$z_T$", width=1.0)
     page.arrow((6.35, 4.8), z.at(-1, 0), "encoder")
     page.arrow(z.at(0.4, -1), cells[0].at(-1, 0), "generator", bend=0.25)

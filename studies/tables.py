@@ -131,11 +131,12 @@ def order_table(study: Study, rows: dict[str, list[dict]]) -> Table:
 
 
 def run_table(study: Study, rows: dict[str, list[dict]]) -> Table:
-    lines = []
-    for entry in (entry for members in rows.values() for entry in members):
+    entries, lines = [entry for members in rows.values() for entry in members], []
+    failures = any("error" in entry for entry in entries)
+    for entry in entries:
         scores = [number(entry["metrics"][key]) if key in entry["metrics"] else "" for key in study.columns]
-        lines.append([entry["name"], *scores, entry.get("error", "")])
-    return Table("Every run.", ["run", *study.columns, ""], lines)
+        lines.append([entry["name"], *scores, *([entry.get("error", "")] if failures else [])])
+    return Table("Every run.", ["run", *study.columns, *(["error"] if failures else [])], lines)
 
 
 def footnotes(rows: dict[str, list[dict]]) -> list[str]:
@@ -242,7 +243,7 @@ def comparison_table(study: Study, rows: dict[str, list[dict]]) -> Table:
         "Paired randomisation tests over questions, each with its mean average precision over the seeds; rows are "
         f"compared that differ by the latent alone. These are {len(lines)} tests, and p is not corrected for that."
     )
-    header = ["row", "against", "part", "", "seeds", "map", "map of the other", "difference", "p"]
+    header = ["row", "against", "part", "score", "seeds", "map", "map of the other", "difference", "p"]
     return Table(title, header, lines)
 
 
