@@ -76,7 +76,7 @@ def write_scores(run: Run, scores: dict, step: int):
     """What the evaluation of a finished training found, one point each at the step of the checkpoint that it used."""
     with open_writer(run).as_default(step):
         for name, value in numbers(scores).items():
-            tf.summary.scalar(f"final/{name}", value)
+            tf.summary.scalar(f"test/{name}", value)
 
 
 class Scalars(keras.callbacks.Callback):

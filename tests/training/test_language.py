@@ -85,7 +85,7 @@ def test_curves_and_what_tensorboard_shows(run):
     assert by_step.shape == (3, 2, longest) and np.all(by_step > 0)
     scores, steps = json.loads((run.path / "metrics.json").read_text()), {e["epoch"]: e["step"] for e in run.history}
     for name in ("iw_nll", "reference_nll", "perplexity"):
-        (point,) = events.Tensors(f"final/{name}")
+        (point,) = events.Tensors(f"test/{name}")
         assert point.step == steps[scores["epoch"]] and np.isclose(tf.make_ndarray(point.tensor_proto), scores[name])
 
 
