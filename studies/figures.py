@@ -129,10 +129,8 @@ def scatter(rows: dict[str, list[dict]], across: tuple[str, ...], up: str) -> tu
         for (row, members), marker in zip(rows.items(), itertools.cycle("os^Dv")):  # colours alone come too near
             points = [(e["metrics"][key], e["metrics"][up]) for e in members if {key, up} <= e["metrics"].keys()]
             if points:
-                shape = {"s": 28, "marker": marker, "facecolors": "none"}  # hollow: one point may lie under another
-                axes.scatter(
-                    *zip(*points, strict=True), **shape, edgecolors=colours(rows)[row], linewidths=1.4, label=row
-                )
+                hollow = {"facecolors": "none", "edgecolors": colours(rows)[row]}  # one point may lie under another
+                axes.scatter(*zip(*points, strict=True), s=28, marker=marker, linewidths=1.4, label=row, **hollow)
         axes.set_xlabel(LABELS.get(key, key))
         axes.set_ylabel(LABELS.get(up, up))
         if up == "fid":

@@ -132,11 +132,11 @@ def order_table(study: Study, rows: dict[str, list[dict]]) -> Table:
 
 def run_table(study: Study, rows: dict[str, list[dict]]) -> Table:
     entries, lines = [entry for members in rows.values() for entry in members], []
-    failures = any("error" in entry for entry in entries)
+    failed = ["error"] if any("error" in entry for entry in entries) else []
     for entry in entries:
         scores = [number(entry["metrics"][key]) if key in entry["metrics"] else "" for key in study.columns]
-        lines.append([entry["name"], *scores, *([entry.get("error", "")] if failures else [])])
-    return Table("Every run.", ["run", *study.columns, *(["error"] if failures else [])], lines)
+        lines.append([entry["name"], *scores, *(entry.get(name, "") for name in failed)])
+    return Table("Every run.", ["run", *study.columns, *failed], lines)
 
 
 def footnotes(rows: dict[str, list[dict]]) -> list[str]:

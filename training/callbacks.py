@@ -24,6 +24,11 @@ def is_due(epoch: int, epochs: int, times: int = CHECKPOINTS) -> bool:
     return epoch == epochs or epoch % max(1, epochs // times) == 0
 
 
+def is_kept(epoch: int, epochs: int) -> bool:
+    """Whether a checkpoint is written after this one: with the pictures, and with the scores, for the best may be chosen."""
+    return any(is_due(epoch, epochs, times) for times in (CHECKPOINTS, CURVE_POINTS))
+
+
 class ProgressBar(keras.callbacks.Callback):
     """One line on the terminal: time left of the whole training, epoch, losses, examples per second of this epoch."""
 
@@ -116,8 +121,7 @@ class Keeper(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         done = epoch + 1
         seconds = round(time.perf_counter() - self.start, 2)
-        due, scored = (is_due(done, self.run.config.epochs, times) for times in (CHECKPOINTS, CURVE_POINTS))
-        keep = due or scored  # the best of what is scored is to be there at the end
+        keep, scored = is_kept(done, self.run.config.epochs), is_due(done, self.run.config.epochs, CURVE_POINTS)
         if keep:
             self.model.refresh_statistics()
         if scored:

@@ -23,7 +23,7 @@ from data.order import places
 from data.sentences import SentenceCorpus, printed
 from metrics.clustering import confusion, match_codes
 from metrics.topics import frequent_words, top_words
-from training.callbacks import is_due
+from training.callbacks import is_due, is_kept
 from training.figures import (
     attention_figure,
     confusion_figure,
@@ -74,9 +74,11 @@ def open_writer(run: Run) -> tf.summary.SummaryWriter:
 
 def write_scores(run: Run, scores: dict, step: int):
     """What the evaluation of a finished training found, one point each at the step of the checkpoint that it used."""
-    with open_writer(run).as_default(step):
+    writer = open_writer(run)
+    with writer.as_default(step):
         for name, value in numbers(scores).items():
             tf.summary.scalar(f"test/{name}", value)
+    writer.close()
 
 
 class Scalars(keras.callbacks.Callback):
@@ -214,7 +216,7 @@ class SentenceSummary(keras.callbacks.Callback):
 class StepKL(keras.callbacks.Callback):
     """The mean KL of each step's posterior on validation sentences, a row an epoch, over the training as heat maps.
 
-    When due, so with every checkpoint, they are drawn and their rows kept, and a resumed training goes on with them.
+    With every checkpoint they are drawn and their rows kept, so that a resumed training goes on with them.
     """
 
     def __init__(self, run: Run, writer: tf.summary.SummaryWriter, corpus: SentenceCorpus):
@@ -227,7 +229,7 @@ class StepKL(keras.callbacks.Callback):
         row = self.model.kl_by_step(self.corpus.validation)
         lost = [np.full_like(row, np.nan)] * (epoch - len(self.rows))  # by a stop after a checkpoint and before its row
         self.rows = [*self.rows[:epoch], *lost, row]
-        if not is_due(epoch + 1, self.run.config.epochs):
+        if not is_kept(epoch + 1, self.run.config.epochs):
             return
         write_arrays(self.file, rows=self.rows)
         maps = np.full([2, self.run.config.epochs, self.rows[0].shape[1]], np.nan)

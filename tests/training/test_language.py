@@ -115,6 +115,16 @@ def test_the_heat_maps_of_a_long_training_are_drawn_when_due(run, tmp_path):
     assert len(np.load(kept)["rows"]) == 3
 
 
+def test_the_rows_of_the_heat_maps_are_kept_with_every_checkpoint(run, tmp_path):
+    """Of 50 epochs every fifth is scored and has a checkpoint, though it is none of the twenty."""
+    long = create_run(str(tmp_path), None, run.mode, dataclasses.replace(run.config, epochs=50), run.data)
+    callback = StepKL(long, open_writer(long), language.load(long.config))
+    callback.set_model(load_run(run.path))
+    for epoch in range(5):
+        callback.on_epoch_end(epoch)
+    assert len(np.load(long.path / "tensorboard/kl_by_step.npz")["rows"]) == 5
+
+
 def test_the_scores_of_a_loaded_run_are_the_same(run, capsys):
     assert evaluate.main([str(run.path), "--likelihood", "--json"]) == 0
     scores, stored = json.loads(capsys.readouterr().out), json.loads((run.path / "metrics.json").read_text())
