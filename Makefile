@@ -1,6 +1,27 @@
-.PHONY: report
-report: .venv/bin/python # docs/report.md, docs/report.html and docs/report.pdf
-	.venv/bin/python -m studies.report
+python = .venv/bin/python
 
-.venv/bin/python:
+.PHONY: setup test lint smoke report docs
+setup: $(python) # the environment
+
+test: $(python) # the tests that are not slow
+	$(python) -m pytest
+
+lint: $(python) # lint, format, types
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/pyright
+
+smoke: $(python) # the main job for two epochs, in a folder that is removed
+	runs=$$(mktemp -d) && trap 'rm -rf "$$runs"' EXIT && \
+	$(python) train.py --mode infobigbigan --dataset digits --preset quick --epochs 2 --runs-dir "$$runs"
+
+report: $(python) # docs/report.md, docs/report.html and docs/report.pdf
+	$(python) -m studies.report
+
+docs: docs/scores.md
+docs/scores.md: metrics/catalogue.py $(python)
+	$(python) -m metrics.catalogue > $@
+
+$(python): requirements.txt requirements-dev.txt
 	python3 -m venv .venv && .venv/bin/pip install -q -r requirements-dev.txt
+	touch $@

@@ -1,51 +1,69 @@
-"""Scores runs: python evaluate.py [RUN ...]. Without a score's flag, all that the run's mode has."""
+"""Score runs: python evaluate.py [RUN ...]. Without the flag of an evaluation, all evaluations of the run's mode."""
 
+import argparse
 import contextlib
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 from data.errors import InputError
+from metrics.catalogue import EVALUATIONS
+from reporting.tables import comparison, print_table
+from tasks.configs import BigGANConfig
+from tasks.modes import MODES
 from training.cli import Parser, run_program
-from training.modes import IMAGES, MODES
-from training.runs import export_run, latest_run, open_run
-from training.scores import comparison, print_table, score, wanted_scores
+from training.runs import Run, export_run, latest_run, open_run
 
-DESCRIPTION = "Scores runs and writes metrics.json and figures into each; without a score's flag, all that a mode has."
-SCORES = tuple(dict.fromkeys(name for mode in MODES.values() for name in mode.metrics))
+DESCRIPTION = "Score runs: write metrics.json and figures into each. Without the flag of an evaluation, compute all."
 
 
-def parse(argv: list[str]):
+def parse(argv: list[str]) -> argparse.Namespace:
+    """Return the options; there is one for each evaluation."""
     parser = Parser(prog="evaluate.py", description=DESCRIPTION)
-    parser.add_argument("runs", nargs="*", metavar="RUN", help="directories or names; default: the latest")
-    parser.add_argument("--runs-dir", default="runs", help="where runs are kept (default: runs)")
+    parser.add_argument("runs", nargs="*", metavar="RUN", help="directories or names; default: the latest run")
+    parser.add_argument("--runs-dir", default="runs", help="folder of runs (default: runs)")
     parser.add_argument("--json", action="store_true", help="print the scores as JSON and nothing else")
     parser.add_argument(
-        "--export", metavar="DIR", type=Path, help="also write one run's weights, float16, to give away"
+        "--export", metavar="DIR", type=Path, help="also write the weights of one image run, in float16, to give away"
     )
-    for name in SCORES:
-        modes = ", ".join(mode for mode, row in MODES.items() if name in row.metrics)
-        parser.add_argument(f"--{name}", action="store_true", help=f"of {modes}")
+    evaluations = parser.add_argument_group("evaluations")
+    for name, doc in {evaluation.name: evaluation.doc for evaluation in EVALUATIONS}.items():
+        modes = ", ".join(mode.name for mode in MODES.values() if name in [own.name for own in mode.scores])
+        evaluations.add_argument(f"--{name}", action="store_true", help=f"{doc} ({modes})")
     return parser.parse_args(argv)
 
 
-def evaluate(argv: list[str]):
+def score(run: Run, asked: list[str]) -> tuple[Any, int, dict[str, Any]]:
+    """Compute the evaluations of the flags `asked`; return the run's model, its epoch and the scores."""
+    wanted, task = MODES[run.mode].wanted(run, asked), MODES[run.mode].make_task()
+    _ = run.scores  # a damaged metrics.json is an error before the work, not after it
+    data, model, epoch = task.open(run)
+    return model, epoch, task.evaluate(run, data, model, epoch, wanted)
+
+
+def evaluate(argv: list[str]) -> None:
+    """Score the runs; print one table, a comparison, or JSON."""
     options = parse(argv)
-    runs = [open_run(path, options.runs_dir) for path in options.runs] or [latest_run(options.runs_dir)]
-    asked = [name for name in SCORES if getattr(options, name)]
+    paths = options.runs or [latest_run(options.runs_dir)]
+    runs = [open_run(path, options.runs_dir, MODES) for path in paths]
+    asked = [name for name in dict.fromkeys(own.name for own in EVALUATIONS) if getattr(options, name)]
     if options.export and len(runs) > 1:
         raise InputError("--export: give one run")
-    if options.export and runs[0].kind.module != IMAGES:
+    if options.export and not isinstance(runs[0].config, BigGANConfig):
         raise InputError(f"--export: {runs[0].path} is a run of mode {runs[0].mode}: only image modes are exported")
     if options.export and options.export.exists():
         raise InputError(f"--export: {options.export} exists: give another folder")
     for run in runs:
-        wanted_scores(run, asked)
+        MODES[run.mode].wanted(run, asked)  # an error of any run comes before the work
     with contextlib.redirect_stdout(sys.stderr) if options.json else contextlib.nullcontext():
-        scored = [score(run, asked) for run in runs]
-    if options.export:
-        export_run(runs[0], options.export)
-        print(f"exported to {options.export}", file=sys.stderr)
+        scored = []
+        for run in runs:
+            model, epoch, scores = score(run, asked)
+            scored.append(scores)
+            if options.export:
+                export_run(run, model, epoch, options.export)
+                print(f"exported to {options.export}", file=sys.stderr)
     if options.json:
         named = {str(run.path): scores for run, scores in zip(runs, scored, strict=True)}
         print(json.dumps(scored[0] if len(runs) == 1 else named, indent=2))
@@ -56,7 +74,7 @@ def evaluate(argv: list[str]):
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Evaluates; returns the exit code."""
+    """Evaluate; return the exit code."""
     return run_program(evaluate, argv)
 
 

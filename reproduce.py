@@ -1,8 +1,10 @@
-"""Makes a study's tables and figures: python reproduce.py STUDY. Trains what is missing; stops and goes on at any time.
+"""Make a study's tables and figures: python reproduce.py STUDY. It can be stopped, and continued, at any time.
 
-`python reproduce.py report` writes docs/report.md from what the studies have found so far.
+It carries out the missing trainings of the study first. `python reproduce.py report` writes docs/report.md from the
+results so far.
 """
 
+import argparse
 import json
 import statistics
 import subprocess
@@ -12,33 +14,42 @@ from pathlib import Path
 
 from data.errors import InputError
 from studies.plan import Study, Training, read_entries, read_study
+from tasks.modes import MODES
 from training.cli import DIVERGED, Parser, count, run_program
+from training.files import held, write_bytes, write_text
+from training.runs import CANDIDATES, open_run
 
 ROOT = Path(__file__).resolve().parent
 RESULTS = ROOT / "docs/results"
-REPORT = "report"  # in a study's place
-SECONDS_PER_UPDATE = 0.12  # until a training of the study has been timed: two cores at 200 GFLOP/s
+REPORT = "report"  # stands in the place of a study's name
+SECONDS_PER_UPDATE = 0.12  # a guess, until the study has a finished training: two cores at 200 GFLOP/s
 
 
-def parse(argv: list[str]):
+def parse(argv: list[str]) -> argparse.Namespace:
+    """Return the options of the command line."""
     parser = Parser(
-        prog="reproduce.py", description="Runs what is missing of a study, then writes its table and figures."
+        prog="reproduce.py",
+        description="Carry out the missing trainings of a study, then write its tables and figures.",
     )
-    parser.add_argument("study", help=f"a name in studies/studies.yaml, or {REPORT}: docs/report.md, without options")
-    parser.add_argument("--seeds", type=count, metavar="N", help="only the first N seeds of every row")
-    parser.add_argument("--preset", choices=("quick", "default"), help="a length of training in place of the study's")
-    parser.add_argument("--runs-dir", default="runs", help="where runs are kept (default: runs)")
-    parser.add_argument("--results-dir", default=RESULTS, type=Path, help="where results go (default: docs/results)")
-    parser.add_argument("--dry-run", action="store_true", help="print the commands and the time they would take")
-    parser.add_argument("--tables", action="store_true", help="train nothing; write table and figures of what is there")
+    parser.add_argument(
+        "study", help=f"a study of studies/studies.yaml; or {REPORT}, without options, to write docs/report.md"
+    )
+    parser.add_argument("--seeds", type=count, metavar="N", help="train only the first N seeds of every row")
+    parser.add_argument("--preset", choices=("quick", "default"), help="replace the study's length of training")
+    parser.add_argument("--runs-dir", default="runs", help="folder of runs (default: runs)")
+    parser.add_argument("--results-dir", default=RESULTS, type=Path, help="folder of results (default: docs/results)")
+    parser.add_argument("--dry-run", action="store_true", help="print the missing commands and their expected time")
+    parser.add_argument(
+        "--tables", action="store_true", help="train nothing; write tables and figures from the results so far"
+    )
     options = parser.parse_args(argv)
     if options.study == REPORT and len(argv) > 1:
-        parser.error(f"{REPORT} takes no options")
+        parser.error(f"{REPORT} takes no options: leave them out")
     return options
 
 
 def minutes_of(training: Training, entries: dict[str, dict]) -> float:
-    """Expected minutes: as others of its mode took per update, else a guess."""
+    """Return the expected minutes of a training, from the entries of the same mode, or as a guess."""
     config = training.config
     per_update = [
         entry["metrics"]["train_minutes"] / entry["config"]["updates"]
@@ -49,12 +60,11 @@ def minutes_of(training: Training, entries: dict[str, dict]) -> float:
 
 
 def carry_out(training: Training, runs_dir: str) -> dict:
-    """Trains (or resumes) and evaluates; returns the entry. A training that diverges gives an entry that says so.
+    """Train and evaluate, or continue an interrupted training; return its entry. A diverged training has an entry, too.
 
-    Raises InputError where the training could not begin or was broken off.
+    Raises:
+        InputError: the training could not begin, or broke off.
     """
-    from training.runs import open_run
-
     path = Path(runs_dir) / training.run_name
     place = ["--resume", str(path)] if path.exists() else ["--name", training.run_name]
     command = [sys.executable, str(ROOT / "train.py"), *training.arguments, *place, "--runs-dir", runs_dir]
@@ -62,10 +72,10 @@ def carry_out(training: Training, runs_dir: str) -> dict:
     last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
     last = last.removeprefix(f"{command[1]}: ")
     if done.returncode not in (2, DIVERGED):
-        sys.stderr.write(done.stderr)  # warnings, or where it broke
+        sys.stderr.write(done.stderr)  # warnings, or a traceback
     if done.returncode not in (0, DIVERGED):
         raise InputError(f"{training.name}: {last}")
-    run = open_run(path)
+    run = open_run(path, runs_dir, MODES)
     entry = {
         "name": training.name,
         "row": training.row,
@@ -75,7 +85,7 @@ def carry_out(training: Training, runs_dir: str) -> dict:
         "config_hash": training.config_hash,
         "command": " ".join(["python train.py", *training.arguments]),
         "config": training.config,
-        "precision": getattr(run.config, "precision", "float32"),
+        "precision": run.config.computed_in,
         "metrics": {},
         "curves": [
             {name: value for name, value in point.items() if name == "step" or name.startswith("validation/")}
@@ -89,10 +99,8 @@ def carry_out(training: Training, runs_dir: str) -> dict:
     return entry | {"metrics": json.loads((run.path / "metrics.json").read_text())}
 
 
-def keep_files(study: Study, training: Training, runs_dir: str, folder: Path):
-    """Copies the figures that the study keeps of a row's first seed, and of every seed the scores of candidates."""
-    from training.runs import CANDIDATES, write_bytes
-
+def keep_files(study: Study, training: Training, runs_dir: str, folder: Path) -> None:
+    """Copy a run's scores of candidates and, for a row's first seed, the pictures that the study keeps."""
     run = Path(runs_dir) / training.run_name
     is_first = training.seed == study.seeds_of(training.row)[0]
     for file in [run / CANDIDATES] + [run / "figures" / f"{figure}.png" for figure in study.keep if is_first]:
@@ -100,7 +108,8 @@ def keep_files(study: Study, training: Training, runs_dir: str, folder: Path):
             write_bytes(folder / f"{training.name}-{file.name}", file.read_bytes())
 
 
-def reproduce(argv: list[str]):
+def reproduce(argv: list[str]) -> None:
+    """Write the report, or carry out a study's missing trainings and write its page."""
     options = parse(argv)
     if options.study == REPORT:
         from studies.report import build_report
@@ -115,11 +124,12 @@ def reproduce(argv: list[str]):
             print(f"{minutes_of(training, entries):6.1f} min  python train.py {' '.join(training.arguments)}")
         later = study.size - len(study.trainings(entries))
         total = sum(minutes_of(training, entries) for training in missing)
-        print(f"{len(missing)} trainings are missing, about {total / 60:.1f} hours; {later} more are chosen by them")
+        print(
+            f"{len(missing)} trainings are missing, about {total / 60:.1f} hours; {later} more depend on their scores"
+        )
         return
 
     from studies.tables import check_figures, write_report
-    from training.runs import held, write_text
 
     check_figures(study)
     folder.mkdir(parents=True, exist_ok=True)
@@ -128,11 +138,12 @@ def reproduce(argv: list[str]):
         while not options.tables and (missing := study.missing(entries)):
             training, number = missing[0], len(study.trainings(entries)) - len(missing) + 1
             mean = sum(minutes_of(other, entries) for other in missing) / len(missing)
-            left = mean * (len(missing) + study.size - len(study.trainings(entries)))  # those that will be chosen, too
+            unknown = study.size - len(study.trainings(entries))  # the finalists' trainings
+            left = mean * (len(missing) + unknown)
             print(f"{time.strftime('%H:%M')} {study.name}: run {number} of {study.size}, {training.name}; "
                   f"about {left:.0f} minutes left", flush=True)  # fmt: skip
             entries[training.name] = carry_out(training, options.runs_dir)
-            keep_files(study, training, options.runs_dir, folder)  # first: an entry says finished
+            keep_files(study, training, options.runs_dir, folder)  # first: an entry marks the training as finished
             write_text(file, json.dumps(list(entries.values()), indent=1) + "\n")
             write_report(study, entries, options.results_dir)
         write_report(study, entries, options.results_dir)
@@ -140,7 +151,7 @@ def reproduce(argv: list[str]):
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Reproduces; returns the exit code."""
+    """Reproduce; return the exit code."""
     return run_program(reproduce, argv)
 
 

@@ -1,10 +1,14 @@
-"""How fast a full training step is, against the machine's own matmul: python benchmarks/images.py --preset reference
+"""The speed of a full training step, relative to the machine's own matmul: python benchmarks/images.py
 
-Prints, for each precision, within one process and alternating with the matmul that they are divided by: images per second,
-images per second for each GFLOP/s of float32 matmul, operations per second over that rate, the input's share of a step,
-and the peak memory of the process. Operations are counted twice: those of the plain layers in the plain order of the
-paper, and those that are really done (fused resampling, one pass of G and E for all updates of a step,
-which the first update of the discriminators shares).
+Every precision gets a JSON object on standard output:
+
+- images per second, and images per second for each GFLOP/s of float32 matmul;
+- floating-point operations per second, divided by the same operations per second of the matmul;
+- the share of a step that waits for its input, and the peak memory of the process.
+
+Steps and matmuls alternate within one process. Operations are counted twice. *Plain* is the count of the plain layers
+in the plain order of the paper. *Done* is the count of what the code computes: resampling is fused with convolutions.
+One pass of G and E serves all updates of a step, and the first update of the discriminators shares that pass.
 """
 
 import json
@@ -12,25 +16,39 @@ import os
 import statistics
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import tensorflow as tf  # noqa: E402
 
-from training import images as program  # noqa: E402
+from data import images  # noqa: E402
+from models.bigan import BiGAN  # noqa: E402
+from models.capabilities import HasCode  # noqa: E402
+from models.gan import GAN  # noqa: E402
+from models.infobigbigan import InfoBigBiGAN  # noqa: E402
+from tasks.configs import BigGANConfig  # noqa: E402
+from tasks.modes import MODES  # noqa: E402
 from training.callbacks import peak_memory_gb  # noqa: E402
 from training.cli import Parser, count, run_program  # noqa: E402
 from training.config import make_config  # noqa: E402
-from training.modes import MODES  # noqa: E402
 
-MATMUL_SIZE = 4096
+IMAGE_MODES = [name for name, mode in MODES.items() if issubclass(mode.config, BigGANConfig)]
+MATMUL_SIZE = 4096  # rows and columns of the matrices
 REFERENCE_RATIO = 0.159  # images/s per GFLOP/s of the public TensorFlow 2 code at the sizes of --preset reference
 
 
-def matmul_rate(a: tf.Tensor, function, repeats: int = 3) -> float:
-    """GFLOP/s of float32 matmul at this moment."""
+def matmul_rate(a: tf.Tensor, function: Callable[..., Any], repeats: int = 3) -> float:
+    """Return the GFLOP/s of float32 matmul at this moment.
+
+    Args:
+        a: float32 [MATMUL_SIZE, MATMUL_SIZE].
+        function: multiplies two matrices.
+        repeats: how many products are timed.
+    """
     start = time.perf_counter()
     for _ in range(repeats):
         result = function(a, a)
@@ -38,13 +56,17 @@ def matmul_rate(a: tf.Tensor, function, repeats: int = 3) -> float:
     return repeats * 2 * MATMUL_SIZE**3 / (time.perf_counter() - start) / 1e9
 
 
-def forward_flops(network, *shapes) -> tuple[int, int]:
-    """(plain, done) floating-point operations of one example's forward pass, two for a multiplication and addition.
+def forward_flops(network: Callable[..., Any], *shapes: tuple[int, ...]) -> tuple[int, int]:
+    """Return the floating-point operations of one example's forward pass: (plain, done).
 
-    Counts convolutions and matrix products of the traced graph. A fused 4x4 convolution of stride 2 stands for a 3x3 one
-    at the higher resolution, 36 products for 16; a block's 1x1 skip counts at the lower one, where it gives the same. The
-    products of spectral norms are counted as one example's, though a pass has them once: 2 % of F's and 1 % of G's at
-    the sizes of the public code, 10 % of F's by default.
+    A multiplication with its addition counts as two. Only convolutions and matrix products of the traced graph count. A
+    fused 4x4 convolution of stride 2 replaces a 3x3 convolution at the higher resolution: *plain* has 36 products
+    where *done* has 16. A block's 1x1 skip counts at the lower resolution, where its result is the same. The products
+    of spectral norms count for every example, although a pass has them once for all. They are 2 % of F's operations
+    and 1 % of G's at the sizes of the public code, and 10 % of F's by default.
+
+    Args:
+        shapes: of the network's arguments, without the batch.
     """
     function = tf.function(network).get_concrete_function(*(tf.TensorSpec((1, *shape)) for shape in shapes))
     plain = done = 0
@@ -61,21 +83,24 @@ def forward_flops(network, *shapes) -> tuple[int, int]:
     return plain, done
 
 
-def step_flops(model, image_shape, code_dim: int) -> tuple[float, float]:
-    """(plain, done) operations of a training step per image of the batch.
+def step_flops(model: GAN, image_shape: tuple[int, ...], code_dim: int) -> tuple[float, float]:
+    """Return the operations of a training step for each image of the batch: (plain, done).
 
-    A backward pass costs two forward ones (one for the inputs alone). Plain: every discriminator update generates,
-    encodes and judges anew, and so does the update of G and E, whose gradient passes through F for generated images
-    alone, and which looks at real ones only where there is an E. Done: G and E run once a step; their update shares the
-    first pass of the discriminators and needs F's gradient for generated images alone.
+    A backward pass costs two forward passes, or one if only the gradient of the inputs is needed.
+
+    - *Plain*: every update of the discriminators generates, encodes and judges anew, and so does the update of G and E.
+      The gradient of G and E passes through F for generated images alone. Their update judges real images only if there
+      is an E.
+    - *Done*: G and E run once a step. Their update shares the first pass of the discriminators, and needs F's gradient
+      for generated images alone.
     """
     latents = [(model.latent_dim,)] + ([(code_dim,)] if code_dim else [])
     (g, g_done), (f, f_done) = forward_flops(model.generator, *latents), forward_flops(
         model.image_discriminator, image_shape
     )  # fmt: skip
-    e, e_done = forward_flops(model.encoder, image_shape) if hasattr(model, "encoder") else (0, 0)
+    e, e_done = forward_flops(model.encoder, image_shape) if isinstance(model, BiGAN) else (0, 0)
     passes_of_e = 1
-    if hasattr(model, "joint_code"):  # generated images for its bound, a second view of real ones
+    if isinstance(model, InfoBigBiGAN):  # its bound needs generated images, and consistency a second view of real ones
         passes_of_e += (model.joint_code == "encoder") + bool(
             model.consistency_weight and model.consistency_on == "encoder"
         )
@@ -85,15 +110,16 @@ def step_flops(model, image_shape, code_dim: int) -> tuple[float, float]:
     return plain, done
 
 
-def measure(mode: str, preset: str, precision: str, image_size: int, rounds: int) -> dict:
-    """One precision's figures: medians over rounds, each between two matmul timings."""
+def measure(mode: str, preset: str, precision: str, image_size: int, rounds: int) -> dict[str, Any]:
+    """Return the measurements of one precision: medians over rounds, each of which lies between two timed matmuls."""
     config = make_config(MODES[mode].config, {"preset": preset, "precision": precision})
+    assert isinstance(config, BigGANConfig)
     image_shape = (config.image_size or image_size,) * 2 + (1,)
-    model = program.build(mode, config, {"image_shape": image_shape})
-    plain, done = step_flops(model, image_shape, model.code.dim if hasattr(model, "code") else 0)
+    model: GAN = MODES[mode].make_task().build(config, {"image_shape": image_shape})
+    plain, done = step_flops(model, image_shape, model.code.dim if isinstance(model, HasCode) else 0)
 
     stored = tf.cast(tf.random.uniform([4 * config.batch_size, *image_shape], maxval=256, dtype=tf.int32), tf.uint8)
-    batches = iter(program.images.batches(stored.numpy(), config.batch_size, seed=0))
+    batches = iter(images.batches(stored.numpy(), config.batch_size, seed=0))
     step, multiply = tf.function(model.train_step), tf.function(tf.matmul)
     a = tf.random.normal([MATMUL_SIZE, MATMUL_SIZE])
     for _ in range(2):
@@ -130,14 +156,15 @@ def measure(mode: str, preset: str, precision: str, image_size: int, rounds: int
     }
 
 
-def main(argv: list[str]):
-    parser = Parser(description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "--mode", default="bigbigan", choices=[m for m in MODES if MODES[m].module == "training.images"]
-    )
+def main(argv: list[str]) -> None:
+    """Print the measurements of every precision as JSON."""
+    parser = Parser(description="Measure the speed of a training step of an image model.")
+    parser.add_argument("--mode", default="bigbigan", choices=IMAGE_MODES)
     parser.add_argument("--preset", default="reference", choices=("quick", "default", "reference"))
     parser.add_argument("--precision", nargs="+", default=["float32", "bfloat16"], choices=("float32", "bfloat16"))
-    parser.add_argument("--image-size", type=int, default=28, help="where the preset names none")
+    parser.add_argument(
+        "--image-size", type=int, default=28, help="height and width of the images if the preset has none (default: 28)"
+    )
     parser.add_argument("--rounds", type=count, default=5)
     options = parser.parse_args(argv)
     for precision in options.precision:

@@ -1,9 +1,13 @@
-"""How fast a full training step of a text model is, against the machine's own matmul: python benchmarks/text.py
+"""The speed of a full training step of a text model, relative to the machine's own matmul: python benchmarks/text.py
 
-Prints, within one process and alternating with the matmul that they are divided by: target tokens per second (real words
-and ends of sentences, no padding), floating-point operations per second over the matmul's, the input's share of a step, and
-the peak memory of the process. Operations are those of the matrix products of a forward and a backward pass over real
-tokens; dropout, softmax and optimizer take time and count nothing.
+It prints a JSON object:
+
+- target tokens per second: words and ends of sentences, without padding;
+- floating-point operations per second, divided by the same operations per second of the matmul;
+- the share of a step that waits for its input, and the peak memory of the process.
+
+Steps and matmuls alternate within one process. Only the matrix products of a forward and a backward pass over real
+tokens count as operations. Dropout, softmax and optimizer take time, but do not count.
 """
 
 import argparse
@@ -12,7 +16,9 @@ import os
 import statistics
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -21,41 +27,45 @@ import numpy as np  # noqa: E402
 import tensorflow as tf  # noqa: E402
 
 from benchmarks.images import MATMUL_SIZE, matmul_rate  # noqa: E402
+from tasks.configs import LatentConfig, SentenceConfig  # noqa: E402
+from tasks.modes import MODES  # noqa: E402
+from text_vae.language_vae import LanguageModel  # noqa: E402
 from training.callbacks import peak_memory_gb  # noqa: E402
 from training.cli import Parser, count, run_program  # noqa: E402
-from training.config import make_config  # noqa: E402
-from training.modes import MODES  # noqa: E402
+from training.config import Config, make_config  # noqa: E402
 
-GATES = {"lstm": 4, "gru": 3, "rnn": 1}
+GATES = {"lstm": 4, "gru": 3, "rnn": 1}  # products of a cell with its input, and with its state
 
 
-def flops_per_token(model, config) -> int:
-    """Of a training step of a sentence model for each target token: a backward pass costs two forward ones."""
-    latent = getattr(config, "latent_dim", 0)
+def flops_per_token(model: LanguageModel, config: SentenceConfig) -> int:
+    """Return the operations of a training step for each target token; a backward pass costs two forward passes."""
+    latent = config.latent_dim if isinstance(config, LatentConfig) else 0
     recurrent = 2 * GATES[config.cell] * config.units
     decoder = recurrent * (config.embedding + latent + config.units) + 2 * config.units * model.decoder.vocabulary.units
     encoder = (recurrent * (config.embedding + config.units) + 4 * config.units * latent) if latent else 0
     return 3 * (encoder + decoder)
 
 
-def prepared(mode: str, options: argparse.Namespace) -> tuple:
-    """(config, model, endless batches) of a mode's default on the data set that `data_options` gave."""
-    given = {name: getattr(options, name) for name in ("dataset", "data_dir") if getattr(options, name) is not None}
-    program = MODES[mode].program()
-    config, corpus = program.prepare(make_config(MODES[mode].config, given))
-    return config, program.build(mode, config, program.facts(corpus)), iter(program.batches(config, corpus, 0))
+def prepared(mode: str, options: argparse.Namespace) -> tuple[Config, Any, Iterator[Any]]:
+    """Return the default config of a mode, its model, and endless batches, on the data set of `data_options`."""
+    given = {name: vars(options)[name] for name in ("dataset", "data_dir") if vars(options)[name] is not None}
+    task = MODES[mode].make_task()
+    config, corpus = task.resolve(make_config(MODES[mode].config, given))
+    return config, task.build(config, task.facts(corpus)), iter(task.batches(config, corpus, 0))
 
 
 def data_options(description: str) -> Parser:
-    """A parser that knows which data set to measure on."""
+    """Return a parser with the options of the data set to measure on."""
     parser = Parser(description=description)
-    parser.add_argument("--dataset", help="any that the mode takes, default docstrings; ptb has 10,000 words")
-    parser.add_argument("--data-dir", help="where it lies")
+    parser.add_argument(
+        "--dataset", help="a data set of the mode (default: docstrings); ptb has a vocabulary of 10,000 words"
+    )
+    parser.add_argument("--data-dir", help="folder that holds the data set")
     return parser
 
 
-def measure(mode: str, options: argparse.Namespace) -> dict:
-    """The figures of one mode: medians over rounds, each between two matmul timings."""
+def measure(mode: str, options: argparse.Namespace) -> dict[str, Any]:
+    """Return the measurements of one mode: medians over rounds, each of which lies between two timed matmuls."""
     config, model, batches = prepared(mode, options)
     step, multiply = tf.function(model.train_step, reduce_retracing=True), tf.function(tf.matmul)
     a = tf.random.normal([MATMUL_SIZE, MATMUL_SIZE])
@@ -79,7 +89,7 @@ def measure(mode: str, options: argparse.Namespace) -> dict:
         ceilings.append((before + matmul_rate(a, multiply, 1)) / 2)
         rates.append(tokens / seconds)
         waits.append(waited / seconds)
-        if mode != "nvdm":
+        if isinstance(config, SentenceConfig):
             shares.append(rates[-1] * flops_per_token(model, config) / 1e9 / ceilings[-1])
     share = round(statistics.median(shares), 3) if shares else None
     return {
@@ -92,8 +102,9 @@ def measure(mode: str, options: argparse.Namespace) -> dict:
     }
 
 
-def main(argv: list[str]):
-    parser = data_options(__doc__.splitlines()[0])
+def main(argv: list[str]) -> None:
+    """Print the measurements of a mode as JSON."""
+    parser = data_options("Measure the speed of a training step of a text model.")
     parser.add_argument("--mode", default="twrvae", choices=("nvdm", "lm", "vae", "twrvae"))
     parser.add_argument("--rounds", type=count, default=5)
     options = parser.parse_args(argv)

@@ -1,10 +1,16 @@
-"""What bfloat16 or sparse updates would save of a step of TWR-VAE: python benchmarks/words.py --dataset ptb
+"""The time that bfloat16 or sparse updates would save in a step of TWR-VAE: python benchmarks/words.py --dataset ptb
 
-Prints, of one batch, within one process and in turns, medians: milliseconds of a training step, and as shares of it the loss
-over the vocabulary with its gradients, in float32 as it is, in bfloat16, and in float32 with bfloat16 products, and Adam on
-the words' vectors, on all as it is and on those that the batch reads. With each what it costs: how far bfloat16 turns the
-gradient for the vocabulary's kernel (norm of the difference over norm), and the share of vectors whose moments would not
-decay, as no update reaches them.
+It prints a JSON object of medians. The variants take turns on one batch, within one process:
+
+- the milliseconds of a training step;
+- the loss over the vocabulary with its gradients, as a share of the step: in float32 (as in training), in bfloat16, and
+  in float32 with products in bfloat16;
+- Adam on the words' vectors, as a share of the step: on all vectors (as in training), and on the vectors that the batch
+  reads.
+
+It also prints the costs. With bfloat16, the cost is the error of the gradient for the vocabulary's kernel: the norm
+of the difference over the norm. With a sparse update, it is the share of vectors that are left out, whose moments do
+not decay.
 """
 
 import argparse
@@ -14,6 +20,7 @@ import statistics
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -21,35 +28,51 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import tensorflow as tf  # noqa: E402
 
 from benchmarks.text import data_options, prepared  # noqa: E402
+from data.sentences import SentenceBatch  # noqa: E402
 from data.vocabulary import UNPREDICTED  # noqa: E402
 from losses.variational import token_nll  # noqa: E402
+from tasks.configs import TWRVAEConfig  # noqa: E402
+from text_vae.twr_vae import TWRVAE  # noqa: E402
 from training.cli import count, run_program  # noqa: E402
 
 
-def vocabulary_gradients(model, batch, h, dtype) -> list[tf.Tensor]:
-    """Of a batch's nll for h [B, T, units], and the vocabulary's kernel and bias, in products and sums of `dtype`."""
+def vocabulary_gradients(model: TWRVAE, batch: SentenceBatch, h: tf.Tensor, dtype: tf.DType) -> Any:
+    """Return the gradients of a batch's nll for h, and for the vocabulary's kernel and bias.
+
+    Args:
+        h: float32 [B, T, units], the decoder's states.
+        dtype: of products and sums.
+    """
     layer, tokens = model.decoder.vocabulary, batch["tokens"] - len(UNPREDICTED)
     with tf.GradientTape() as tape:
         tape.watch(h)
-        given = [tf.cast(value, dtype) for value in (h, layer.kernel, layer.bias)]
-        loss = tf.reduce_sum(token_nll(*given, tokens, batch["lengths"]))
+        states, kernel, bias = (tf.cast(value, dtype) for value in (h, layer.kernel, layer.bias))
+        loss = tf.reduce_sum(token_nll(states, kernel, bias, tokens, batch["lengths"]))
     return tape.gradient(loss, [h, layer.kernel, layer.bias])
 
 
-def rounded_products(model, batch, h) -> list[tf.Tensor]:
-    """As `vocabulary_gradients`, with products in bfloat16 and softmax and sums in float32."""
+def rounded_products(model: TWRVAE, batch: SentenceBatch, h: tf.Tensor) -> Any:
+    """Return the gradients of `vocabulary_gradients`, with products in bfloat16, and softmax and sums in float32."""
     layer, real = model.decoder.vocabulary, tf.sequence_mask(batch["lengths"], tf.shape(h)[1])
     words = tf.boolean_mask(batch["tokens"] - len(UNPREDICTED), real)
     with tf.GradientTape() as tape:
         tape.watch(h)
-        factors = [tf.cast(value, tf.bfloat16) for value in (tf.boolean_mask(h, real), layer.kernel)]
-        logits = tf.cast(tf.matmul(*factors), tf.float32) + layer.bias
+        states, kernel = (tf.cast(value, tf.bfloat16) for value in (tf.boolean_mask(h, real), layer.kernel))
+        logits = tf.cast(tf.matmul(states, kernel), tf.float32) + tf.convert_to_tensor(layer.bias)
         loss = tf.reduce_sum(tf.nn.sparse_softmax_cross_entropy_with_logits(words, logits))
     return tape.gradient(loss, [h, layer.kernel, layer.bias])
 
 
-def adam(vectors, m, v, gradient, rows=None):
-    """Kingma & Ba 2015 without the correction of the bias; rows: those alone, whose gradients are given."""
+def adam(
+    vectors: tf.Variable, m: tf.Variable, v: tf.Variable, gradient: tf.Tensor, rows: tf.Tensor | None = None
+) -> None:
+    """Update vectors by Adam (Kingma & Ba 2015), without the correction of the bias.
+
+    Args:
+        vectors, m, v: [words, embedding], the vectors and their moments.
+        gradient: [words, embedding], or [rows, embedding] for a sparse update.
+        rows: the rows that a sparse update changes; default: all.
+    """
     if rows is None:
         m.assign_add(0.1 * (gradient - m))
         v.assign_add(0.001 * (tf.square(gradient) - v))
@@ -63,9 +86,10 @@ def adam(vectors, m, v, gradient, rows=None):
     vectors.scatter_sub(tf.IndexedSlices(1e-3 * m_rows / (tf.sqrt(v_rows) + 1e-8), rows))
 
 
-def measure(options: argparse.Namespace) -> dict:
-    """The figures of TWR-VAE's default on a data set."""
+def measure(options: argparse.Namespace) -> dict[str, Any]:
+    """Return the measurements of TWR-VAE's default on a data set."""
     config, model, batches = prepared("twrvae", options)
+    assert isinstance(config, TWRVAEConfig)
     batch = next(batches)
     h = tf.random.normal([*batch["tokens"].shape, config.units])
     vectors = tf.Variable(model.decoder.embedding.embeddings)
@@ -98,12 +122,13 @@ def measure(options: argparse.Namespace) -> dict:
         "step_milliseconds": round(1e3 * medians["step"], 1),
         **{f"share_{name}": round(medians[name] / medians["step"], 3) for name in calls if name != "step"},
         "bfloat16_gradient_errors": [round(float(tf.norm(to - exact) / tf.norm(exact)), 4) for to in rounded],
-        "vectors_not_read": round(1 - len(rows) / vectors.shape[0], 3),
+        "vectors_not_read": round(1 - len(rows) / len(gradient), 3),
     }
 
 
-def main(argv: list[str]):
-    parser = data_options(__doc__.splitlines()[0])
+def main(argv: list[str]) -> None:
+    """Print the measurements as JSON."""
+    parser = data_options("Measure what bfloat16 or sparse updates would save in a step of TWR-VAE.")
     parser.add_argument("--rounds", type=count, default=20)
     print(json.dumps(measure(parser.parse_args(argv)), indent=2))
 

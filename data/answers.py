@@ -1,16 +1,17 @@
-"""Questions and their candidate answers in: WikiQA, TREC QA, the user's own in either form, or built-in docstrings.
+"""Reader of questions and candidate answers: WikiQA, TREC QA, the user's own in either format, or built-in docstrings.
 
-Candidates are right (label 1) or wrong (0) and belong to one question each. TensorFlow and NLTK are imported inside the
-functions that need them, so that `--help` and flag errors answer at once.
+Each candidate belongs to one question, and is right (label 1) or wrong (label 0).
+TensorFlow and NLTK are imported inside the functions that need them, so that `--help` and flag errors answer at once.
 """
 
 import re
 import zlib
 from collections import Counter
+from collections.abc import Callable
 from functools import cache
 from itertools import chain
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
 
 import numpy as np
 
@@ -20,68 +21,96 @@ from data.order import shuffled_batches
 from data.text import PARTS, cut_three, locate, read_lines, tokenise
 from data.vocabulary import PAD, RESERVED, UNK, Vocabulary, build_vocabulary
 
+if TYPE_CHECKING:
+    import tensorflow as tf
+
 PREPARED = ("wikiqa", "trecqa")  # folders of --data-dir
 DATASETS = (*PREPARED, "docstrings")
 
-NEIGHBOURS = 6  # docstrings in a row, whose paragraphs are the candidates of each other's summary
-MOST_EMPTY = 0.05  # share of questions without candidates that are left out: TREC QA has some in each part
-NO_MATCH = -1  # in the place of a stem behind a candidate's end: equals no stem and no filling of a question's
+NEIGHBOURS = 6  # docstrings in a block; the candidates of each summary are the paragraphs of its block
+MOST_EMPTY = 0.05  # highest share of questions without candidates that is left out: TREC QA has some in each part
+NO_MATCH = -1  # fills up the stems of a candidate: differs from every stem, and from PAD, which fills up a question's
 
-Tokens = list[str]
+Tokens = list[str]  # of one text, in lower case
 
 _TAG = re.compile(r"<(/?)(QApairs|question|positive|negative)\b[^<>]*>", re.IGNORECASE)
 
 
 class Pairs(NamedTuple):
     questions: list[Tokens]  # Q
-    candidates: list[Tokens]  # N, those of a question one after the other
+    candidates: list[Tokens]  # N; the candidates of one question are neighbours
     groups: np.ndarray  # int32 [N] in [0, Q), ascending: the question of each candidate
-    labels: np.ndarray  # int32 [N]: 1 answers its question, 0 does not
+    labels: np.ndarray  # int32 [N]: 1 if the candidate answers its question, else 0
+
+
+class AnswerBatch(TypedDict):
+    """Q questions with all of their N candidates. T is the longest question of the batch, U the longest candidate.
+
+    Stems are numbers to compare, never to look up. Two words have the same number if they have the same Porter stem,
+    whether the vocabulary has them or not.
+    """
+
+    questions: "tf.Tensor"  # int32 [Q, T] in [0, V): ids of words, filled up with PAD
+    question_lengths: "tf.Tensor"  # int32 [Q] in [1, T]: words of each question
+    candidates: "tf.Tensor"  # int32 [N, U] in [0, V): ids of words, filled up with PAD
+    candidate_lengths: "tf.Tensor"  # int32 [N] in [1, U]: words of each candidate
+    question_stems: "tf.Tensor"  # int32 [Q, T], at least 1: the stem of each word, filled up with PAD
+    candidate_stems: "tf.Tensor"  # int32 [N, U], at least 1: the stem of each word, filled up with NO_MATCH
+    groups: "tf.Tensor"  # int32 [N] in [0, Q), ascending: the row of `questions` that each candidate belongs to
+    labels: "tf.Tensor"  # float32 [N], 0 or 1
 
 
 class AnswerCorpus(NamedTuple):
-    name: str  # one of DATASETS, or the path the questions were read from
+    name: str  # one of DATASETS, or the path that the questions were read from
     train: Pairs
     validation: Pairs
     test: Pairs
-    training_texts: list[Tokens]  # every question and every candidate of the training part
-    vocabulary: Vocabulary  # of those
-    facts: dict[str, Any]  # part -> questions, candidates, right, unknown_share, left_out, cut; versions of docstrings
+    training_texts: list[Tokens]  # all questions and candidates of the training part
+    vocabulary: Vocabulary  # of `training_texts`
+    # part -> questions, candidates, right, unknown_share, left_out, cut; for docstrings also the packages' versions
+    facts: dict[str, Any]
 
 
-Group = tuple[Tokens, list[tuple[Tokens, int]]]  # a question, its candidates and their labels
+Group = tuple[Tokens, list[tuple[Tokens, int]]]  # a question, and its candidates with their labels
 
 
 def load_answers(
     dataset: str, data_dir: str | None = None, vocabulary_size: int = 10_000, max_length: int = 40
 ) -> AnswerCorpus:
-    """Reads questions, candidates and labels into memory.
+    """Read questions, candidates and labels into memory.
 
     Args:
-        dataset: one of
-            wikiqa: WikiQA (Yang et al. 2015), questions that have a right answer.
-            trecqa: TREC QA (QASent; Wang et al. 2007), the part with labels by hand.
-            docstrings: a summary asks, the first paragraph behind it answers, the paragraphs of the docstrings read before
-                and after it do not. Easy: a paragraph often repeats words of its own summary. Neighbours stay in one part.
-            the path of a folder of train/, dev/ and test/, each of four parallel files, in them a line for each
-                candidate: a.toks its question, b.toks itself, both tokenised, sim.txt its label, id.txt its question's id;
-            or of a folder of TRAIN.xml, DEV.xml and TEST.xml: blocks <QApairs> of a <question> and of <positive> and
-                <negative> candidates, each of which stands on lines of its own and begins with its tokens, which tabs
-                or spaces separate. This is no XML: no entity is expanded, and other lines are passed over. A few questions
-                without candidates (MOST_EMPTY), which TREC QA itself has, are left out and counted in `facts`.
+        dataset: a name of DATASETS, or the path of a folder in one of two formats. A built-in name wins over a
+            folder of the same name; write `./wikiqa` to mean the folder.
+
+            - wikiqa: the questions of WikiQA (Yang et al. 2015) that have a right answer.
+            - trecqa: the part of TREC QA (QASent; Wang et al. 2007) that was labelled by hand.
+            - docstrings: the question is a summary. The first paragraph after it is the right answer. The first
+              paragraphs of neighbouring docstrings are wrong answers; neighbours stay in one part. This data set is
+              easy, because a paragraph often repeats words of its own summary.
+            - a folder of train/, dev/ and test/, each with four parallel files. Line i of each file belongs to
+              candidate i. File b.toks has its tokens, and sim.txt its label (0 or 1). File a.toks has the tokens of its
+              question, and id.txt the id of the question. Spaces separate tokens.
+            - a folder of TRAIN.xml, DEV.xml and TEST.xml. Each block <QApairs> holds one <question> and any number of
+              <positive> and <negative> candidates. Every tag stands on a line of its own. The line after an opening
+              tag holds the tokens, separated by tabs or spaces; all other lines are skipped. The format only looks
+              like XML: entities are not expanded.
+              A share of up to MOST_EMPTY of the questions may have no candidates, as a few of TREC QA do. They are
+              left out and counted in `facts`.
         data_dir: folder that holds wikiqa/ or trecqa/. None: $INFOBIGBIGAN_DATA.
-        vocabulary_size: most ids, the reserved ones included, for words that the training part has at least twice.
-        max_length: tokens at which questions and candidates are cut; candidates that were longer are counted in `facts`.
+        vocabulary_size: highest number of ids, including the reserved ids. Only words that occur at least twice in the
+            training part get an id.
+        max_length: questions and candidates are cut after this many tokens. `facts` counts the cut candidates.
 
     Raises:
-        InputError: the files are missing, damaged, or a part has nothing to rank.
+        InputError: a file is missing or damaged, or a part has nothing to rank.
     """
     folder = None if dataset == "docstrings" else locate(dataset, DATASETS, PREPARED, data_dir)
     if folder is None:
         groups = _read_docstrings()
     elif not folder.is_dir():
         raise InputError(
-            f"{folder} is a file: give a folder of train/, dev/ and test/, or of TRAIN.xml, DEV.xml, TEST.xml"
+            f"{folder} is a file: give a folder that holds train/, dev/ and test/, or TRAIN.xml, DEV.xml and TEST.xml"
         )
     elif (folder / "TRAIN.xml").exists():
         groups = [_read_blocks(folder / f"{part}.xml") for part in ("TRAIN", "DEV", "TEST")]
@@ -90,15 +119,20 @@ def load_answers(
     parts = [_pairs([group for group in part if group[1]], max_length) for part in groups]
     for name, part in zip(PARTS, parts, strict=True):
         if not part.labels.any():
-            raise InputError(f"the {name} part of {dataset} has no right answer: label the right ones 1, or <positive>")
-        if not np.intersect1d(*(part.groups[part.labels == label] for label in (0, 1))).size:
-            raise InputError(f"the {name} part of {dataset} has no question with a right and a wrong answer: add some")
+            raise InputError(
+                f"the {name} part of {dataset} has no right answer: label right answers 1, or mark them <positive>"
+            )
+        wrong, right = (part.groups[part.labels == label] for label in (0, 1))
+        if not np.intersect1d(wrong, right).size:
+            raise InputError(
+                f"the {name} part of {dataset} has no question with both a right and a wrong answer: add one"
+            )
     texts = parts[0].questions + parts[0].candidates
     if dataset == "docstrings":  # a paragraph is a candidate of each of its neighbours
         texts = list(map(list, dict.fromkeys(map(tuple, texts))))
     repeated = sum(count > 1 for count in Counter(chain.from_iterable(texts)).values())  # so that UNK is trained
     vocabulary = build_vocabulary(texts, min(vocabulary_size, len(RESERVED) + repeated))
-    facts = {
+    facts: dict[str, Any] = {
         name: _count(part, vocabulary)
         | {
             "left_out": len(every) - len(part.questions),
@@ -108,33 +142,35 @@ def load_answers(
     }
     if dataset == "docstrings":
         facts["versions"] = versions()
-    return AnswerCorpus(dataset, *parts, texts, vocabulary, facts)
+    train, validation, test = parts
+    return AnswerCorpus(dataset, train, validation, test, texts, vocabulary, facts)
 
 
 @cache
 def stem(token: str) -> str:
-    """Porter's stem of a lower-case token."""
+    """Return the Porter stem of a lower-case token."""
     from nltk.stem.porter import PorterStemmer
 
     return PorterStemmer().stem(token)
 
 
-def batches(pairs: Pairs, vocabulary: Vocabulary, batch_size: int, seed: int, first_epoch: int = 0):
-    """An endless stream of shuffled batches of questions, each with all of its candidates.
+def batches(
+    pairs: Pairs, vocabulary: Vocabulary, batch_size: int, seed: int, first_epoch: int = 0
+) -> "tf.data.Dataset":
+    """Return an endless stream of shuffled batches of questions, each question with all of its candidates.
 
-    The order is a pure function of (seed, epoch, step), so a run that resumes at `first_epoch` meets the batches that an
-    uninterrupted run would have met. Each epoch has Q // batch_size steps; the remainder is dropped.
+    The order is a pure function of (seed, epoch, step). So a run that resumes at `first_epoch` meets the same batches
+    as an uninterrupted run. Each epoch has Q // batch_size steps; the remaining questions are dropped.
+
+    Args:
+        batch_size: questions in a batch.
+        first_epoch: the epoch to start with, counted from 0.
 
     Returns:
-        tf.data.Dataset of, for Q questions with N candidates together, all int32 but `labels`:
-            questions [Q, T], question_lengths [Q]: ids behind which PAD fills up.
-            candidates [N, U], candidate_lengths [N]: the same.
-            question_stems [Q, T], candidate_stems [N, U]: a number for each word that two words of one stem share, known
-                to the vocabulary or not; to compare, never to look up. PAD, and NO_MATCH, fill up.
-            groups [N], ascending: each candidate's row in `questions`. labels [N]: float32, 0 or 1.
+        A dataset of `AnswerBatch`.
 
     Raises:
-        InputError: there is not one full batch.
+        InputError: there are not enough questions for one batch.
     """
     import tensorflow as tf
 
@@ -142,52 +178,58 @@ def batches(pairs: Pairs, vocabulary: Vocabulary, batch_size: int, seed: int, fi
     return indices.map(_gather(pairs, vocabulary)).prefetch(tf.data.AUTOTUNE)
 
 
-def evaluation_batches(pairs: Pairs, vocabulary: Vocabulary, batch_size: int):
-    """As `batches`, every question once and in order; the last batch may be smaller."""
+def evaluation_batches(pairs: Pairs, vocabulary: Vocabulary, batch_size: int) -> "tf.data.Dataset":
+    """Return a dataset of `AnswerBatch` with every question once, in order. The last batch may be smaller."""
     import tensorflow as tf
 
     indices = tf.data.Dataset.range(len(pairs.questions), output_type=tf.int32).batch(batch_size)
     return indices.map(_gather(pairs, vocabulary)).prefetch(tf.data.AUTOTUNE)
 
 
-def _gather(pairs: Pairs, vocabulary: Vocabulary):
-    """A function that gives the batch of the questions at indices int32 [Q]."""
+def _gather(pairs: Pairs, vocabulary: Vocabulary) -> "Callable[[tf.Tensor], AnswerBatch]":
+    """Return the function that makes a batch of the questions at given indices, int32 [Q]."""
     import tensorflow as tf
 
-    def ragged(texts, numbers):
-        return tf.RaggedTensor.from_row_lengths(
+    def ragged(texts: list[Tokens], numbers: Callable[[Tokens], np.ndarray]) -> "tf.RaggedTensor":
+        return tf.RaggedTensor.from_row_lengths(  # pyright: ignore[reportAttributeAccessIssue]  # not in the stubs
             np.concatenate([numbers(text) for text in texts]), [len(text) for text in texts]
         )
 
     with tf.device("CPU"):  # tf.data runs there; a GPU would hold a useless copy
-        texts = {
-            "questions": (ragged(pairs.questions, vocabulary.encode), PAD),
-            "question_stems": (ragged(pairs.questions, _stem_numbers), PAD),
-            "candidates": (ragged(pairs.candidates, vocabulary.encode), PAD),
-            "candidate_stems": (ragged(pairs.candidates, _stem_numbers), NO_MATCH),
-        }
+        questions, question_stems = (ragged(pairs.questions, numbers) for numbers in (vocabulary.encode, _stem_numbers))
+        candidates, candidate_stems = (
+            ragged(pairs.candidates, numbers) for numbers in (vocabulary.encode, _stem_numbers)
+        )
         ends = tf.constant(np.searchsorted(pairs.groups, np.arange(len(pairs.questions) + 1)), tf.int32)
         labels = tf.constant(pairs.labels, tf.float32)
 
-    def batch(indices):
+    def batch(indices: "tf.Tensor") -> AnswerBatch:
         own = tf.ragged.range(tf.gather(ends, indices), tf.gather(ends, indices + 1))  # candidates of each question
-        found = {"groups": tf.cast(own.value_rowids(), tf.int32), "labels": tf.gather(labels, own.values)}
-        for name, (rows, filling) in texts.items():
-            chosen = tf.gather(rows, indices if name.startswith("question") else own.values)
-            found[name] = chosen.to_tensor(filling)
-            if not name.endswith("stems"):
-                found[f"{name.removesuffix('s')}_lengths"] = tf.cast(chosen.row_lengths(), tf.int32)
-        return found
+        asked, offered = tf.gather(questions, indices), tf.gather(candidates, own.values)
+        return {
+            "questions": asked.to_tensor(PAD),
+            "question_lengths": tf.cast(asked.row_lengths(), tf.int32),
+            "candidates": offered.to_tensor(PAD),
+            "candidate_lengths": tf.cast(offered.row_lengths(), tf.int32),
+            "question_stems": tf.gather(question_stems, indices).to_tensor(PAD),
+            "candidate_stems": tf.gather(candidate_stems, own.values).to_tensor(NO_MATCH),
+            "groups": tf.cast(own.value_rowids(), tf.int32),
+            "labels": tf.gather(labels, own.values),
+        }
 
     return batch
 
 
 def _stem_numbers(text: Tokens) -> np.ndarray:
-    """int32 [T] of at least 1: a hash, so that words outside the vocabulary have a number too."""
+    """Return a hash of the stem of each word, int32 [T], at least 1.
+
+    The numbers are hashes, so that words outside the vocabulary have a number too.
+    """
     return np.array([zlib.crc32(stem(token).encode()) % (2**31 - 2) + 1 for token in text], np.int32)
 
 
 def _pairs(groups: list[Group], max_length: int) -> Pairs:
+    """Return the groups as one part, with questions and candidates cut after `max_length` tokens."""
     candidates = [pair for _, own in groups for pair in own]
     return Pairs(
         [question[:max_length] for question, _ in groups],
@@ -198,6 +240,7 @@ def _pairs(groups: list[Group], max_length: int) -> Pairs:
 
 
 def _count(pairs: Pairs, vocabulary: Vocabulary) -> dict[str, int | float]:
+    """Return the facts of one part."""
     ids = vocabulary.encode(chain.from_iterable(pairs.questions + pairs.candidates))
     return {
         "questions": len(pairs.questions),
@@ -208,6 +251,7 @@ def _count(pairs: Pairs, vocabulary: Vocabulary) -> dict[str, int | float]:
 
 
 def _read_docstrings() -> list[list[Group]]:
+    """Return the groups of the train, validation and test parts."""
     answered = [docstring for docstring in read_docstrings() if docstring.paragraphs]
     neighbours = [answered[i : i + NEIGHBOURS] for i in range(0, len(answered), NEIGHBOURS)]
     return [
@@ -221,13 +265,14 @@ def _read_docstrings() -> list[list[Group]]:
 
 
 def _read_parallel(folder: Path) -> list[Group]:
-    """The four parallel files of a part."""
+    """Read the four parallel files of a part."""
     files = [folder / name for name in ("id.txt", "a.toks", "b.toks", "sim.txt")]
     columns = [read_lines(file) for file in files]
     for file, column in zip(files[1:], columns[1:], strict=True):
         if len(column) != len(columns[0]):
             raise InputError(
-                f"{file} has {len(column)} lines and {files[0].name} has {len(columns[0])}: a candidate has a line in each"
+                f"{file} has {len(column)} lines and {files[0].name} has {len(columns[0])}: "
+                "write one line for each candidate in each of the four files"
             )
     groups: dict[str, Group] = {}
     for number, (key, question, candidate, label) in enumerate(zip(*columns, strict=True), 1):
@@ -236,22 +281,29 @@ def _read_parallel(folder: Path) -> list[Group]:
                 raise InputError(f"{file}, line {number} is empty: fill it, or delete the line from all four files")
         if label.strip() not in ("0", "1"):
             raise InputError(
-                f"{files[3]}, line {number}: {label[:40]!r} is no label: write 1 for a right answer, 0 for a wrong one"
+                f"{files[3]}, line {number}: {label[:40]!r} is not a label: write 1 for a right, 0 for a wrong answer"
             )
         asked, own = groups.setdefault(key.strip(), (question.lower().split(), []))
         if asked != question.lower().split():
             raise InputError(
-                f"{files[1]}, line {number}: not the first question of id {key.strip()[:40]}: give it an id of its own"
+                f"{files[1]}, line {number}: the question differs from the first one of id {key.strip()[:40]}: "
+                "give each question an id of its own"
             )
         own.append((candidate.lower().split(), int(label)))
     return list(groups.values())
 
 
 def _read_blocks(file: Path) -> list[Group]:
-    """The blocks of a file that looks like XML; memory grows with the tokens alone, whatever nests or is left open."""
+    """Read the blocks of a file that looks like XML.
+
+    Memory grows only with the number of tokens, even if tags are nested or left open.
+    """
     groups: list[Group] = []
-    empty = []  # lines of questions without candidates
-    question, own, open_tags, text = None, [], [], None  # text: of the open element, its first line
+    empty: list[int] = []  # lines that open a block whose question has no candidates
+    open_tags: list[tuple[str, int]] = []  # name and line
+    question: Tokens | None = None
+    own: list[tuple[Tokens, int]] = []  # candidates of the open block
+    text: Tokens | None = None  # the first line of the open element
     for number, line in enumerate(read_lines(file), 1):
         tag = _TAG.fullmatch(line.strip())
         if tag is None:
@@ -261,9 +313,11 @@ def _read_blocks(file: Path) -> list[Group]:
         closes, name = tag[1], tag[2].lower()
         if not closes:
             if len(open_tags) != (name != "qapairs"):
-                raise InputError(f"{file}, line {number}: <{name}> {_where(open_tags)}: close what is open before")
+                raise InputError(f"{file}, line {number}: <{name}> {_where(open_tags)}: close the open element first")
             if name == "question" and question:
-                raise InputError(f"{file}, line {number}: a second <question>: give each a block of its own")
+                raise InputError(
+                    f"{file}, line {number}: a second <question> in one block: give each question a block of its own"
+                )
             open_tags.append((name, number))
             if name == "qapairs":
                 question, own = None, []
@@ -279,7 +333,7 @@ def _read_blocks(file: Path) -> list[Group]:
             if not own:
                 empty.append(start)
         elif not text:
-            raise InputError(f"{file}, line {start}: <{name}> has no tokens: put them on the line behind it")
+            raise InputError(f"{file}, line {start}: <{name}> has no tokens: put them on the line after the tag")
         elif name == "question":
             question = text
         else:
@@ -292,6 +346,7 @@ def _read_blocks(file: Path) -> list[Group]:
 
 
 def _where(open_tags: list[tuple[str, int]]) -> str:
+    """Return the words for an error that say which element is open."""
     if not open_tags:
         return "outside of any <QApairs>"
     name, line = open_tags[-1]

@@ -1,7 +1,7 @@
-"""The built-in English corpus: what the docstrings of the installed scientific packages say in prose. No network.
+"""The built-in English corpus: the prose in the docstrings of the installed scientific packages. Needs no network.
 
-Source files are found through the import system and parsed; no package is imported. The corpus is a function of the
-packages' versions, which `versions` gives for a run to record.
+The import system finds the source files, which are parsed; no package is imported. The corpus is a function of the
+versions of the packages. `versions` returns them, so that a run can record them.
 """
 
 import ast
@@ -28,11 +28,11 @@ PACKAGES = {
     "tensorflow": "tensorflow",
     "tensorflow_probability": "tensorflow-probability",
 }
-# Folders whose prose is not the package's own or not for its users: tests, other projects' code, generated interfaces,
-# copies of other folders, build and command-line tools.
+# Folders whose prose belongs to another project or does not address users: tests, code of other projects, generated
+# interfaces, copies of other folders, build and command-line tools.
 SKIPPED_FOLDERS = set(
-    "tests testing externals extern _lib _vendor _api kernel_tests substrates _tf_keras legacy internal _internal debug "
-    "distutils f2py tools lite tpu autograph dtensor platform compiler".split()
+    "tests testing externals extern _lib _vendor _api kernel_tests substrates _tf_keras legacy internal _internal "
+    "debug distutils f2py tools lite tpu autograph dtensor platform compiler".split()
 )
 SKIPPED_PATHS = ("tensorflow/python/keras", "tensorflow/core")
 PLUMBING = {"python", "src"}  # folders that a user of the package never names
@@ -42,7 +42,9 @@ PROSE_SECTIONS = {"Notes", "Description", "Overview", "Introduction", "Summary",
 _FENCE = re.compile(r"```.*?(?:```|\Z)", re.DOTALL)
 _BLANK = re.compile(r"\n\s*\n")
 _UNDERLINED = re.compile(r"([^\n]+)\n([=~^#*-])\2{2,}[ ]*(?:\n|\Z)")
-_NOT_PROSE = re.compile(r"\s|>>>|\.\.|[:|+#@$<\\]|[-*•] |\(?\w{1,2}[.)] |\w+ : ")  # how a line of anything else begins
+_NOT_PROSE = re.compile(
+    r"\s|>>>|\.\.|[:|+#@$<\\]|[-*•] |\(?\w{1,2}[.)] |\w+ : "
+)  # the start of a line that is not prose
 _MARKUP = [
     (re.compile(r":[\w:+-]+:`[~!]?([^`<]*?)(?:\s*<[^`]*>)?`"), r"\1"),  # roles
     (re.compile(r"\[([^\]]*)\]\([^)]*\)"), r"\1"),  # links
@@ -52,7 +54,7 @@ _MARKUP = [
     (re.compile(r"(\w)\(\)"), r"\1"),  # name() -> name
     (re.compile(r"\s+"), " "),
 ]
-# From a capital to a full stop, with no sign that only code, formulas, addresses or references have.
+# From a capital to a full stop, without any sign that occurs only in code, formulas, addresses or references.
 _SENTENCE = re.compile(r"[\"'(]?[A-Z](?!.*(?:://|\w\((?!e?s\))))[\w ,;:.!?'\"()/%&’-]*[.!?][\"')]?")
 _WORD = re.compile(r"[^\W\d_]{2,}")
 _MIN_WORDS = 3
@@ -62,30 +64,35 @@ class Docstring(NamedTuple):
     package: str  # one of PACKAGES
     label: str  # sub-package, such as "scipy.stats"; the package itself for its own modules
     name: str  # qualified name, such as "scipy.stats._kde.gaussian_kde.evaluate"
-    summary: str  # its first sentence
-    paragraphs: list[str]  # the prose that follows, perhaps none; each of whole sentences
+    summary: str  # the first sentence
+    paragraphs: list[str]  # the prose after the summary, in whole sentences; may be empty
 
     @property
     def sentences(self) -> list[str]:
-        """The summary and every sentence after it."""
+        """Return the summary and every sentence after it."""
         return [self.summary, *(s for paragraph in self.paragraphs for s in split_sentences(paragraph))]
 
 
 @functools.cache
 def read_docstrings() -> tuple[Docstring, ...]:
-    """The prose of every public module, class and function of PACKAGES, in the order of files and lines.
+    """Return the prose of every public module, class and function of PACKAGES, in the order of files and lines.
 
-    Code, doctests, sections of parameters, lists, tables and directives are left out; markup and links are replaced by
-    their text; a sentence with a formula, an address or a reference in it is left out. So is a docstring without a
-    first sentence in prose or whose summary was met before, and a paragraph that was met before.
+    Markup and links are replaced by their text. These are left out:
+
+    - code, doctests, sections of parameters, lists, tables and directives;
+    - a sentence that contains a formula, an address or a reference;
+    - a docstring that does not begin with a sentence of prose, or whose summary occurred before;
+    - a paragraph that occurred before.
 
     Raises:
         InputError: a package is not installed.
     """
-    versions()  # every package is there
+    versions()  # raises if a package is missing
     found, seen = [], set()
     for package in PACKAGES:
-        root = Path(importlib.util.find_spec(package).origin).parent
+        spec = importlib.util.find_spec(package)
+        assert spec is not None and spec.origin is not None
+        root = Path(spec.origin).parent
         for file in sorted(root.rglob("*.py")):
             path = file.relative_to(root.parent)
             if _skipped(path):
@@ -102,17 +109,18 @@ def read_docstrings() -> tuple[Docstring, ...]:
 
 @functools.cache
 def versions() -> dict[str, str]:
-    """Package -> version. Raises InputError where one of PACKAGES is not installed."""
+    """Return the version of each package. Raise InputError if one of PACKAGES is not installed."""
     try:
         return {package: importlib.metadata.version(name) for package, name in PACKAGES.items()}
     except importlib.metadata.PackageNotFoundError as error:
         raise InputError(
-            f"the docstrings of {error.name} are part of the corpus and it is not installed: "
+            f"the built-in corpus needs the docstrings of {error.name}, which is not installed: "
             "pip install -r requirements.txt"
         ) from error
 
 
 def _skipped(path: Path) -> bool:
+    """Return whether a path below site-packages holds tests, generated code or anything else that is left out."""
     return (
         not SKIPPED_FOLDERS.isdisjoint(path.parts)
         or path.as_posix().startswith(SKIPPED_PATHS)
@@ -122,20 +130,21 @@ def _skipped(path: Path) -> bool:
 
 
 def _module(path: Path) -> list[str]:
-    """Path below site-packages -> the parts of the module's name."""
+    """Return the parts of the module's name, given its path below site-packages."""
     parts = path.with_suffix("").parts
     return list(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
 def _label(path: Path) -> str:
+    """Return the name of the sub-package, given the path of a module below site-packages."""
     folders = [folder for folder in path.parts[:-1] if folder not in PLUMBING]
     return ".".join([folders[0], *(folder.lstrip("_") for folder in folders[1:2])])
 
 
 def _documented(file: Path) -> Iterator[tuple[list[str], str]]:
-    """(parts of the name inside the module, docstring) of a file's public objects."""
+    """Yield the public objects of a file that have a docstring: the parts of the name in the module, the docstring."""
 
-    def walk(node, name):
+    def walk(node: ast.Module | ast.ClassDef | ast.FunctionDef, name: list[str]) -> Iterator[tuple[list[str], str]]:
         if text := ast.get_docstring(node):
             yield name, text
         if isinstance(node, ast.FunctionDef):
@@ -145,13 +154,13 @@ def _documented(file: Path) -> Iterator[tuple[list[str], str]]:
                 yield from walk(child, [*name, child.name])
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # such as odd escapes in the packages' own sources
+        warnings.simplefilter("ignore")  # such as invalid escapes in the sources of the packages
         tree = ast.parse(file.read_bytes())
     return walk(tree, [])
 
 
 def _prose(docstring: str) -> list[str]:
-    """A clean docstring -> its first sentence and the paragraphs that follow, in prose; [] where it does not begin so."""
+    """Return the first sentence of a clean docstring and the paragraphs after it; [] if prose does not come first."""
     paragraphs, in_prose = [], True
     for block in _BLANK.split(_FENCE.sub("\n\n", docstring)):
         if header := _UNDERLINED.match(block):
@@ -163,7 +172,7 @@ def _prose(docstring: str) -> list[str]:
         for pattern, replacement in _MARKUP:
             text = pattern.sub(replacement, text)
         if not paragraphs and text[-1:].isalnum() and "\n" not in block:
-            text += "."  # a first line alone may be without its full stop
+            text += "."  # a docstring of one line may lack its full stop
         sentences = [s for s in split_sentences(text.strip()) if _SENTENCE.fullmatch(s) and _enough_words(s)]
         if not paragraphs:
             if not sentences:
@@ -175,4 +184,5 @@ def _prose(docstring: str) -> list[str]:
 
 
 def _enough_words(sentence: str) -> bool:
+    """Return whether a sentence has at least _MIN_WORDS words."""
     return len(_WORD.findall(sentence)) >= _MIN_WORDS

@@ -1,18 +1,19 @@
-"""Documents in, as counts of words: 20 Newsgroups, the built-in docstrings, AG News, or the user's own.
+"""Reader of documents as word counts: 20 Newsgroups, built-in docstrings, AG News, or the user's own.
 
 Counts stay sparse in memory; `batches` and `evaluation_batches` make one batch dense at a time. Labels are kept beside
-the counts for evaluation and never enter `batches`. TensorFlow, tensorflow-datasets and scikit-learn are imported
-inside the functions that need them, so that `--help` and flag errors answer at once.
+the counts for evaluation and never enter `batches`.
+TensorFlow, tensorflow-datasets and scikit-learn are imported inside the functions that need them, so that `--help` and
+flag errors answer at once.
 """
 
 import re
 import socket
 import sys
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import chain, repeat
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 from scipy.sparse import csr_array
@@ -23,32 +24,37 @@ from data.order import shuffled_batches
 from data.text import PARTS, cut, cut_three, locate, read_lines
 from data.vocabulary import most_frequent
 
-PREPARED = ("20news",)  # folders of --data-dir, already counted
+if TYPE_CHECKING:
+    import tensorflow as tf
+    from sklearn.utils import Bunch
+
+PREPARED = ("20news",)  # folders of --data-dir whose words are counted already
 DATASETS = (*PREPARED, "docstrings", "newsgroups", "ag_news")
 
 AG_NEWS_SERVER = ("drive.google.com", 443)
 CONNECT_SECONDS = 2.0  # tensorflow-datasets itself retries for minutes before it reports a missing network
-MIN_LABEL = 50  # docstrings: a sub-package with fewer documents counts to its package
+MIN_LABEL = 50  # docstrings: documents of a sub-package with fewer documents get the label of the package
 
 _PAIR = re.compile(r"(\d{1,18}):(\d{1,18})", re.ASCII)  # id:count
-MOST = 10**7 - 1  # of one word in a line: such counts are exact in float32
+MOST = 10**7 - 1  # highest count of one word in a line: float32 holds such counts exactly
 _WORD = re.compile(r"[^\W\d_]{2,}")
 
 
 class Documents(NamedTuple):
-    counts: csr_array  # float32 [D, V], whole numbers; no row is empty
+    counts: csr_array  # float32 [D, V], whole numbers; each row has at least one word
     labels: np.ndarray | None  # int64 [D] in [0, len(label_names)); None: the documents came without labels
-    unknown: int = 0  # words of raw text that the vocabulary does not have
+    unknown: int = 0  # number of words of the raw text that are not in the vocabulary
 
 
 class DocumentCorpus(NamedTuple):
-    name: str  # one of DATASETS, or the path the documents were read from
+    name: str  # one of DATASETS, or the path that the documents were read from
     train: Documents
     validation: Documents
     test: Documents
-    words: tuple[str, ...]  # V; column i of the counts is of words[i]
-    label_names: tuple[str, ...] | None  # None where labels are
-    facts: dict[str, Any]  # part -> documents, words, unknown, left_out (without a word); docstrings -> their versions
+    words: tuple[str, ...]  # V; column i of the counts belongs to words[i]
+    label_names: tuple[str, ...] | None  # None: the documents came without labels
+    # part -> documents, words, unknown, left_out (documents without a word); for docstrings also the packages' versions
+    facts: dict[str, Any]
 
 
 class Text(NamedTuple):
@@ -57,104 +63,123 @@ class Text(NamedTuple):
 
 
 def load_documents(dataset: str, data_dir: str | None = None, vocabulary_size: int = 2000) -> DocumentCorpus:
-    """Reads a whole corpus of documents into memory.
+    """Read a whole corpus of documents into memory.
 
-    Parts are fixed. The official test set stays as it is and a tenth of the training set, at random, becomes
-    `validation`; docstrings and the user's text file are cut 80 / 10 / 10 % at random. Documents without a word of the
-    vocabulary are left out and counted in `facts`.
+    The parts are fixed. An official test set stays as it is, and a random tenth of its training set becomes
+    `validation`. Docstrings and the user's text file are cut at random: 80 % train, 10 % validation, 10 % test.
+    Documents without a word of the vocabulary are left out and counted in `facts`.
 
-    A raw text gives its words of two letters or more, in lower case, without scikit-learn's English stop words; the
-    vocabulary is the most frequent of the training part, ties in alphabetical order.
+    The words of a raw text have at least two letters, are in lower case, and exclude scikit-learn's English stop words.
+    The vocabulary has the most frequent words of the training part, ties in alphabetical order.
 
     Args:
-        dataset: one of
-            20news: as prepared by Miao, Yu and Blunsom (2016): see the folder below.
-            docstrings: those that say more than a summary; the label is the sub-package.
-            newsgroups: 20 Newsgroups without headers, footers and quotes, downloaded by scikit-learn.
-            ag_news: descriptions of AG News, downloaded by tensorflow-datasets.
-            the path of a folder of train.feat and test.feat, a line for each document: its label, then id:count for
-            its words, ids from 1; and vocab.new, whose line i has word i and its count.
-            the path of a UTF-8 text file with one document a line; an empty line is one without a word.
-        data_dir: folder that holds 20news/ (None: $INFOBIGBIGAN_DATA), or to download to (None: the library's own).
-        vocabulary_size: most words of a raw text's vocabulary. A counted corpus keeps the one it came with.
+        dataset: a name of DATASETS, or the path of the user's own data. A built-in name wins over a file of the same
+            name; write `./20news` to mean the file.
+
+            - 20news: 20 Newsgroups as Miao, Yu and Blunsom (2016) prepared it, a folder in the format below.
+            - docstrings: the docstrings that have prose after the summary. The label is the sub-package.
+            - newsgroups: 20 Newsgroups without headers, footers and quotes. scikit-learn downloads it.
+            - ag_news: the descriptions of AG News. tensorflow-datasets downloads it.
+            - a folder of train.feat, test.feat and vocab.new. Each line of a .feat file is a document: its label, then
+              id:count for each word. Ids start at 1. Line i of vocab.new has word i and its count.
+            - a UTF-8 text file with one document a line. An empty line is a document without a word.
+        data_dir: for 20news, the folder that holds 20news/ (None: $INFOBIGBIGAN_DATA). For newsgroups and ag_news, the
+            folder to download to (None: the default of the library).
+        vocabulary_size: highest number of words in the vocabulary of raw text. Documents that are counted already keep
+            their vocabulary.
 
     Raises:
-        InputError: the data is missing, damaged, not as described above, or has nothing left in a part.
+        InputError: the data is missing, damaged, or not as described above, or nothing is left of a part.
     """
     if vocabulary_size < 1:
-        raise InputError(f"a vocabulary of {vocabulary_size} words is empty: give at least 1")
+        raise InputError(f"a vocabulary of {vocabulary_size} words is empty: choose at least 1")
     every, words, label_names = _read(dataset, data_dir, vocabulary_size)
     kept = [_without_empty(documents) for documents in every]
-    facts = {}
+    facts: dict[str, Any] = {}
     for part, before, after in zip(PARTS, every, kept, strict=True):
-        count = after.counts.shape[0]
+        count, _ = shape_of(after.counts)
         if not count:
             raise InputError(f"the {part} part of {dataset} has no document with a word in it: give more text")
         facts[part] = {
             "documents": count,
             "words": int(after.counts.sum(dtype=np.float64)),
             "unknown": after.unknown,
-            "left_out": before.counts.shape[0] - count,
+            "left_out": shape_of(before.counts)[0] - count,
         }
     if dataset == "docstrings":
         facts["versions"] = versions()
-    return DocumentCorpus(dataset, *kept, words, label_names, facts)
+    train, validation, test = kept
+    return DocumentCorpus(dataset, train, validation, test, words, label_names, facts)
 
 
-def batches(counts: csr_array, batch_size: int, seed: int, first_epoch: int = 0):
-    """An endless stream of shuffled batches, counts alone.
+def batches(counts: csr_array, batch_size: int, seed: int, first_epoch: int = 0) -> "tf.data.Dataset":
+    """Return an endless stream of shuffled batches of counts, without labels.
 
-    The order is a pure function of (seed, epoch, step), so a run that resumes at `first_epoch` meets the batches that
-    an uninterrupted run would have met. Each epoch has D // batch_size steps; the remainder is dropped.
+    The order is a pure function of (seed, epoch, step). So a run that resumes at `first_epoch` meets the same batches
+    as an uninterrupted run. Each epoch has D // batch_size steps; the remaining documents are dropped.
 
     Args:
         counts: float32 [D, V].
         first_epoch: the epoch to start with, counted from 0.
 
     Returns:
-        tf.data.Dataset of dense float32 [batch_size, V].
+        A dataset of dense float32 [batch_size, V].
 
     Raises:
-        InputError: there is not one full batch.
+        InputError: there are not enough documents for one batch.
     """
     import tensorflow as tf
 
-    indices = shuffled_batches(counts.shape[0], batch_size, seed, first_epoch, "documents")
+    indices = shuffled_batches(shape_of(counts)[0], batch_size, seed, first_epoch, "documents")
     return indices.map(_dense(counts)).prefetch(tf.data.AUTOTUNE)
 
 
-def evaluation_batches(counts: csr_array, batch_size: int):
-    """Every document once, in order: tf.data.Dataset of dense float32 [B, V]; the last batch may be smaller.
+def evaluation_batches(counts: csr_array, batch_size: int) -> "tf.data.Dataset":
+    """Return a dataset of dense float32 [B, V] with every document once, in order. The last batch may be smaller.
 
-    Raises InputError where the batch size is not positive.
+    Raises:
+        InputError: the batch size is not positive.
     """
     import tensorflow as tf
 
     if batch_size < 1:
-        raise InputError(f"batch size {batch_size} is not a size: choose at least 1")
-    return tf.data.Dataset.range(counts.shape[0]).batch(batch_size).map(_dense(counts)).prefetch(tf.data.AUTOTUNE)
+        raise InputError(f"batch size {batch_size} is too small: choose at least 1")
+    return tf.data.Dataset.range(shape_of(counts)[0]).batch(batch_size).map(_dense(counts)).prefetch(tf.data.AUTOTUNE)
 
 
-def _dense(counts: csr_array):
-    """A function that gives the rows at indices [B] as a dense tensor, float32 [B, V]."""
+def shape_of(counts: csr_array) -> tuple[int, int]:
+    """Return (D, V), the shape of counts."""
+    return counts.shape  # pyright: ignore[reportReturnType]  # SciPy has no stubs, and pyright infers None
+
+
+def _dense(counts: csr_array) -> "Callable[[tf.Tensor], tf.Tensor]":
+    """Return the function that makes a dense tensor, float32 [B, V], of the rows at given indices [B]."""
     import tensorflow as tf
 
+    width = shape_of(counts)[1]
     with tf.device("CPU"):  # tf.data runs there; a GPU would hold a useless copy
-        columns = tf.RaggedTensor.from_row_splits(counts.indices, counts.indptr)
+        columns = tf.RaggedTensor.from_row_splits(  # pyright: ignore[reportAttributeAccessIssue]  # not in the stubs
+            counts.indices, counts.indptr
+        )
         values = columns.with_values(tf.constant(counts.data))
 
-    def rows(indices):
+    def rows(indices: "tf.Tensor") -> "tf.Tensor":
         column = tf.gather(columns, indices)
         places = tf.stack([column.value_rowids(), tf.cast(column.values, column.row_splits.dtype)], axis=1)
-        shape = tf.stack([column.nrows(), tf.cast(counts.shape[1], column.row_splits.dtype)])
+        shape = tf.stack([column.nrows(), tf.cast(width, column.row_splits.dtype)])
         x = tf.scatter_nd(places, tf.gather(values, indices).values, shape)
-        return tf.ensure_shape(x, [indices.shape[0], counts.shape[1]])
+        return tf.ensure_shape(x, [indices.shape[0], width])
 
     return rows
 
 
-def _read(dataset: str, data_dir: str | None, vocabulary_size: int) -> tuple:
-    """(train, validation and test as Documents that may have empty rows, words, names of the labels)."""
+def _read(
+    dataset: str, data_dir: str | None, vocabulary_size: int
+) -> tuple[list[Documents], tuple[str, ...], tuple[str, ...] | None]:
+    """Return the train, validation and test parts, the vocabulary, and the names of the labels.
+
+    Rows of the parts may be empty.
+    """
     if dataset == "docstrings":
         parts, names = _read_docstrings()
     elif dataset in ("newsgroups", "ag_news"):
@@ -166,13 +191,14 @@ def _read(dataset: str, data_dir: str | None, vocabulary_size: int) -> tuple:
         if path.is_dir():
             return _read_folder(path)
         texts = _texts(read_lines(path))
-        _tell_of_empty(path, [len(text.words) for text in texts])
+        _report_empty(path, [len(text.words) for text in texts])
         parts, names = cut_three(texts, dataset), None
     words = tuple(most_frequent((text.words for text in parts[0]), vocabulary_size))
     return [_counted(part, words) for part in parts], words, names
 
 
 def _texts(texts: Iterable[str], labels: Iterable[int | None] = repeat(None)) -> list[Text]:
+    """Return the words of raw texts, each text with its label."""
     from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 
     return [
@@ -182,6 +208,7 @@ def _texts(texts: Iterable[str], labels: Iterable[int | None] = repeat(None)) ->
 
 
 def _counted(texts: list[Text], words: tuple[str, ...]) -> Documents:
+    """Return texts as counts of the words of a vocabulary."""
     column = {word: i for i, word in enumerate(words)}
     rows = [[column[word] for word in text.words if word in column] for text in texts]
     unknown = sum(len(text.words) for text in texts) - sum(map(len, rows))
@@ -190,7 +217,10 @@ def _counted(texts: list[Text], words: tuple[str, ...]) -> Documents:
 
 
 def _sparse(columns: list[list[int]], counts: list[list[int]], width: int) -> csr_array:
-    """Each row's columns and the counts there -> float32 [D, width]; counts of one place are added up."""
+    """Return the matrix of counts, float32 [D, width], given for each row its columns and the count in each column.
+
+    Several counts of one column are added up.
+    """
     ends = np.cumsum([0, *map(len, columns)], dtype=np.int32)
     data = np.fromiter(chain.from_iterable(counts), np.float32)
     indices = np.fromiter(chain.from_iterable(columns), np.int32)
@@ -201,12 +231,14 @@ def _sparse(columns: list[list[int]], counts: list[list[int]], width: int) -> cs
 
 
 def _without_empty(documents: Documents) -> Documents:
+    """Return the documents that have at least one word."""
     counts, labels, _ = documents
     full = np.flatnonzero(np.diff(counts.indptr))
     return documents._replace(counts=counts[full], labels=None if labels is None else labels[full])
 
 
 def _read_docstrings() -> tuple[tuple[list[Text], ...], tuple[str, ...]]:
+    """Return the train, validation and test parts, and the names of the labels."""
     documents = [docstring for docstring in read_docstrings() if docstring.paragraphs]
     sizes = Counter(d.label for d in documents)
     labels = [d.label if sizes[d.label] >= MIN_LABEL else d.package for d in documents]
@@ -216,19 +248,24 @@ def _read_docstrings() -> tuple[tuple[list[Text], ...], tuple[str, ...]]:
 
 
 def _fetch_newsgroups(data_dir: str | None) -> tuple[list[list[Text]], tuple[str, ...]]:
+    """Return the train and test parts, and the names of the labels."""
     from sklearn.datasets import fetch_20newsgroups
 
     try:
         parts = [
-            fetch_20newsgroups(data_home=data_dir, subset=part, remove=("headers", "footers", "quotes"))
+            cast(
+                "Bunch",
+                fetch_20newsgroups(data_home=data_dir, subset=part, remove=("headers", "footers", "quotes")),
+            )
             for part in ("train", "test")
         ]
-    except Exception as error:  # of the network, the disk or a damaged cache: the way out is the same
+    except Exception as error:  # the network, the disk or a damaged cache fails: the advice is the same
         raise _not_fetched("newsgroups", "scikit-learn", error) from error
     return [_texts(part.data, part.target.tolist()) for part in parts], tuple(parts[0].target_names)
 
 
 def _fetch_ag_news(data_dir: str | None) -> tuple[list[list[Text]], tuple[str, ...]]:
+    """Return the train and test parts, and the names of the labels."""
     import tensorflow_datasets as tfds
 
     tfds.disable_progress_bar()
@@ -237,33 +274,42 @@ def _fetch_ag_news(data_dir: str | None) -> tuple[list[list[Text]], tuple[str, .
         if not builder.is_prepared():
             socket.create_connection(AG_NEWS_SERVER, CONNECT_SECONDS).close()
             builder.download_and_prepare()
-        parts = tfds.as_numpy(builder.as_dataset(split=["train", "test"], batch_size=-1))
-    except Exception as error:  # of tfds, the network or the disk: the way out is the same
+        datasets = builder.as_dataset(
+            split=["train", "test"],  # pyright: ignore[reportCallIssue]  # a decorator hides the signature
+            batch_size=-1,
+        )
+        parts = tfds.as_numpy(datasets)
+    except Exception as error:  # tensorflow-datasets, the network or the disk fails: the advice is the same
         raise _not_fetched("ag_news", "tensorflow-datasets", error) from error
     texts = [_texts((text.decode() for text in part["description"]), part["label"].tolist()) for part in parts]
-    return texts, tuple(builder.info.features["label"].names)
+    features = cast(Any, builder.info.features)
+    return texts, tuple(features["label"].names)
 
 
 def _not_fetched(dataset: str, library: str, error: Exception) -> InputError:
+    """Return the error for a data set that a library failed to fetch."""
     return InputError(
-        f"{dataset} could not be had from {library} ({type(error).__name__}: {error}): try again, name a folder that "
+        f"{dataset} could not be fetched by {library} ({type(error).__name__}: {error}): try again, name a folder that "
         "has it with --data-dir, or use --dataset docstrings"
     )
 
 
 def _read_folder(folder: Path) -> tuple[list[Documents], tuple[str, ...], tuple[str, ...]]:
+    """Return the train, validation and test parts of a counted corpus, its vocabulary, and the names of its labels."""
     words = _read_words(folder / "vocab.new")
-    train, test = (_read_counts(folder / name, len(words)) for name in ("train.feat", "test.feat"))
-    numbers = np.union1d(train.labels, test.labels)
-    train, test = (d._replace(labels=np.searchsorted(numbers, d.labels)) for d in (train, test))
-    chosen, rest = cut(range(len(train.labels)), len(train.labels) // 10)
-    validation, train = (Documents(train.counts[rows], train.labels[rows]) for rows in (chosen, rest))
-    return [train, validation, test], words, tuple(map(str, numbers))
+    (counts, labels), (test_counts, test_labels) = (
+        _read_counts(folder / name, len(words)) for name in ("train.feat", "test.feat")
+    )
+    numbers = np.union1d(labels, test_labels)
+    labels, test_labels = np.searchsorted(numbers, labels), np.searchsorted(numbers, test_labels)
+    chosen, rest = cut(range(len(labels)), len(labels) // 10)
+    validation, train = (Documents(counts[rows], labels[rows]) for rows in (chosen, rest))
+    return [train, validation, Documents(test_counts, test_labels)], words, tuple(map(str, numbers))
 
 
 def _read_words(file: Path) -> tuple[str, ...]:
-    """The words of a vocabulary file, a word and its count on each line."""
-    line_of = {}
+    """Return the words of a vocabulary file, which has a word and its count on each line."""
+    line_of: dict[str, int] = {}
     for number, line in enumerate(read_lines(file), 1):
         fields = line.split()
         if len(fields) != 2:
@@ -276,42 +322,55 @@ def _read_words(file: Path) -> tuple[str, ...]:
     return tuple(line_of)
 
 
-def _read_counts(file: Path, width: int) -> Documents:
-    """A .feat file, with its labels as they are written."""
-    labels, columns, counts = [], [], []
+def _read_counts(file: Path, width: int) -> tuple[csr_array, np.ndarray]:
+    """Return the counts of a .feat file, float32 [D, width], and its labels as they are written, int64 [D]."""
+    labels: list[int] = []
+    columns: list[list[int]] = []
+    counts: list[list[int]] = []
     for number, line in enumerate(read_lines(file), 1):
         label, *pairs = line.split() or [""]
         if not re.fullmatch(r"\d{1,9}", label, re.ASCII):
             raise InputError(
                 f"{file}, line {number}: {_short(label)} is not a label: begin the line with a whole number"
             )
-        matches = [_PAIR.fullmatch(pair) for pair in pairs]
-        if None in matches:
-            pair = pairs[matches.index(None)]
-            raise InputError(
-                f"{file}, line {number}: {_short(pair)} is not id:count with whole numbers from 0: correct the pair"
-            )
+        matches: list[re.Match[str]] = []
+        for pair in pairs:
+            match = _PAIR.fullmatch(pair)
+            if match is None:
+                raise InputError(
+                    f"{file}, line {number}: {_short(pair)} is not id:count with whole numbers from 0: correct the pair"
+                )
+            matches.append(match)
         ids, times = ([int(match[side]) for match in matches] for side in (1, 2))
         if wrong := [i for i in ids if not 1 <= i <= width]:
             raise InputError(
                 f"{file}, line {number}: id {wrong[0]} is outside the vocabulary of {width} words: use ids 1 to {width}"
             )
         if max(times, default=0) > MOST:
-            raise InputError(f"{file}, line {number}: a count of {max(times)}: give at most {MOST:,} of one word")
+            raise InputError(
+                f"{file}, line {number}: a count of {max(times)} is too large: give at most {MOST:,} for one word"
+            )
         labels.append(int(label))
         columns.append([i - 1 for i in ids])
         counts.append(times)
-    _tell_of_empty(file, [sum(times) for times in counts])
-    return Documents(_sparse(columns, counts, width), np.array(labels, np.int64))
+    _report_empty(file, [sum(times) for times in counts])
+    return _sparse(columns, counts, width), np.array(labels, np.int64)
 
 
-def _tell_of_empty(file: Path, words: list[int]):
-    """Says on standard error which line of a file, given the words of each, has none first: such documents are left out."""
+def _report_empty(file: Path, words: list[int]) -> None:
+    """Print to standard error how many documents of a file have no words, and the line of the first.
+
+    Args:
+        words: the number of words on each line of the file.
+    """
     empty = [number for number, count in enumerate(words, 1) if not count]
     if empty:
-        print(f"{file}, line {empty[0]}: a document without a word; left out, {len(empty)} in all", file=sys.stderr)
+        print(
+            f"{file}, line {empty[0]}: the document has no words; such documents are left out, {len(empty)} in all",
+            file=sys.stderr,
+        )
 
 
 def _short(text: str) -> str:
-    """Text of the user's to quote in an error."""
+    """Return at most 40 characters of the user's text, quoted for an error."""
     return repr(text if len(text) <= 40 else text[:40] + "...")

@@ -1,4 +1,4 @@
-"""The one error that readers and entry points raise for input that the user can put right."""
+"""The one error that readers and entry points raise for input that the user can correct."""
 
 import difflib
 from collections.abc import Collection, Iterable
@@ -6,28 +6,36 @@ from pathlib import Path
 
 
 class InputError(ValueError):
-    """Bad input. The message is one line: what is wrong, where, and what to do about it.
+    """Bad input. The message is one line: the problem, its place, and the way to correct it.
 
-    Entry points print the message alone and exit with status 2. Line breaks, which quoted library messages and odd
-    file names can bring in, become spaces.
+    Entry points print only the message and exit with status 2. Line breaks become spaces, since quoted messages of
+    libraries and odd file names may contain them.
     """
 
-    def __init__(self, message: str):
+    def __init__(self, message: str) -> None:
         super().__init__(" ".join(message.splitlines()))
 
 
 class Diverged(InputError):
-    """A loss that is no longer a number: these options do not train with this seed."""
+    """A loss or weight became non-finite: training with these options and this seed cannot continue."""
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """'; did you mean X?' for the known word most like `word`; '' where none is like it. To end a message with."""
+    """Return the end of a message, "; did you mean X?". X is the most similar known word; "" if no word is similar."""
     close = difflib.get_close_matches(str(word), list(known), 1, 0.4)
     return f"; did you mean {close[0]}?" if close else ""
 
 
 def own_path(dataset: str, datasets: Collection[str]) -> Path:
-    """The user's own file or folder. Raises InputError where there is none; `datasets`: names that may have been meant."""
+    """Return the path of the user's own file or folder.
+
+    Args:
+        dataset: the path, absolute or relative to the working directory.
+        datasets: names of the built-in data sets; the message suggests the nearest one.
+
+    Raises:
+        InputError: the path does not exist.
+    """
     path = Path(dataset)
     if not path.exists():
         raise InputError(

@@ -1,9 +1,9 @@
-"""Images in: MNIST, Fashion-MNIST and CIFAR-10 (tensorflow-datasets), digits (scikit-learn), or the user's own.
+"""Reader of images: MNIST, Fashion-MNIST and CIFAR-10 (tensorflow-datasets), digits (scikit-learn), or the user's own.
 
-On disk and in memory images are uint8 in [0, 255]; networks see float32 in [-1, 1]. `to_float` and `to_uint8` are the
-only places where one becomes the other. Labels are kept beside the images for evaluation and never enter `batches`.
+Images are uint8 in [0, 255] on disk and in memory; networks receive float32 in [-1, 1]. Only `to_float` and `to_uint8`
+convert between the two. Labels are kept beside the images for evaluation and never enter `batches`.
 
-The heavy packages are imported inside the functions that need them, so that `--help` and flag errors answer at once.
+Heavy packages are imported inside the functions that need them, so that `--help` and flag errors answer at once.
 """
 
 import contextlib
@@ -13,15 +13,23 @@ import socket
 import threading
 import zipfile
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar, cast
 
 import numpy as np
 
 from data.errors import InputError, own_path
 from data.order import shuffled_batches
 
-# Data sets prepared by tensorflow-datasets, and the server it fetches each from.
+if TYPE_CHECKING:
+    import tensorflow as tf
+    from PIL.Image import Image
+    from sklearn.utils import Bunch
+
+_Array = TypeVar("_Array", np.ndarray, "tf.Tensor")
+
+# Data sets that tensorflow-datasets prepares, and the server that each is downloaded from.
 DOWNLOAD_SERVERS = {
     "mnist": ("storage.googleapis.com", 443),
     "fashion_mnist": ("fashion-mnist.s3-website.eu-central-1.amazonaws.com", 80),
@@ -30,9 +38,9 @@ DOWNLOAD_SERVERS = {
 DATASETS = (*DOWNLOAD_SERVERS, "digits")
 CONNECT_SECONDS = 2.0  # tensorflow-datasets itself retries for minutes before it reports a missing network
 
-SPLIT_SEED = 0  # of the permutation that cuts splits; part of the splits' definition, so not a flag
-TFDS_VALIDATION = 10_000  # images cut from the official training set
-MIN_IMAGES = 20  # fewest of the user's own: 14 to train, 2 to validate (a covariance needs two), 4 to test
+SPLIT_SEED = 0  # of the permutation that cuts a data set; defines the parts, so not a flag
+TFDS_VALIDATION = 10_000  # images that validation takes from the official training set
+MIN_IMAGES = 20  # fewest images of the user's own: 14 to train, 2 to validate (a covariance needs two), 4 to test
 
 IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp"}
 GRAY_MODES = {"1", "L", "LA"}  # Pillow's names of pixel formats
@@ -45,31 +53,33 @@ class Split(NamedTuple):
 
 
 class ImageDataset(NamedTuple):
-    name: str  # one of DATASETS, or the path the images were read from
+    name: str  # one of DATASETS, or the path that the images were read from
     train: Split
     validation: Split
     test: Split
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
-        """(H, W, C)."""
+        """Return (H, W, C)."""
         return self.train.images.shape[1:]
 
 
 def choose_dataset(dataset: str | None, data_dir: str | None) -> str:
-    """Resolves which data set a run will use, in seconds and without importing TensorFlow.
+    """Return the data set that a run will use, in seconds and without importing TensorFlow.
 
     Args:
-        dataset: one of DATASETS, the path of an .npz file or of a folder of images, or None: MNIST where it is
-            prepared or can be downloaded, else digits. A name wins over a file of the same name (`./mnist` is a path).
-        data_dir: folder that holds prepared tensorflow-datasets. None: $TFDS_DATA_DIR or ~/tensorflow_datasets, and
-            after it $INFOBIGBIGAN_DATA/tfds.
+        dataset: one of DATASETS, or the path of an .npz file or of a folder of images. A built-in name wins over a file
+            of the same name; write `./mnist` to mean the file. None: MNIST if it is prepared or can be downloaded,
+            otherwise digits.
+        data_dir: folder that holds data sets prepared by tensorflow-datasets. None: $TFDS_DATA_DIR or
+            ~/tensorflow_datasets, then $INFOBIGBIGAN_DATA/tfds.
 
     Returns:
         The name or path to give to `load`.
 
     Raises:
-        InputError: unknown name, missing path, or a data set that is neither prepared nor downloadable.
+        InputError: the name is unknown, the path does not exist, or the data set is not prepared and cannot be
+            downloaded.
     """
     if dataset is None:
         return "mnist" if _prepared("mnist", data_dir) or _downloadable("mnist") else "digits"
@@ -88,26 +98,28 @@ def choose_dataset(dataset: str | None, data_dir: str | None) -> str:
 
 
 def load(dataset: str, data_dir: str | None = None, image_size: int | None = None) -> ImageDataset:
-    """Reads a whole data set into memory.
+    """Read a whole data set into memory.
 
-    Splits are random but fixed, and depend on nothing but the number of images. Prepared data sets keep their
-    official test set, and 10,000 training images become `validation` (MNIST: 50,000 / 10,000 / 10,000). Digits and
-    the user's own images are cut 70 / 10 / 20 % into train / validation / test.
+    The parts are random but fixed: they depend only on the number of images. Prepared data sets keep their official
+    test set, and 10,000 training images become `validation` (MNIST: 50,000 / 10,000 / 10,000). Digits and the user's
+    own images are cut into 70 % train, 10 % validation and 20 % test.
 
     Args:
-        dataset: one of DATASETS; the path of an .npz file with `images` [N, H, W] or [N, H, W, C], C 1 or 3, uint8 or
-            float (in [-1, 1] where any value is negative, else in [0, 1]), and perhaps integer `labels` [N]; or the
-            path of a folder of png, jpg, jpeg or bmp files, or of one sub-folder of them for each class (labels count
-            the sub-folders that hold images, in sorted order; of a single one there are none).
-        data_dir: as for `choose_dataset`; a missing data set is downloaded to its first folder.
-        image_size: height and width to resize to (antialiased bilinear, the aspect ratio is not kept); None keeps
-            the images as they are.
+        dataset: a name of DATASETS, or the path of the user's own images:
+
+            - an .npz file with `images` [N, H, W] or [N, H, W, C], where C is 1 or 3. They are uint8 or float: floats
+              lie in [-1, 1] if any value is negative, otherwise in [0, 1]. The file may also hold integer `labels` [N].
+            - a folder of png, jpg, jpeg or bmp files, or of one sub-folder of such files for each class. The labels
+              number the sub-folders that hold images, in sorted order. A single sub-folder gives no labels.
+        data_dir: as for `choose_dataset`. A missing data set is downloaded to the first of these folders.
+        image_size: height and width to resize to (antialiased bilinear; the aspect ratio is not kept). None: the images
+            keep their size.
 
     Raises:
         InputError: the data is missing, damaged, or not as described above.
     """
     if image_size is not None and image_size < 1:
-        raise InputError(f"image size {image_size} is not a size: give at least 1 pixel")
+        raise InputError(f"image size {image_size} is too small: give at least 1 pixel")
     dataset = choose_dataset(dataset, data_dir)
     if dataset in DOWNLOAD_SERVERS:
         train, test = _read_tfds(dataset, data_dir)
@@ -124,34 +136,35 @@ def load(dataset: str, data_dir: str | None = None, image_size: int | None = Non
 
 
 def to_float(images: np.ndarray) -> np.ndarray:
-    """uint8 in [0, 255] -> float32 in [-1, 1], any shape."""
+    """Return images of uint8 in [0, 255] as float32 in [-1, 1], in any shape."""
     return _centred(images.astype(np.float32))
 
 
-def _centred(x):
+def _centred(x: _Array) -> _Array:
+    """Return numbers of [0, 255] scaled to [-1, 1]."""
     return x / 127.5 - 1.0
 
 
 def to_uint8(x: np.ndarray) -> np.ndarray:
-    """float in [-1, 1] -> uint8 in [0, 255], any shape: the inverse of `to_float`; values beyond are clipped."""
+    """Return floats in [-1, 1] as uint8 in [0, 255], in any shape: the inverse of `to_float`. Clip values beyond."""
     return np.round((np.clip(np.asarray(x, np.float32), -1.0, 1.0) + 1.0) * 127.5).astype(np.uint8)
 
 
-def batches(images: np.ndarray, batch_size: int, seed: int, first_epoch: int = 0):
-    """An endless stream of shuffled batches, images alone.
+def batches(images: np.ndarray, batch_size: int, seed: int, first_epoch: int = 0) -> "tf.data.Dataset":
+    """Return an endless stream of shuffled batches of images, without labels.
 
-    The order is a pure function of (seed, epoch, step), so a run that resumes at `first_epoch` meets the batches that
-    an uninterrupted run would have met. Each epoch has len(images) // batch_size steps; the remainder is dropped.
+    The order is a pure function of (seed, epoch, step). So a run that resumes at `first_epoch` meets the same batches
+    as an uninterrupted run. Each epoch has len(images) // batch_size steps; the remaining images are dropped.
 
     Args:
         images: uint8 [N, H, W, C].
         first_epoch: the epoch to start with, counted from 0.
 
     Returns:
-        tf.data.Dataset of float32 [batch_size, H, W, C] in [-1, 1].
+        A dataset of float32 [batch_size, H, W, C] in [-1, 1].
 
     Raises:
-        InputError: there is not one full batch.
+        InputError: there are not enough images for one batch.
     """
     import tensorflow as tf
 
@@ -159,14 +172,14 @@ def batches(images: np.ndarray, batch_size: int, seed: int, first_epoch: int = 0
     with tf.device("CPU"):  # tf.data runs there; a GPU would hold a useless copy
         pixels = tf.constant(images)
 
-    def gather(chosen):
+    def gather(chosen: "tf.Tensor") -> "tf.Tensor":
         return _centred(tf.cast(tf.gather(pixels, chosen), tf.float32))
 
     return indices.map(gather).prefetch(tf.data.AUTOTUNE)
 
 
 def _dataset_dirs(data_dir: str | None) -> list[Path]:
-    """Folders that may hold prepared data sets, in the order they are looked at."""
+    """Return the folders that may hold prepared data sets, in the order of search."""
     if data_dir is not None:
         return [Path(data_dir)]
     dirs = [Path(os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets").expanduser()]
@@ -176,7 +189,7 @@ def _dataset_dirs(data_dir: str | None) -> list[Path]:
 
 
 def _prepared(name: str, data_dir: str | None) -> Path | None:
-    """The newest prepared version of a data set, <dir>/<name>/<version>, or None."""
+    """Return the newest prepared version of a data set, <dir>/<name>/<version>, or None."""
     for parent in _dataset_dirs(data_dir):
         versions = [info.parent for info in (parent / name).glob("*/dataset_info.json")]
         versions = [v for v in versions if re.fullmatch(r"\d+\.\d+\.\d+", v.name)]  # not an "incomplete" download
@@ -186,13 +199,13 @@ def _prepared(name: str, data_dir: str | None) -> Path | None:
 
 
 def _downloadable(name: str) -> bool:
-    """Whether the data set's server answers within CONNECT_SECONDS.
+    """Return whether the server of the data set answers within CONNECT_SECONDS.
 
-    In a thread because the timeout of a socket covers neither the name look-up nor a server with many addresses.
+    A thread connects, because the timeout of a socket covers neither the name look-up nor a server with many addresses.
     """
     answered = threading.Event()
 
-    def connect():
+    def connect() -> None:
         with contextlib.suppress(OSError), socket.create_connection(DOWNLOAD_SERVERS[name], CONNECT_SECONDS):
             answered.set()
 
@@ -203,7 +216,7 @@ def _downloadable(name: str) -> bool:
 
 
 def _read_tfds(name: str, data_dir: str | None) -> tuple[Split, Split]:
-    """The official train and test sets, downloaded first where they are not prepared."""
+    """Return the official train and test sets. Download them first if they are not prepared."""
     import tensorflow as tf
     import tensorflow_datasets as tfds
     from google.protobuf import json_format
@@ -211,9 +224,14 @@ def _read_tfds(name: str, data_dir: str | None) -> tuple[Split, Split]:
     tfds.disable_progress_bar()
     version_dir = _prepared(name, data_dir) or _download(name, _dataset_dirs(data_dir)[0])
     try:
-        # From the files alone: tfds.load would look for newer versions on the network.
+        # Only the files are read: tfds.load would look for newer versions on the network.
         builder = tfds.builder_from_directory(version_dir)
-        train, test = tfds.as_numpy(builder.as_dataset(split=["train", "test"], batch_size=-1, as_supervised=True))
+        datasets = builder.as_dataset(
+            split=["train", "test"],  # pyright: ignore[reportCallIssue]  # a decorator hides the signature
+            batch_size=-1,
+            as_supervised=True,
+        )
+        train, test = tfds.as_numpy(datasets)
     except (tf.errors.OpError, json_format.ParseError, OSError, ValueError, KeyError) as error:
         raise InputError(
             f"the prepared {name} in {version_dir} is damaged ({type(error).__name__}): delete that folder and "
@@ -223,13 +241,13 @@ def _read_tfds(name: str, data_dir: str | None) -> tuple[Split, Split]:
 
 
 def _download(name: str, data_dir: Path) -> Path:
-    """Downloads and prepares a data set under `data_dir`; returns <data_dir>/<name>/<version>."""
+    """Download and prepare a data set under `data_dir`. Return <data_dir>/<name>/<version>."""
     import tensorflow_datasets as tfds
 
     try:
         builder = tfds.builder(name, data_dir=data_dir)
         builder.download_and_prepare()
-    except Exception as error:  # of tfds, requests or the disk: the way out is the same
+    except Exception as error:  # tensorflow-datasets, the network or the disk fails: the advice is the same
         raise InputError(
             f"{name} could not be downloaded to {data_dir} ({type(error).__name__}: {error}): try again, "
             "name a folder that has it with --data-dir, or use --dataset digits"
@@ -238,16 +256,19 @@ def _download(name: str, data_dir: Path) -> Path:
 
 
 def _read_digits() -> Split:
-    """1,797 handwritten digits, uint8 [N, 8, 8, 1], that scikit-learn carries (Alpaydin and Kaynak, 1998, UCI)."""
+    """Return the 1,797 handwritten digits of scikit-learn, uint8 [N, 8, 8, 1] (Alpaydin and Kaynak, 1998, UCI)."""
     from sklearn.datasets import load_digits
 
-    digits = load_digits()
-    pixels = np.round(digits.images * (255 / 16)).astype(np.uint8)  # stored as 0 .. 16
+    digits = cast("Bunch", load_digits())
+    pixels = np.round(digits.images * (255 / 16)).astype(np.uint8)  # scikit-learn stores 0 to 16
     return Split(pixels[..., np.newaxis], digits.target.astype(np.int64))
 
 
 def _read_own(path: Path, image_size: int | None) -> Split:
-    """The user's .npz file or folder, checked; images of a folder come back resized, those of a file as they are."""
+    """Return the user's images from an .npz file or a folder, checked.
+
+    The images of a folder are resized to `image_size`; the images of a file keep their size.
+    """
     examples = _read_folder(path, image_size) if path.is_dir() else _read_npz(path)
     count, height, width, _ = examples.images.shape
     if count < MIN_IMAGES:
@@ -258,6 +279,7 @@ def _read_own(path: Path, image_size: int | None) -> Split:
 
 
 def _read_npz(path: Path) -> Split:
+    """Return the images and labels of an .npz file, checked."""
     try:
         if not zipfile.is_zipfile(path):
             raise zipfile.BadZipFile("not an .npz archive, or cut short")
@@ -288,7 +310,7 @@ def _read_npz(path: Path) -> Split:
 
 
 def _checked_images(images: np.ndarray, path: Path) -> np.ndarray:
-    """An array of the user's -> uint8 [N, H, W, C]."""
+    """Return the user's array of images as uint8 [N, H, W, C]. Raise InputError if it does not hold images."""
     shape = list(images.shape)
     if images.ndim == 3:
         images = images[..., np.newaxis]
@@ -312,6 +334,7 @@ def _checked_images(images: np.ndarray, path: Path) -> np.ndarray:
 
 
 def _read_folder(folder: Path, image_size: int | None) -> Split:
+    """Return the images and labels of a folder. All images are gray, or all are RGB if one has colour."""
     files, labels = _find_images(folder)
     modes = _check_headers(files, same_size=image_size is None)
     mode = "L" if modes <= GRAY_MODES else "RGB"
@@ -320,19 +343,22 @@ def _read_folder(folder: Path, image_size: int | None) -> Split:
 
 
 def _find_images(folder: Path) -> tuple[list[Path], np.ndarray | None]:
-    """Image files in sorted order, and int64 labels [N] where several sub-folders hold them. Hidden entries are skipped."""
+    """Return the image files in sorted order, and their labels, int64 [N], or None.
 
-    def images_in(directory):
+    The images have labels if several sub-folders hold them. Hidden files and folders are skipped.
+    """
+
+    def images_in(directory: Path) -> list[Path]:
         return [p for p in visible(directory) if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file()]
 
-    def visible(directory):
+    def visible(directory: Path) -> list[Path]:
         return sorted(p for p in directory.iterdir() if not p.name.startswith("."))
 
     loose = images_in(folder)
     classes = [files for sub in visible(folder) if sub.is_dir() and (files := images_in(sub))]
     if loose and classes:
         raise InputError(f"{folder} has images both beside and inside its sub-folders: move {loose[0].name} into one")
-    if len(classes) == 1:  # nothing to tell apart
+    if len(classes) == 1:  # a single class needs no labels
         return classes[0], None
     if classes:
         return sum(classes, []), np.repeat(np.arange(len(classes)), [len(files) for files in classes])
@@ -342,8 +368,9 @@ def _find_images(folder: Path) -> tuple[list[Path], np.ndarray | None]:
 
 
 def _check_headers(files: list[Path], same_size: bool) -> set[str]:
-    """The Pillow modes of all files, from their headers, before anything is decoded."""
-    modes, first_size = set(), None
+    """Return the Pillow modes of all files. Only the headers are read, so that errors come before decoding starts."""
+    modes: set[str] = set()
+    first_size: tuple[int, int] | None = None
     for file in files:
         with _opened(file) as image:
             mode, size = image.mode, image.size
@@ -360,15 +387,15 @@ def _check_headers(files: list[Path], same_size: bool) -> set[str]:
 
 
 def _read_pixels(file: Path, mode: str, image_size: int | None) -> np.ndarray:
-    """uint8 [H, W] in mode "L", [H, W, 3] in mode "RGB"; transparency is dropped."""
+    """Return the pixels of a file, uint8 [H, W] in mode "L", [H, W, 3] in mode "RGB". Transparency is dropped."""
     with _opened(file) as image:
         pixels = np.asarray(image.convert(mode))
     return pixels if image_size is None else _resize(pixels.reshape(1, *pixels.shape[:2], -1), image_size)[0]
 
 
 @contextlib.contextmanager
-def _opened(file: Path):
-    """PIL.Image.open whose every failure, then or while the pixels are read, is an InputError that names the file."""
+def _opened(file: Path) -> "Iterator[Image]":
+    """Open an image. Raise an InputError that names the file if it cannot be opened, or read in the context."""
     from PIL import Image
 
     try:
@@ -379,7 +406,7 @@ def _opened(file: Path):
 
 
 def _resize(images: np.ndarray, size: int) -> np.ndarray:
-    """uint8 [N, H, W, C] -> uint8 [N, size, size, C], antialiased bilinear."""
+    """Return images, uint8 [N, H, W, C], resized to uint8 [N, size, size, C] by antialiased bilinear interpolation."""
     from PIL import Image
 
     count, height, width, channels = images.shape
@@ -387,13 +414,16 @@ def _resize(images: np.ndarray, size: int) -> np.ndarray:
         return images
     resized = np.empty((count, size, size, channels), np.uint8)
     for source, target in zip(images, resized, strict=True):
-        picture = Image.fromarray(source if channels == 3 else source[..., 0])  # Pillow wants gray as [H, W]
+        picture = Image.fromarray(source if channels == 3 else source[..., 0])  # Pillow expects gray images as [H, W]
         target[...] = np.asarray(picture.resize((size, size), Image.Resampling.BILINEAR)).reshape(target.shape)
     return resized
 
 
 def _cut(examples: Split, *sizes: int) -> list[Split]:
-    """Splits of these sizes and one of all the rest, in a random order that depends only on the number of images."""
+    """Return parts of the given sizes, and a last part with the rest.
+
+    The order is random but fixed: it depends only on the number of images.
+    """
     images, labels = examples
     order = np.random.default_rng(SPLIT_SEED).permutation(len(images))
     parts = np.split(order, np.cumsum(sizes))

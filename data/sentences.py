@@ -1,13 +1,13 @@
-"""Sentences in: the built-in docstrings, Penn Treebank, Brown, Multi30k, or the user's own text, as token ids.
+"""Reader of sentences as token ids: built-in docstrings, Penn Treebank, Brown, Multi30k, or the user's own text.
 
 A sentence is an int32 array of the ids of its words, without BOS and EOS; `batches` and `evaluation_batches` add EOS.
-They take paragraphs too: `join` makes one sequence of a paragraph.
+Both also take paragraphs: `join` makes one sequence of a paragraph.
 TensorFlow is imported inside the functions that need it, so that `--help` and flag errors answer at once.
 """
 
 from collections.abc import Callable
 from itertools import chain, groupby, takewhile
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
 
 import numpy as np
 
@@ -17,45 +17,68 @@ from data.order import full_batches
 from data.text import PARTS, cut, cut_three, locate, read_lines, split_sentences, tokenise
 from data.vocabulary import EOS, PAD, UNK, UNPREDICTED, Vocabulary, build_vocabulary
 
-PREPARED = ("ptb", "brown", "multi30k")  # folders of --data-dir, tokenised: words are what stands between spaces
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+PREPARED = ("ptb", "brown", "multi30k")  # folders of --data-dir, tokenised: spaces separate the tokens
 DATASETS = ("docstrings", *PREPARED)
 
-POOL = 100  # batches that are sorted by length together: padding stays small, neighbours stay random
+POOL = 100  # number of batches that are sorted by length together: padding stays small, neighbours stay random
 
 Tokens = list[str]  # of one sentence
+Unit = list[Tokens]  # sentences that stay in one part
+Splitter = Callable[[list[list[str]], Callable[[str], Tokens]], list[list[Unit]]]
+
+
+class SentenceBatch(TypedDict):
+    """B sentences, or paragraphs as `join` returns them. T is the longest of the batch, with its EOS."""
+
+    tokens: "tf.Tensor"  # int32 [B, T] in [0, V): the ids of the words, then EOS, then PAD
+    lengths: "tf.Tensor"  # int32 [B] in [1, T]: number of ids, including EOS and without PAD
+
+
+class IndexedSentenceBatch(SentenceBatch):
+    """A batch for evaluation. `results[indices] = ...` puts what was computed for the batch back in order."""
+
+    indices: "tf.Tensor"  # int64 [B] in [0, N): the place of each sentence in the list that was given
 
 
 class SentenceCorpus(NamedTuple):
-    """Three parts of sentences or joined paragraphs, int32 [T] each; UNK stands for any word that `vocabulary` lacks."""
+    """Three parts of sentences or joined paragraphs, each int32 [T]. Words that `vocabulary` lacks are UNK."""
 
-    name: str  # one of DATASETS, or the path the text was read from
+    name: str  # one of DATASETS, or the path that the text was read from
     train: list[np.ndarray]
     validation: list[np.ndarray]
     test: list[np.ndarray]
     vocabulary: Vocabulary  # of the training part
-    facts: dict[str, Any]  # part -> sentences, tokens, unknown, unknown_share, left_out; docstrings -> their versions
+    # part -> sentences, tokens, unknown, unknown_share, left_out, and paragraphs if they were read; for docstrings also
+    # the packages' versions
+    facts: dict[str, Any]
 
 
 def load_sentences(
     dataset: str, data_dir: str | None = None, vocabulary_size: int = 10_000, max_length: int = 100
 ) -> SentenceCorpus:
-    """Reads a whole corpus of sentences into memory.
+    """Read a whole corpus of sentences into memory.
 
-    Parts are fixed: the files of a prepared corpus or of the user's folder, or a random 80 / 10 / 10 % of the user's
-    file (by line) and of the docstrings (by docstring). A folder without valid.txt gives a tenth of train.txt for it.
+    The parts are fixed. A prepared corpus and the user's folder have one file for each part; if valid.txt is missing, a
+    random tenth of train.txt becomes `validation`. The user's file (by line) and the docstrings (by docstring) are cut
+    at random: 80 % train, 10 % validation, 10 % test.
 
     Args:
-        dataset: one of DATASETS, the path of a UTF-8 text file with one sentence a line, or of a folder of train.txt,
-            test.txt and perhaps valid.txt. Text that is not prepared is split into tokens by `data.text.tokenise`;
-            empty lines are passed over.
+        dataset: a name of DATASETS, or the path of the user's own text. The path names a UTF-8 text file with one
+            sentence a line, or a folder of train.txt, test.txt and, if wanted, valid.txt. `data.text.tokenise` splits
+            text that is not prepared into tokens. Empty lines are skipped. A built-in name wins over a file of the same
+            name; write `./ptb` to mean the file.
         data_dir: folder that holds the prepared corpora. None: $INFOBIGBIGAN_DATA.
-        vocabulary_size: most symbols that a model is asked to predict: words, UNK and EOS. PAD and BOS are never
-            predicted and come on top, so 10,000 gives up to 10,002 ids. This is how Penn Treebank's 10,000 is counted
-            (9,998 words, <unk> and the end of the sentence): all of its words have an id.
-        max_length: most words of a sentence. Longer ones are left out, never cut, and counted in `facts`.
+        vocabulary_size: highest number of symbols that a model predicts: words, UNK and EOS. PAD and BOS are never
+            predicted and are added, so 10,000 gives up to 10,002 ids. The published vocabulary of Penn Treebank is
+            counted in the same way (9,998 words, <unk> and the end of the sentence), so all of its words get an id.
+        max_length: highest number of words in a sentence. Longer sentences are left out, not cut, and counted in
+            `facts`.
 
     Raises:
-        InputError: the text is missing, damaged, too small, or has nothing left in a part.
+        InputError: the text is missing, damaged or too small, or nothing is left of a part.
     """
     parts = _read(dataset, data_dir, _by_line)
     parts = [list(chain.from_iterable(part)) for part in parts]
@@ -67,7 +90,8 @@ def load_sentences(
         part: _count(sentences) | {"left_out": len(every) - len(sentences)}
         for part, every, sentences in zip(PARTS, parts, encoded, strict=True)
     }
-    return SentenceCorpus(dataset, *encoded, vocabulary, facts | _versions(dataset))
+    train, validation, test = encoded
+    return SentenceCorpus(dataset, train, validation, test, vocabulary, facts | _versions(dataset))
 
 
 def load_paragraphs(
@@ -78,82 +102,86 @@ def load_paragraphs(
     min_sentences: int = 2,
     max_sentences: int = 8,
 ) -> SentenceCorpus:
-    """Reads a whole corpus of paragraphs into memory, each as `join` gives it: `brown`, the user's text, or docstrings.
+    """Read a whole corpus of paragraphs into memory, each as `join` returns it.
 
-    A line is a sentence and an empty line ends a paragraph; in a text without empty lines each line is a paragraph, which
-    `data.text.split_sentences` splits. Everything else is as for `load_sentences`.
+    `brown`, docstrings and the user's text have paragraphs. Each line is a sentence, and an empty line ends a
+    paragraph. In a text without empty lines, each line is a paragraph, which `data.text.split_sentences` splits into
+    sentences. A docstring is one paragraph. Everything else is as for `load_sentences`.
 
     Args:
-        max_length: most words of each sentence.
-        min_sentences, max_sentences: of a paragraph. One with fewer or more sentences, or with a sentence that is too
-            long, is left out whole; `facts` counts paragraphs too, and `left_out` is of those.
+        max_length: highest number of words in each sentence.
+        min_sentences, max_sentences: limits of the number of sentences in a paragraph. A paragraph outside the limits,
+            or with a sentence that is too long, is left out whole. `facts` counts paragraphs too, and `left_out` is a
+            number of paragraphs.
 
     Raises:
-        InputError: also where the text has no paragraphs.
+        InputError: as for `load_sentences`, or the text has no paragraphs.
     """
     if dataset in ("ptb", "multi30k"):
-        raise InputError(f"{dataset} has sentences and no paragraphs: use brown, docstrings or your own text")
+        raise InputError(f"{dataset} has sentences but no paragraphs: use brown, docstrings or your own text")
     parts = _read(dataset, data_dir, _by_empty_line)
 
-    def fits(paragraph):
+    def fits(paragraph: list[Tokens]) -> bool:
         return min_sentences <= len(paragraph) <= max_sentences and max(map(len, paragraph)) <= max_length
 
     kept = [[paragraph for paragraph in part if fits(paragraph)] for part in parts]
     _check_kept(dataset, kept, f"paragraphs of {min_sentences} to {max_sentences} sentences of 1 to {max_length} words")
     vocabulary = build_vocabulary(chain.from_iterable(kept[0]), vocabulary_size + len(UNPREDICTED))
     encoded = [[[vocabulary.encode(tokens) for tokens in paragraph] for paragraph in part] for part in kept]
-    facts = {
+    facts: dict[str, Any] = {
         part: {"paragraphs": len(paragraphs), "left_out": len(every) - len(paragraphs)}
         | _count(list(chain.from_iterable(paragraphs)))
         for part, every, paragraphs in zip(PARTS, parts, encoded, strict=True)
     }
-    joined = [list(map(join, part)) for part in encoded]
-    return SentenceCorpus(dataset, *joined, vocabulary, facts | _versions(dataset))
+    train, validation, test = (list(map(join, part)) for part in encoded)
+    return SentenceCorpus(dataset, train, validation, test, vocabulary, facts | _versions(dataset))
 
 
 def join(paragraph: list[np.ndarray]) -> np.ndarray:
-    """A paragraph as one sequence of ids, int32 [T]: EOS stands behind each sentence.
+    """Return a paragraph as one sequence of ids, int32 [T], with EOS after each sentence.
 
-    With the EOS that a batch adds the paragraph ends with an empty sentence, which no other sentence is. So a model that
-    predicts a batch's tokens predicts how many sentences there are too, and sequences of a batch can be alike in length
-    where sentences of a paragraph cannot.
+    A batch adds one more EOS, so the paragraph ends with an empty sentence; no other sentence is empty. So a model that
+    predicts the tokens of a batch also predicts the number of sentences. A batch can hold sequences of similar length,
+    which is impossible for the sentences of one paragraph.
     """
     return np.array([i for ids in paragraph for i in (*ids, EOS)], np.int32)
 
 
 def split(ids: np.ndarray) -> list[np.ndarray]:
-    """The sentences of a joined paragraph int [T], up to its empty one: `join` undone. No end: all there is."""
+    """Return the sentences of a joined paragraph, int [T]: the inverse of `join`.
+
+    The paragraph ends at the first empty sentence; without one, at the end of `ids`.
+    """
     pieces = np.split(ids, np.flatnonzero(ids == EOS))
     return list(takewhile(len, (piece[piece != EOS] for piece in pieces)))
 
 
 def printed(vocabulary: Vocabulary, ids: np.ndarray) -> str:
-    """The words of a sentence, or of a joined paragraph with " / " between its sentences."""
+    """Return the words of a sentence, or of a joined paragraph with " / " between its sentences."""
     return " / ".join(" ".join(vocabulary.decode(sentence)) for sentence in split(ids))
 
 
 def steps_per_epoch(sentences: list[np.ndarray], batch_size: int) -> int:
-    """Full batches of an epoch of `batches`. Raises InputError where there is none."""
+    """Return the number of batches in an epoch of `batches`. Raise InputError if there are too few for one batch."""
     return full_batches(len(sentences), batch_size, "texts")
 
 
-def batches(sentences: list[np.ndarray], batch_size: int, seed: int, first_epoch: int = 0):
-    """An endless stream of shuffled batches of sentences of similar length.
+def batches(sentences: list[np.ndarray], batch_size: int, seed: int, first_epoch: int = 0) -> "tf.data.Dataset":
+    """Return an endless stream of shuffled batches of sentences of similar length.
 
-    An epoch is a random permutation, its remainder dropped, sorted by length in pools of POOL batches, and the batches
-    shuffled. The order is a pure function of (seed, epoch, step), so a run that resumes at `first_epoch` meets the
-    batches that an uninterrupted run would have met.
+    Each epoch starts from a random permutation without the sentences that do not fill a batch. The sentences of every
+    POOL batches are sorted by length, and then the batches are shuffled. The order is a pure function of (seed, epoch,
+    step). So a run that resumes at `first_epoch` meets the same batches as an uninterrupted run.
 
     Args:
-        sentences: int32 [T] arrays of ids without BOS and EOS, or paragraphs as `join` gives them.
+        sentences: int32 [T] arrays of ids without BOS and EOS, or paragraphs as `join` returns them.
         first_epoch: the epoch to start with, counted from 0.
 
     Returns:
-        tf.data.Dataset of {"tokens": int32 [batch_size, T], words then EOS then PAD up to the batch's longest,
-        "lengths": int32 [batch_size], words + 1}. T is unknown in the spec: one trace serves every length.
+        A dataset of `SentenceBatch` with B = batch_size. T is unknown in its spec, so one trace serves all lengths.
 
     Raises:
-        InputError: there is not one full batch.
+        InputError: there are not enough sentences for one batch.
     """
     import tensorflow as tf
 
@@ -164,24 +192,26 @@ def batches(sentences: list[np.ndarray], batch_size: int, seed: int, first_epoch
         pool = tf.range(steps * batch_size, dtype=tf.int64) // (POOL * batch_size)
         longest = tf.reduce_max(lengths)
 
-    def epoch_indices(epoch):
-        shuffle = tf.random.experimental.stateless_shuffle
+    def epoch_indices(epoch: "tf.Tensor") -> "tf.data.Dataset":
+        random = tf.random.experimental  # pyright: ignore[reportAttributeAccessIssue]  # not in the stubs
+        shuffle = random.stateless_shuffle
         order = shuffle(tf.range(len(sentences)), seed=[seed, epoch])[: steps * batch_size]
         by_length = tf.argsort(pool * (longest + 1) + tf.gather(lengths, order), stable=True)
         chosen = tf.reshape(tf.gather(order, by_length), [steps, batch_size])
-        again = tf.random.experimental.stateless_fold_in(tf.stack([tf.cast(seed, tf.int64), epoch]), 1)
+        again = random.stateless_fold_in(tf.stack([tf.cast(seed, tf.int64), epoch]), 1)
         return tf.data.Dataset.from_tensor_slices(shuffle(chosen, seed=again))
 
     indices = tf.data.Dataset.counter(first_epoch).flat_map(epoch_indices)
     return indices.map(lambda i: _padded(words, i)).prefetch(tf.data.AUTOTUNE)
 
 
-def evaluation_batches(sentences: list[np.ndarray], batch_size: int):
-    """Every sentence once, in order of length; the last batch may be smaller.
+def evaluation_batches(sentences: list[np.ndarray], batch_size: int) -> "tf.data.Dataset":
+    """Return a dataset of `IndexedSentenceBatch` with every sentence once, in order of length.
 
-    Returns:
-        tf.data.Dataset of {"tokens", "lengths"} as of `batches`, and "indices": int64 [B], each sentence's place in
-        `sentences`: `results[indices] = ...` puts what was computed back in order.
+    The last batch may be smaller.
+
+    Args:
+        sentences: as for `batches`.
 
     Raises:
         InputError: the batch size is not positive.
@@ -189,34 +219,45 @@ def evaluation_batches(sentences: list[np.ndarray], batch_size: int):
     import tensorflow as tf
 
     if batch_size < 1:
-        raise InputError(f"batch size {batch_size} is not a size: choose at least 1")
+        raise InputError(f"batch size {batch_size} is too small: choose at least 1")
     with tf.device("CPU"):
         words = _ragged(sentences)
     order = np.argsort([len(ids) for ids in sentences], kind="stable")
     indices = tf.data.Dataset.from_tensor_slices(order).batch(batch_size)
-    return indices.map(lambda i: _padded(words, i) | {"indices": i}).prefetch(tf.data.AUTOTUNE)
+
+    def batch(indices: "tf.Tensor") -> IndexedSentenceBatch:
+        padded = _padded(words, indices)
+        return {"tokens": padded["tokens"], "lengths": padded["lengths"], "indices": indices}
+
+    return indices.map(batch).prefetch(tf.data.AUTOTUNE)
 
 
-def _ragged(sentences: list[np.ndarray]):
-    """tf.RaggedTensor of int32 [N, (T)]."""
+def _ragged(sentences: list[np.ndarray]) -> "tf.RaggedTensor":
+    """Return the sentences as int32 [N, (T)]."""
     import tensorflow as tf
 
-    return tf.RaggedTensor.from_row_lengths(np.concatenate(sentences), [len(ids) for ids in sentences])
+    return tf.RaggedTensor.from_row_lengths(  # pyright: ignore[reportAttributeAccessIssue]  # not in the stubs
+        np.concatenate(sentences), [len(ids) for ids in sentences]
+    )
 
 
-def _padded(words, indices) -> dict:
-    """The sentences at `indices` [B] with EOS and PAD: tokens [B, T] and lengths [B], int32 both."""
+def _padded(words: "tf.RaggedTensor", indices: "tf.Tensor") -> SentenceBatch:
+    """Return the sentences at `indices` [B], with EOS and PAD."""
     import tensorflow as tf
 
     rows = tf.gather(words, indices)
     end = tf.fill([tf.shape(indices)[0], 1], EOS)
-    rows = tf.concat([rows, tf.RaggedTensor.from_tensor(end)], axis=1)
+    ragged_end = tf.RaggedTensor.from_tensor(end)  # pyright: ignore[reportAttributeAccessIssue]  # not in the stubs
+    rows = tf.concat([rows, ragged_end], axis=1)
     return {"tokens": rows.to_tensor(PAD), "lengths": tf.cast(rows.row_lengths(), tf.int32)}
 
 
-def _read(dataset: str, data_dir: str | None, split: Callable[[list[list[str]], Callable], list]) -> tuple:
-    """(train, validation, test). A part is a list of units, which are never cut apart, and a unit a list of tokenised
-    sentences; `split` makes the units of every file, given the lines of them all and what makes tokens of a text."""
+def _read(dataset: str, data_dir: str | None, split: Splitter) -> tuple[list[Unit], list[Unit], list[Unit]]:
+    """Return the train, validation and test parts.
+
+    Args:
+        split: makes the units of every file, given the lines of all files and the function that tokenises a text.
+    """
     if dataset == "docstrings":
         units = [[tokenise(sentence) for sentence in docstring.sentences] for docstring in read_docstrings()]
         return cut_three(units, dataset)
@@ -231,38 +272,43 @@ def _read(dataset: str, data_dir: str | None, split: Callable[[list[list[str]], 
     return train, validation, test
 
 
-def _by_line(files: list[list[str]], to_tokens: Callable[[str], Tokens]) -> list[list[list[Tokens]]]:
+def _by_line(files: list[list[str]], to_tokens: Callable[[str], Tokens]) -> list[list[Unit]]:
+    """Return a unit for each line that has tokens."""
     return [[[tokens] for tokens in map(to_tokens, lines) if tokens] for lines in files]
 
 
-def _by_empty_line(files: list[list[str]], to_tokens: Callable[[str], Tokens]) -> list[list[list[Tokens]]]:
+def _by_empty_line(files: list[list[str]], to_tokens: Callable[[str], Tokens]) -> list[list[Unit]]:
+    """Return a unit for each paragraph."""
     files = [_trimmed(lines) for lines in files]
-    if all(line.strip() for lines in files for line in lines):  # then a line is a paragraph
+    if all(line.strip() for lines in files for line in lines):  # no empty lines: each line is a paragraph
         return [[[to_tokens(text) for text in split_sentences(line)] for line in lines] for lines in files]
     tokenised = [map(to_tokens, lines) for lines in files]
     return [[list(paragraph) for filled, paragraph in groupby(lines, bool) if filled] for lines in tokenised]
 
 
 def _trimmed(lines: list[str]) -> list[str]:
-    """The lines without empty ones before the first and after the last text."""
+    """Return the lines without the empty lines at the start and at the end."""
     filled = [i for i, line in enumerate(lines) if line.strip()]
     return lines[filled[0] : filled[-1] + 1] if filled else []
 
 
 def _check_kept(dataset: str, kept: list[list], what: str) -> None:
+    """Raise InputError if a part is empty. `what` names the examples and their limits."""
     for part, units in zip(PARTS, kept, strict=True):
         if not units:
             raise InputError(
-                f"the {part} part of {dataset} has no {what}: give more text, or other limits (sentences end with a "
-                "line, paragraphs with an empty line or, where no file has one inside, with a line)"
+                f"the {part} part of {dataset} has no {what}: give more text or wider limits (each line is a sentence, "
+                "and an empty line ends a paragraph; in text without empty lines, each line is a paragraph)"
             )
 
 
 def _count(sentences: list[np.ndarray]) -> dict[str, int | float]:
+    """Return the facts of one part."""
     tokens = sum(map(len, sentences))
     unknown = int(sum(np.count_nonzero(ids == UNK) for ids in sentences))
     return {"sentences": len(sentences), "tokens": tokens, "unknown": unknown, "unknown_share": unknown / tokens}
 
 
 def _versions(dataset: str) -> dict[str, dict[str, str]]:
+    """Return the facts of a whole corpus: the versions of the packages whose docstrings it reads."""
     return {"versions": versions()} if dataset == "docstrings" else {}

@@ -1,4 +1,4 @@
-"""Text files in: where a corpus lies, its lines, its tokens, and how it is cut. Every reader of text begins here."""
+"""The base of every reader of text: find a corpus, read its lines, split it into tokens, and cut it into parts."""
 
 import os
 import re
@@ -12,28 +12,29 @@ import numpy as np
 from data.errors import InputError, own_path
 
 PARTS = ("train", "validation", "test")
-SPLIT_SEED = 0  # of the permutation that cuts parts; part of their definition, so not a flag
-MIN_EXAMPLES = 10  # fewest to cut: 8 to train, 1 to validate, 1 to test
+SPLIT_SEED = 0  # of the permutation that cuts a corpus; defines the parts, so not a flag
+MIN_EXAMPLES = 10  # fewest examples to cut: 8 to train, 1 to validate, 1 to test
 MAX_LINE = 1_000_000  # bytes; a longer line is not a sentence or a document but a file without line ends
 
 _TOKEN = re.compile(r"<unk>|[^\W\d]\w*(?:['’]\w+)*|\d+(?:[.,]\d+)*|[^\w\s]")
-# A full stop before a capital ends a sentence, except behind these abbreviations.
+# A full stop before a capital ends a sentence, except after these abbreviations.
 _SENTENCE_END = re.compile(
     r"(?:(?<=[.!?])|(?<=[.!?][\"')]))(?<!\be\.g\.)(?<!\bi\.e\.)(?<!\bal\.)(?<!\bcf\.)(?<!\bvs\.)\s+(?=[\"'(]?[A-Z])"
 )
 
 
 def locate(dataset: str, datasets: Collection[str], prepared: Collection[str], data_dir: str | None) -> Path:
-    """The folder of a prepared corpus, or the user's own file or folder.
+    """Return the folder of a prepared corpus, or the user's own file or folder.
 
     Args:
-        dataset: one of `prepared`, or a path. A name wins over a file of the same name (`./ptb` is a path).
-        datasets: every name that the caller knows, for its error.
+        dataset: one of `prepared`, or a path. A built-in name wins over a file of the same name; write `./ptb` to mean
+            the file.
+        datasets: all names that the caller knows; the error lists them.
         prepared: the names that are folders of `data_dir`.
-        data_dir: None: $INFOBIGBIGAN_DATA.
+        data_dir: folder that holds the prepared corpora. None: $INFOBIGBIGAN_DATA.
 
     Raises:
-        InputError: unknown name, or a folder or file that does not exist.
+        InputError: the name is unknown, or the folder or file does not exist.
     """
     if dataset not in prepared:
         return own_path(dataset, datasets)
@@ -53,10 +54,10 @@ def locate(dataset: str, datasets: Collection[str], prepared: Collection[str], d
 
 
 def read_lines(file: Path) -> list[str]:
-    """The lines of a UTF-8 text file, without their ends; line i + 1 is the i-th. A byte order mark is dropped.
+    """Return the lines of a UTF-8 text file, without line ends and byte order mark. Item i is line i + 1.
 
     Raises:
-        InputError: the file is missing, empty, not UTF-8, or has a line of MAX_LINE bytes or more.
+        InputError: the file is missing, has no text, is not UTF-8, or has a line of MAX_LINE bytes or more.
     """
     if not file.exists():
         raise InputError(f"{file.parent} has no {file.name}: give a folder that has it")
@@ -80,26 +81,37 @@ def read_lines(file: Path) -> list[str]:
 
 
 def tokenise(text: str) -> list[str]:
-    """Lower-case words (letters, digits, underscores, inner apostrophes), numbers and single punctuation marks.
+    """Return the tokens of a text, in lower case: words, numbers and single punctuation marks.
 
-    "<unk>" stays one token, so that an already prepared text keeps its unknown words.
+    A word is made of letters, digits, underscores and inner apostrophes. "<unk>" stays one token, so that a prepared
+    text keeps its unknown words.
     """
     return _TOKEN.findall(unicodedata.normalize("NFC", text).lower())
 
 
 def split_sentences(text: str) -> list[str]:
-    """English prose -> its sentences: a full stop, question or exclamation mark ends one where a capital follows."""
+    """Return the sentences of English prose. A full stop, question or exclamation mark before a capital ends one."""
     return _SENTENCE_END.split(text)
 
 
 def cut(examples: Sequence[Any], *sizes: int) -> list[list[Any]]:
-    """Parts of these sizes and one of all the rest, in a random order that depends only on the number of examples."""
+    """Return parts of the given sizes, and a last part with the rest.
+
+    The order is random but fixed: it depends only on the number of examples.
+    """
     order = np.random.default_rng(SPLIT_SEED).permutation(len(examples))
     return [[examples[i] for i in part] for part in np.split(order, np.cumsum(sizes))]
 
 
 def cut_three(examples: Sequence[Any], source: str) -> tuple[list[Any], list[Any], list[Any]]:
-    """Train, validation and test: 80, 10 and 10 %. Raises InputError for fewer than MIN_EXAMPLES."""
+    """Return the train, validation and test parts: 80, 10 and 10 % of the examples.
+
+    Args:
+        source: the name of the corpus, for the error.
+
+    Raises:
+        InputError: there are fewer than MIN_EXAMPLES examples.
+    """
     tenth = len(examples) // 10
     if len(examples) < MIN_EXAMPLES:
         raise InputError(f"{source} holds {len(examples)} examples, too few to cut: give at least {MIN_EXAMPLES}")

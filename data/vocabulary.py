@@ -11,58 +11,63 @@ import numpy as np
 
 from data.errors import InputError
 
-PAD, BOS, EOS, UNK = range(4)  # filling behind a sentence, its start, its end, any word outside the vocabulary
-RESERVED = ("<pad>", "<s>", "</s>", "<unk>")  # as printed, by id
-UNPREDICTED = (PAD, BOS)  # a model reads these and is never asked to predict them
+PAD, BOS, EOS, UNK = range(4)  # fills up short rows; start and end of a sentence; any unknown word
+RESERVED = ("<pad>", "<s>", "</s>", "<unk>")  # the printed form of each reserved id
+UNPREDICTED = (PAD, BOS)  # ids that a model reads and never predicts
 
 
 @dataclasses.dataclass(frozen=True)
 class Vocabulary:
-    """Words by id: `words` holds all printed forms, each once, the RESERVED ones first; an id is a position in it."""
+    """The words of a corpus. An id is a position in `words`, which holds each printed form once, RESERVED first."""
 
     words: tuple[str, ...]
 
     @property
     def size(self) -> int:
-        """Number of ids, the reserved ones included."""
+        """Return the number of ids, including the reserved ids."""
         return len(self.words)
 
     def encode(self, tokens: Iterable[str]) -> np.ndarray:
-        """Tokens -> int32 [T]. Unknown words are UNK, and so is any printed form of a reserved id, "<unk>" included."""
+        """Return the ids of tokens, int32 [T]. Unknown words and the printed forms of reserved ids become UNK."""
         return np.fromiter((self._ids.get(token, UNK) for token in tokens), np.int32)
 
     def decode(self, ids: Iterable[int]) -> list[str]:
-        """The printed forms of the ids before the first EOS, without PAD and BOS."""
+        """Return the printed forms of the ids before the first EOS, without PAD and BOS."""
         return [self.words[i] for i in takewhile(lambda i: i != EOS, ids) if i not in (PAD, BOS)]
 
     @functools.cached_property
     def _ids(self) -> dict[str, int]:
-        """Word -> id, of the words that a text can hold."""
+        """Return the id of each word that is not reserved."""
         return {word: i for i, word in enumerate(self.words) if i >= len(RESERVED)}
 
 
 def digest(words: Iterable[str]) -> str:
-    """16 hexadecimal digits that change with any word or its place: a run records them to know its vocabulary."""
+    """Return 16 hexadecimal digits that change with any word or its place.
+
+    A run records the digest to recognise its vocabulary. It is the start of the SHA-256 of the words, one a line.
+    """
     return hashlib.sha256("\n".join(words).encode()).hexdigest()[:16]
 
 
 def build_vocabulary(sentences: Iterable[Sequence[str]], size: int) -> Vocabulary:
-    """The most frequent words of tokenised sentences, ties in alphabetical order.
+    """Return the vocabulary of the most frequent words of tokenised sentences, ties in alphabetical order.
 
     Args:
-        sentences: of the training part alone.
-        size: most ids to give out, the reserved ones included.
+        sentences: the sentences of the training part only.
+        size: highest number of ids, including the reserved ids.
 
     Raises:
         InputError: `size` leaves no room for a word.
     """
     room = size - len(RESERVED)
     if room < 1:
-        raise InputError(f"a vocabulary of {size} ids has no room for words: {len(RESERVED)} ids are reserved")
+        raise InputError(
+            f"a vocabulary of {size} ids has no room for words, since {len(RESERVED)} ids are reserved: choose more"
+        )
     return Vocabulary(RESERVED + tuple(most_frequent(sentences, room)))
 
 
 def most_frequent(sentences: Iterable[Sequence[str]], count: int) -> list[str]:
-    """The `count` most frequent words, ties in alphabetical order; RESERVED forms are none."""
+    """Return the `count` most frequent words, ties in alphabetical order, without the printed forms in RESERVED."""
     counts = Counter(chain.from_iterable(sentences))
     return sorted(counts.keys() - set(RESERVED), key=lambda word: (-counts[word], word))[:count]

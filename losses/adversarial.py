@@ -1,4 +1,4 @@
-"""The adversarial objectives: functions of discriminator scores (logits), one value per example, to be minimised."""
+"""Adversarial losses of discriminator scores (logits): one value per example, to be minimised."""
 
 from typing import NamedTuple
 
@@ -6,22 +6,25 @@ import tensorflow as tf
 
 
 class Scores(NamedTuple):
-    """The discriminators' scores of one batch of pairs (x, z), each [B] float32; None where a term is switched off."""
+    """The discriminator scores of one batch of pairs (x, z), each float32 [B]; None if a term is switched off."""
 
     x: tf.Tensor | None = None  # s_x, image score (F)
     z: tf.Tensor | None = None  # s_z, latent score (H)
     xz: tf.Tensor | None = None  # s_xz, joint score (J)
 
     def parts(self) -> dict[str, tf.Tensor]:
-        """The scores that are on, by name."""
+        """Return the scores that are not None, by name."""
         return {name: score for name, score in self._asdict().items() if score is not None}
 
 
 def hinge_discriminator(real: Scores, fake: Scores) -> dict[str, tf.Tensor]:
-    """sum over s of h(s(real)) + h(-s(fake)), h(t) = max(0, 1 - t), on every score separately: a part [B] for each score.
+    """Return h(s(real)) + h(-s(fake)) for every score s, a part [B] each, where h(t) = max(0, 1 - t).
 
-    BigBiGAN, section 2, the discriminator loss l_D, with y = +1 for (x, E(x)) and -1 for (G(z), z). Each part is at least
-    2 where the discriminator gives both pairs the same score.
+    BigBiGAN, section 2: the sum of the parts is the discriminator loss l_D, with y = +1 for (x, E(x)) and -1 for
+    (G(z), z). A part is at least 2 if the discriminator gives both pairs the same score.
+
+    Raises:
+        ValueError: `real` and `fake` have different numbers of scores.
     """
     return {
         name: tf.nn.relu(1.0 - s_real) + tf.nn.relu(1.0 + s_fake)
@@ -30,17 +33,24 @@ def hinge_discriminator(real: Scores, fake: Scores) -> dict[str, tf.Tensor]:
 
 
 def signed_generator(real: Scores, fake: Scores) -> dict[str, tf.Tensor]:
-    """s(real) - s(fake) for every score: a part [B] each. BigBiGAN, section 2, the loss l_EG: the plain signed sum.
+    """Return s(real) - s(fake) for every score of `fake`, a part [B] each.
 
-    G raises the scores of what it generates, E lowers the scores of what it encodes. s_x of a real image depends on
-    neither and is a constant of the sum; a score that `real` leaves out counts 0.
+    BigBiGAN, section 2: the sum of the parts is the loss l_EG, a plain signed sum. G is trained to raise the scores of
+    generated pairs, E to lower the scores of real pairs. The image score of a real image depends on neither network, so
+    it adds a constant. A score that `real` leaves out counts as 0.
     """
     real_parts, fake_parts = real.parts(), fake.parts()
     return {name: real_parts.get(name, 0.0) - s_fake for name, s_fake in fake_parts.items()}
 
 
 def logistic_discriminator(real: Scores, fake: Scores) -> dict[str, tf.Tensor]:
-    """-log D(real) - log(1 - D(fake)), D = sigmoid(s), for every score: BiGAN's V(D, E, G) (Donahue et al. 2017, eq. 2)."""
+    """Return -log D(real) - log(1 - D(fake)) for every score s, a part [B] each, where D = sigmoid(s).
+
+    Each part is the negative of BiGAN's V(D, E, G) (Donahue et al. 2017, eq. 2).
+
+    Raises:
+        ValueError: `real` and `fake` have different numbers of scores.
+    """
     return {
         name: tf.nn.softplus(-s_real) + tf.nn.softplus(s_fake)
         for (name, s_real), s_fake in zip(real.parts().items(), fake.parts().values(), strict=True)
@@ -48,5 +58,9 @@ def logistic_discriminator(real: Scores, fake: Scores) -> dict[str, tf.Tensor]:
 
 
 def logistic_generator(real: Scores, fake: Scores) -> dict[str, tf.Tensor]:
-    """-log(1 - D(real)) - log D(fake): the inverse objective that BiGAN trains E and G with (section 3.4), per example."""
+    """Return -log(1 - D(real)) - log D(fake) for every score, a part [B] each.
+
+    This is the inverse objective, with which BiGAN trains E and G (section 3.4). Errors are those of
+    `logistic_discriminator`.
+    """
     return logistic_discriminator(real=fake, fake=real)

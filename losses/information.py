@@ -1,6 +1,7 @@
-"""Information that codes carry, all to be maximised: InfoGAN's bound, and what the codes of real images share.
+"""The information that codes carry, in nats and to be maximised: InfoGAN's bound, and what two views share.
 
-The bound is on the mutual information of the code and the image (Chen et al. 2016, section 5)."""
+InfoGAN's bound is a lower bound on the mutual information of code and image (Chen et al. 2016, section 5).
+"""
 
 import math
 
@@ -8,29 +9,39 @@ import tensorflow as tf
 
 
 def categorical_bound(c: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
-    """E[log Q(c | x)] + H(c) of a code c [B, K] with a uniform prior, from the head's logits [B, K].
+    """Return E[log Q(c | x)] + H(c) per example, [B], for a code c [B, K] with a uniform prior.
 
-    Per example [B], in nats, to be maximised: at most log K, reached when Q is certain and right; 0 for a uniform Q. c is
-    one-hot, or the probabilities of an estimate, of whose entropy the maximum falls short. Chen et al. 2016, eq. 5.
+    In nats, to be maximised (Chen et al. 2016, eq. 5). The bound is 0 for a uniform Q, and at most log K. A one-hot c
+    reaches log K if Q is certain and correct. If c is an estimate, the maximum is lower by the entropy of c.
+
+    Args:
+        c: [B, K], one-hot, or the probabilities of an estimate; K is static.
+        logits: [B, K], computed by the head Q.
     """
-    return math.log(c.shape[-1]) - tf.nn.softmax_cross_entropy_with_logits(c, logits)
+    categories = c.shape[-1]
+    assert categories is not None
+    return math.log(categories) - tf.nn.softmax_cross_entropy_with_logits(c, logits)
 
 
 def continuous_bound(c: tf.Tensor, mean: tf.Tensor, log_sigma: tf.Tensor) -> tf.Tensor:
-    """E[log Q(c | x)] + H(c) of codes c [B, D] uniform on [-1, 1], Q a diagonal Gaussian: mean, log_sigma [B, D].
+    """Return E[log Q(c | x)] + H(c) per example, [B], for codes c [B, D] that are uniform on [-1, 1].
 
-    Per example [B], in nats, to be maximised; H(c) = D log 2. Chen et al. 2016, section 6 ("factored Gaussian").
+    In nats, to be maximised; H(c) = D log 2. Q is a diagonal Gaussian with `mean` and `log_sigma`, [B, D] each (Chen et
+    al. 2016, section 6, "factored Gaussian").
     """
     log_q = -0.5 * math.log(2 * math.pi) - log_sigma - 0.5 * tf.square((c - mean) * tf.exp(-log_sigma))
     return tf.reduce_sum(log_q + math.log(2.0), -1)
 
 
 def view_information(p: tf.Tensor, p_view: tf.Tensor) -> tf.Tensor:
-    """The mutual information I(c; c') of the codes of two views of an image, from q(c | x), q(c' | x') [B, K] each.
+    """Return the mutual information I(c; c') of the codes of two views of an image: a scalar for the whole batch.
 
-    A scalar in [0, log K], in nats, to be maximised: highest where both views are given the same code, with certainty,
-    and all codes are used alike. It is a figure of the whole batch: the joint distribution of (c, c') is the batch's
-    average of the outer products, made symmetric (Ji et al. 2019, invariant information clustering, eq. 3).
+    In nats, to be maximised, in [0, log K]. It is highest if both views get the same code with certainty, and all codes
+    are used equally often. The joint distribution of (c, c') is the batch's mean of the outer products, made symmetric
+    (Ji et al. 2019, invariant information clustering, eq. 3).
+
+    Args:
+        p, p_view: q(c | x) and q(c' | x'), probabilities [B, K] each.
     """
     joint = tf.matmul(p, p_view, transpose_a=True) / tf.cast(tf.shape(p)[0], p.dtype)
     joint = (joint + tf.transpose(joint)) / 2
@@ -39,5 +50,5 @@ def view_information(p: tf.Tensor, p_view: tf.Tensor) -> tf.Tensor:
 
 
 def entropy(p: tf.Tensor) -> tf.Tensor:
-    """-sum p log p over the last axis, in nats; 0 log 0 is 0."""
+    """Return -sum p log p over the last axis, in nats, where 0 log 0 is 0."""
     return -tf.reduce_sum(tf.math.xlogy(p, p), -1)

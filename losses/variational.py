@@ -1,29 +1,34 @@
-"""The two sides of an ELBO, Kullback-Leibler terms and reconstruction, in nats and to be minimised, and how to weigh them.
+"""The terms of an ELBO, KL and nll, in nats and to be minimised; and schedules for the weight of the KL.
 
-ELBO = -(nll + kl) bounds log p(x) from below; training minimises nll + weight * kl. Every Gaussian is diagonal and given
-by its mean mu and the logarithm of its variance (not of its deviation); all tensors are float32 unless said otherwise.
+ELBO = -(nll + kl) is a lower bound on log p(x). Training minimises nll + weight * kl. Every Gaussian is diagonal, given
+by its mean mu and the logarithm of its variance (not of its standard deviation). Tensors are float32 unless stated
+otherwise.
 """
+
+from collections.abc import Callable
 
 import tensorflow as tf
 
 
 def gaussian_kl(mu: tf.Tensor, log_variance: tf.Tensor) -> tf.Tensor:
-    """KL(N(mu, exp(log_variance)) || N(0, I)) = 1/2 sum_d (mu_d^2 + exp(l_d) - 1 - l_d), [..., D] -> [...].
+    """Return KL(N(mu, exp(l)) || N(0, I)) = 1/2 sum_d (mu_d^2 + exp(l_d) - 1 - l_d), [..., D] -> [...].
 
-    Kingma & Welling 2014, appendix B. At least 0, which a collapsed posterior reaches exactly. One value for each
-    dimension, as `free_bits` wants, comes of a last axis of 1: gaussian_kl(mu[..., None], log_variance[..., None]).
+    l is `log_variance`. Kingma & Welling 2014, appendix B. The KL is at least 0, and exactly 0 for a collapsed
+    posterior. For one value per dimension, as `free_bits` expects, add a last axis of size 1:
+    gaussian_kl(mu[..., None], log_variance[..., None]).
     """
-    # expm1 keeps the digits that exp(l) - 1 loses where a posterior has all but collapsed
+    # expm1 keeps the digits that exp(l) - 1 loses if a posterior has almost collapsed
     return 0.5 * tf.reduce_sum(tf.square(mu) + tf.math.expm1(log_variance) - log_variance, -1)
 
 
 def gaussian_kl_between(
     mu_q: tf.Tensor, log_variance_q: tf.Tensor, mu_p: tf.Tensor | float, log_variance_p: tf.Tensor | float
 ) -> tf.Tensor:
-    """KL(N(mu_q, exp(log_variance_q)) || N(mu_p, exp(log_variance_p))), for a prior that is learned or scaled.
+    """Return KL(N(mu_q, exp(l_q)) || N(mu_p, exp(l_p))), for a learned or scaled prior, [..., D] -> [...].
 
-    1/2 sum_d ((mu_q - mu_p)^2 / exp(l_p) + exp(l_q - l_p) - 1 - (l_q - l_p)), [..., D] -> [...]. The prior broadcasts
-    against q: N(0, s I) is mu_p = 0.0 and log_variance_p = log s, with s [B, 1] one scale for each example.
+    1/2 sum_d ((mu_q - mu_p)^2 / exp(l_p) + exp(l_q - l_p) - 1 - (l_q - l_p)), where l is a log variance. The prior
+    broadcasts against q. For N(0, s I), pass mu_p = 0.0 and log_variance_p = log s, with s [B, 1] for one scale per
+    example.
     """
     log_ratio = log_variance_q - log_variance_p
     distance = tf.square(mu_q - mu_p) * tf.exp(-log_variance_p)
@@ -31,15 +36,16 @@ def gaussian_kl_between(
 
 
 def timestep_kl(kl_per_step: tf.Tensor, lengths: tf.Tensor, part: float = 1.0) -> tf.Tensor:
-    """Mean of the KL over the last `part` of each sentence's real steps: TWR-VAE's regulariser (Li et al. 2020), [B].
+    """Return the mean KL over the last `part` of each sentence's real steps, [B]: TWR-VAE's regularizer.
 
-    A sentence of n steps counts its last ceil(part n), so at least one; 1 is the paper's model, 0.25, 0.5 and 0.75 its
-    variants. Each step t has a posterior q(z_t | x_1..t) of its own. This is a mean, not the KL of the z that is
-    decoded: nll + timestep_kl is what is trained, and is not a bound on -log p(x). An empty sentence counts 0.
+    Li et al. 2020. Each step t has its own posterior q(z_t | x_1..t). A sentence of n steps counts its last
+    ceil(part n) steps, so at least one. An empty sentence counts as 0. `part` = 1 is the paper's model; .25, .5 and .75
+    are its variants. The result is a mean over steps, not the KL of the z that is decoded. So nll + timestep_kl is
+    trained, but is not a bound on -log p(x).
 
     Args:
-        kl_per_step: [B, T]; what stands beyond a sentence's end, even NaN, counts for nothing.
-        lengths: int [B], real steps, at most T.
+        kl_per_step: [B, T]; values beyond a sentence's end, even NaN, do not count.
+        lengths: int [B], the numbers of real steps, at most T.
         part: in (0, 1].
 
     Raises:
@@ -48,7 +54,7 @@ def timestep_kl(kl_per_step: tf.Tensor, lengths: tf.Tensor, part: float = 1.0) -
     if not 0 < part <= 1:
         raise ValueError(f"part must be in (0, 1], got {part}")
     steps = tf.shape(kl_per_step)[1]
-    share = part * (1 - 1e-6)  # in float32 .3 of 50 would be a little more than 15
+    share = part * (1 - 1e-6)  # in float32, .3 * 50 is slightly more than 15, which ceil would round up to 16
     kept = tf.cast(tf.math.ceil(share * tf.cast(lengths, tf.float32)), lengths.dtype)
     counts = tf.sequence_mask(lengths, steps) & ~tf.sequence_mask(lengths - kept, steps)
     total = tf.reduce_sum(tf.where(counts, kl_per_step, 0.0), 1)
@@ -56,16 +62,17 @@ def timestep_kl(kl_per_step: tf.Tensor, lengths: tf.Tensor, part: float = 1.0) -
 
 
 def token_nll(h: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor, tokens: tf.Tensor, lengths: tf.Tensor) -> tf.Tensor:
-    """-sum_t log softmax(h_t kernel + bias)[token_t] over each sentence's real tokens, [B].
+    """Return -sum_t log softmax(h_t kernel + bias)[token_t] over the real tokens of each sentence, [B].
 
-    PAD never counts, nor does it meet the kernel, the widest matrix of a model: position t does if t < length, whatever
-    stands there. The sum over a sentence, neither a mean over tokens nor over the batch, so that it weighs against one KL.
+    PAD never counts: position t counts if t < length, whatever token it holds. PAD positions are dropped before the
+    product with the kernel, the widest matrix of a model. The result is a sum over the sentence, and a mean neither
+    over tokens nor over the batch, so that it can be weighed against one KL.
 
     Args:
-        h: [B, T, D], h[:, t] predicting tokens[:, t]: the shift by one is up to the caller.
-        kernel, bias: [D, V] and [V], of the logits.
-        tokens: int [B, T], in [0, V) where they are real.
-        lengths: int [B], tokens that are predicted: the end symbol is one, the start symbol is not.
+        h: [B, T, D]; h[:, t] predicts tokens[:, t], so the caller shifts the two by one position.
+        kernel, bias: [D, V] and [V], the weights that turn h into logits.
+        tokens: int [B, T]; real tokens are in [0, V).
+        lengths: int [B], the numbers of predicted tokens; the end symbol counts, the start symbol does not.
     """
     real = tf.sequence_mask(lengths, tf.shape(tokens)[1])
     words = tf.boolean_mask(h, real), tf.convert_to_tensor(kernel), tf.convert_to_tensor(bias)
@@ -75,15 +82,15 @@ def token_nll(h: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor, tokens: tf.Tenso
 
 
 @tf.custom_gradient
-def _word_nll(h, kernel, bias, words):
-    """-log softmax(h kernel + bias)[word], [N], with as few passes over [N, V] as there can be.
+def _word_nll(h: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor, words: tf.Tensor) -> tuple[tf.Tensor, Callable]:
+    """Return -log softmax(h kernel + bias)[word], [N], and its gradient, with few passes over arrays [N, V].
 
-    One operation gives the loss and its gradient for the logits, softmax - one-hot; what a word's loss weighs is multiplied
-    into the narrow h and not into that.
+    One operation computes the nll and its gradient for the logits, softmax - one-hot. The weight of a word's nll is
+    multiplied into narrow arrays, never into that gradient [N, V]. h is [N, D], words int [N].
     """
     nll, error = tf.raw_ops.SparseSoftmaxCrossEntropyWithLogits(features=tf.matmul(h, kernel) + bias, labels=words)
 
-    def gradient(weight):
+    def gradient(weight: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, None]:
         to_h = weight[:, None] * tf.matmul(error, kernel, transpose_b=True)
         to_kernel = tf.matmul(weight[:, None] * h, error, transpose_a=True)
         return to_h, to_kernel, tf.linalg.matvec(error, weight, transpose_a=True), None
@@ -92,21 +99,21 @@ def _word_nll(h, kernel, bias, words):
 
 
 def multinomial_nll(logits: tf.Tensor, counts: tf.Tensor) -> tf.Tensor:
-    """-sum_w count_w log softmax(logits)_w of bags of words [B, V], [B]: NVDM's reconstruction (Miao et al. 2016).
+    """Return -sum_w count_w log softmax(logits)_w for bags of words [B, V], [B]: NVDM's nll (Miao et al. 2016).
 
-    It is the likelihood of the words in the order they stood in, which is what NVDM's perplexity divides: without the
-    multinomial coefficient, which no parameter moves.
+    It is the nll of the words in their original order, without the multinomial coefficient, which depends on no
+    parameter. NVDM's perplexity divides this nll by the number of words.
     """
-    # not softmax_cross_entropy_with_logits: its gradient takes the labels to sum to 1
+    # not softmax_cross_entropy_with_logits: its gradient assumes that the labels sum to 1
     return -tf.reduce_sum(counts * tf.nn.log_softmax(logits), -1)
 
 
 def free_bits(kl_per_dimension: tf.Tensor, nats: float) -> tf.Tensor:
-    """KL [B] whose mean over the batch is sum_d max(nats, mean_b KL_bd): no reward for a dimension below `nats`.
+    """Return a KL [B] whose mean over the batch is sum_d max(nats, mean_b KL_bd).
 
-    Kingma et al. 2016, free bits, with one dimension to a group; `nats` is their lambda, in nats, 0 for the plain KL. A
-    dimension is judged by its mean over the batch; below the threshold each example counts the constant and the
-    dimension has no gradient, above it each example counts its own KL.
+    Kingma et al. 2016, free bits, with one dimension per group. `nats` is the paper's lambda; 0 gives the plain KL. A
+    dimension is compared with `nats` by its mean over the batch. Up to `nats`, each example counts the constant `nats`
+    and the dimension has no gradient, so lowering its KL brings no gain. Above, each example counts its own KL.
 
     Args:
         kl_per_dimension: [B, D].
@@ -116,13 +123,22 @@ def free_bits(kl_per_dimension: tf.Tensor, nats: float) -> tf.Tensor:
 
 
 def linear_weight(step: tf.Tensor | int, steps: int) -> tf.Tensor:
-    """The KL's weight min(1, step / steps): 0 at first, then linear; of 0 steps always 1. After Bowman et al. 2016."""
+    """Return the KL's weight min(1, step / steps), which rises linearly from 0; always 1 if `steps` is 0.
+
+    After Bowman et al. 2016.
+    """
     return tf.minimum(tf.cast(step, tf.float32) / steps, 1.0) if steps else tf.ones([])
 
 
 def cyclical_weight(step: tf.Tensor | int, cycle: float, ratio: float) -> tf.Tensor:
-    """The KL's weight min(1, (step mod cycle) / (ratio cycle)): linear over `ratio` of each cycle, then 1, then 0 again.
+    """Return the KL's weight min(1, (step mod cycle) / (ratio cycle)).
 
-    Fu et al. 2019: `cycle` in steps, `ratio` their R in (0, 1]; steps count from 0. They use four cycles and R = 0.5.
+    It rises linearly over the first `ratio` of each cycle, stays at 1, then starts again from 0 (Fu et al. 2019). The
+    paper uses four cycles and R = 0.5.
+
+    Args:
+        step: counted from 0.
+        cycle: length of a cycle, in steps.
+        ratio: the paper's R, in (0, 1].
     """
-    return tf.minimum(tf.cast(step, tf.float32) % cycle / (ratio * cycle), 1.0)
+    return tf.minimum(tf.math.floormod(tf.cast(step, tf.float32), cycle) / (ratio * cycle), 1.0)

@@ -1,20 +1,21 @@
-"""How well discrete codes, which never saw a label, agree with the classes.
+"""Agreement of discrete codes with classes, for codes that were learned without labels.
 
-Codes are int [N] in [0, num_codes), labels int [N] in [0, num_classes). Renumbering the codes changes no figure here.
-The map from codes to classes is fitted on one split and scored on another.
+Codes are int [N] in [0, num_codes), labels int [N] in [0, num_classes). Renumbering the codes changes no score. The map
+from codes to classes is fitted on one part of a data set and scored on another.
 """
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.optimize import linear_sum_assignment
 from sklearn.cluster import KMeans
 from sklearn.metrics import mutual_info_score, normalized_mutual_info_score
 
 
-def confusion(codes, labels, num_codes, num_classes):
-    """Counts int64 [num_codes, num_classes] of examples with each pair of code and class.
+def confusion(codes: ArrayLike, labels: ArrayLike, num_codes: int, num_classes: int) -> np.ndarray:
+    """Count the examples of each pair of code and class, int64 [num_codes, num_classes].
 
     Raises:
-        ValueError: codes and labels differ in shape, or one lies outside its range.
+        ValueError: codes and labels differ in shape, or a value lies outside its range.
     """
     codes, labels = np.asarray(codes), np.asarray(labels)
     if codes.shape != labels.shape:
@@ -27,11 +28,12 @@ def confusion(codes, labels, num_codes, num_classes):
     return table
 
 
-def match_codes(codes, labels, num_codes):
-    """The class each code stands for: the one-to-one match that gets most examples right (Kuhn 1955).
+def match_codes(codes: ArrayLike, labels: ArrayLike, num_codes: int) -> np.ndarray:
+    """Return the class of each code, under the one-to-one match that gets most examples right (Kuhn 1955).
 
-    With more codes than classes, the codes left over take their own majority class (class 0 if never used), as the
-    matched ones need not; with fewer, some classes are never predicted. The number of classes is `labels.max() + 1`.
+    With more codes than classes, each code that is left over takes its own majority class (class 0 if the code is never
+    used). The class of a matched code need not be its majority class. With fewer codes than classes, some classes are
+    never predicted. The number of classes is `labels.max() + 1`.
 
     Returns:
         int64 [num_codes], classes.
@@ -46,28 +48,37 @@ def match_codes(codes, labels, num_codes):
     return code_to_class
 
 
-def matched_accuracy(codes, labels, code_to_class):
-    """Share of examples, in [0, 1], whose code stands for their class; `code_to_class` is from `match_codes`."""
+def matched_accuracy(codes: np.ndarray, labels: np.ndarray, code_to_class: np.ndarray) -> float:
+    """Return the share of examples, in [0, 1], whose code maps to their class; `match_codes` makes `code_to_class`."""
     return float(np.mean(code_to_class[codes] == labels))
 
 
-def normalized_mutual_information(codes, labels):
-    """I(code; class) / ((H(code) + H(class)) / 2), in [0, 1]; needs no map and no equal numbers."""
+def normalized_mutual_information(codes: ArrayLike, labels: ArrayLike) -> float:
+    """Return I(code; class) / ((H(code) + H(class)) / 2), in [0, 1].
+
+    It needs no map from codes to classes, and there may be more codes than classes, or fewer.
+    """
     return float(normalized_mutual_info_score(labels, codes, average_method="arithmetic"))
 
 
-def mutual_information(codes, other_codes):
-    """I(c; c') of two codes int [N] of the same examples, in nats; 0 where they tell nothing of each other."""
+def mutual_information(codes: ArrayLike, other_codes: ArrayLike) -> float:
+    """Return I(c; c') of two codes, int [N] each, of the same examples, in nats; 0 if they are independent."""
     return float(mutual_info_score(codes, other_codes))
 
 
-def kmeans_clusters(train_codes, test_codes, num_clusters=10, seed=0):
-    """The clusters, int [N] and [M], that K-means fitted on train codes puts train and test codes in.
+def kmeans_clusters(
+    train_codes: ArrayLike, test_codes: ArrayLike, num_clusters: int = 10, seed: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
+    """Fit K-means to the train codes, and return the clusters of the train and the test codes.
 
-    The best of ten k-means++ starts by inertia, so no label chooses among them.
+    Of ten k-means++ starts the one with the lowest inertia is kept, so no label takes part in the choice.
 
     Args:
-        train_codes, test_codes: float [N, D] and [M, D], taken as they are: scale is up to the caller.
+        train_codes, test_codes: float [N, D] and [M, D]. They are not rescaled here: the caller chooses their scale.
+
+    Returns:
+        int [N] and [M], in [0, num_clusters).
     """
-    kmeans = KMeans(num_clusters, n_init=10, random_state=seed).fit(train_codes)
-    return kmeans.labels_, kmeans.predict(test_codes)
+    # pyright takes `n_init` for a str, the type of its default "auto"
+    kmeans = KMeans(num_clusters, n_init=10, random_state=seed).fit(train_codes)  # pyright: ignore[reportArgumentType]
+    return np.asarray(kmeans.labels_), np.asarray(kmeans.predict(test_codes))

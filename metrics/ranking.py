@@ -1,15 +1,26 @@
-"""How well scores rank the candidates of a question, as trec_eval measures it.
+"""Scores of how well a ranking places the right candidates of a question, computed as by trec_eval.
 
-Ties are broken as in trec_eval: of equal scores the document id that comes later in lexicographic order ranks first. A
-candidate's id is its place among its question's candidates, in the order of the data and padded with zeros, so the later
-candidate ranks first. Labels are 1 (right) or 0.
+Ties are broken as in trec_eval: among equal scores, the document id that is later in lexicographic order ranks first.
+The id of a candidate is its place among the candidates of its question, in the order of the data, padded with zeros.
+The later candidate therefore ranks first. Labels are 1 (right) or 0.
 """
 
+from typing import TypedDict
+
 import numpy as np
+from numpy.typing import ArrayLike
 
 
-def _ranked(scores, labels):
-    """Labels as bool [C], best score first."""
+class RankingScores(TypedDict):
+    """The scores that `map_mrr` returns."""
+
+    map: float  # mean of `average_precision`, in [0, 1]
+    mrr: float  # mean of `reciprocal_rank`, in [0, 1]
+    questions: int  # number of questions that the means are over
+
+
+def _ranked(scores: ArrayLike, labels: ArrayLike) -> np.ndarray:
+    """Return the labels as bool [C], best score first."""
     scores, labels = np.asarray(scores), np.asarray(labels, bool)
     if scores.shape != labels.shape:
         raise ValueError(f"scores {scores.shape} and labels {labels.shape} differ in shape")
@@ -18,10 +29,15 @@ def _ranked(scores, labels):
     return labels[np.argsort(scores, kind="stable")[::-1]]
 
 
-def average_precision(scores, labels):
-    """Mean, over the right candidates, of the precision at each one's rank: sum_i (i / rank_i) / R, in [0, 1].
+def average_precision(scores: ArrayLike, labels: ArrayLike) -> float:
+    """Return the mean precision at the ranks of the right candidates: sum_i (i / rank_i) / R, in [0, 1].
 
-    `scores` and `labels` [C] are those of one question's candidates; 0 if none is right.
+    R is the number of right candidates, and rank_i the i-th best of their ranks. The score is 0 if no candidate is
+    right.
+
+    Args:
+        scores: [C], of the candidates of one question, higher for likelier.
+        labels: [C], 0 or 1.
 
     Raises:
         ValueError: scores and labels differ in shape, or a score is NaN.
@@ -30,25 +46,26 @@ def average_precision(scores, labels):
     return float(np.sum(np.arange(1, len(ranks) + 1) / ranks) / max(len(ranks), 1))
 
 
-def reciprocal_rank(scores, labels):
-    """1 / rank of the best right candidate, in [0, 1]; 0 if none is right. Arguments and errors as above."""
+def reciprocal_rank(scores: ArrayLike, labels: ArrayLike) -> float:
+    """Return 1 / rank of the best right candidate, in [0, 1]; 0 if no candidate is right.
+
+    Arguments and errors are those of `average_precision`.
+    """
     ranks = np.flatnonzero(_ranked(scores, labels)) + 1
     return float(1 / ranks[0]) if len(ranks) else 0.0
 
 
-def map_mrr(groups, scores, labels):
-    """MAP and MRR: `average_precision` and `reciprocal_rank`, each a mean over questions, and how many there were.
+def map_mrr(groups: ArrayLike, scores: ArrayLike, labels: ArrayLike) -> RankingScores:
+    """Return MAP and MRR, the means over questions of `average_precision` and `reciprocal_rank`.
 
-    A question without a right candidate is left out, as is usual for WikiQA and TREC QA; trec_eval would count it 0. One
-    with only right ones scores 1 and counts; a set without those ("clean") is up to the caller.
+    A question without a right candidate is left out, as is usual for WikiQA and TREC QA; trec_eval would count it as 0.
+    A question with only right candidates scores 1 and counts. For a "clean" set, the caller removes such questions.
 
     Args:
-        groups: [N], the question of each candidate, of any type that sorts; not necessarily one after the other.
+        groups: [N], the question of each candidate, of any type that sorts; the candidates of a question need not be
+            adjacent.
         scores: [N], higher for likelier.
         labels: [N], 0 or 1.
-
-    Returns:
-        {"map": float, "mrr": float, "questions": int}.
 
     Raises:
         ValueError: the arguments differ in shape, a score is NaN, or no question has a right candidate.

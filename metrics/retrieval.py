@@ -1,71 +1,84 @@
-"""Rankings of candidate answers without a trained network: word counts, BM25, query likelihood. Baselines, and features.
+"""Rankings of candidates without a trained network: word counts, BM25, query likelihood. Baselines, and features.
 
-A text is a list of terms (words, or their stems). Of N candidates, question i is the one that candidate i is to answer; the
-functions that take both return one value or row for each, higher for likelier.
+A text is a list of terms (words, or their stems). Functions of `questions` and `candidates` take N of each: question i
+is the one that candidate i may answer. They return one value or row per candidate, higher for likelier.
 """
 
 from collections import Counter
+from collections.abc import Callable, Sequence
 
 import bm25s
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics.pairwise import cosine_similarity
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler, normalize
 
+Text = Sequence[str]
 
-def inverse_document_frequency(documents):
-    """A function term -> log((1 + D) / (1 + documents that have it)) + 1: scikit-learn's smoothed idf, unseen terms too."""
+
+def inverse_document_frequency(documents: Sequence[Text]) -> Callable[[str], float]:
+    """Return a function of a term: log((1 + D) / (1 + documents with the term)) + 1, for D documents.
+
+    This is scikit-learn's smoothed idf. Unseen terms have a value too.
+    """
     frequency = Counter(term for document in documents for term in set(document))
     return lambda term: np.log((1 + len(documents)) / (1 + frequency[term])) + 1
 
 
-def overlap_counts(questions, candidates, idf):
-    """How many terms both have, and the sum of their `idf`; each term once; float64 [N, 2].
+def overlap_counts(questions: Sequence[Text], candidates: Sequence[Text], idf: Callable[[str], float]) -> np.ndarray:
+    """Return the number of terms that question and candidate share, and the sum of their `idf`, float64 [N, 2].
 
-    Yu et al. 2014's two counts. No list of stop words: the second count weighs them down.
+    These are the two counts of Yu et al. 2014; each term counts once. There is no list of stop words, since the second
+    count gives them little weight.
     """
     shared = [set(question) & set(candidate) for question, candidate in zip(questions, candidates, strict=True)]
     return np.array([[len(terms), sum(map(idf, sorted(terms)))] for terms in shared], np.float64)
 
 
-def logistic_scores(train_features, train_labels, features):
-    """Log-odds [N] of features [N, D] by logistic regression on standardised ones, both fitted on the training set."""
+def logistic_scores(train_features: ArrayLike, train_labels: ArrayLike, features: ArrayLike) -> np.ndarray:
+    """Return the log-odds [N] of features [N, D], by logistic regression on standardised features.
+
+    Scaling and regression are fitted on the training set.
+    """
     fitted = make_pipeline(StandardScaler(), LogisticRegression()).fit(train_features, train_labels)
     return fitted.decision_function(features)
 
 
-def nearest(vectors, known, count):
-    """The rows of `known` [M, D] that are nearest each of `vectors` [N, D], best first, int [N, count].
+def nearest(vectors: np.ndarray, known: np.ndarray, count: int) -> np.ndarray:
+    """Return the `count` rows of `known` [M, D] nearest to each of `vectors` [N, D], nearest first, int [N, count].
 
-    Near is of a high cosine, seen from the mean of `known`.
+    Nearness is the cosine after the mean of `known` is subtracted from both.
     """
     middle = known.mean(0)
     return np.argsort(-cosine_similarity(vectors - middle, known - middle), axis=1, kind="stable")[:, :count]
 
 
-def paired_cosines(first, second):
-    """The cosine of each row of `first` [N, D] and its row of `second`, [N]; 0 where a row is all zeros."""
-    return np.sum(normalize(first) * normalize(second), 1)
+def paired_cosines(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Return the cosine of each row of `first` [N, D] with the same row of `second`, [N]; 0 if a row is all zeros."""
+    return np.sum(np.asarray(normalize(first)) * np.asarray(normalize(second)), 1)
 
 
-def bm25_scores(questions, candidates):
-    """BM25 (Lucene's variant, k1 1.5 and b 0.75) [N]; document frequencies are those of these candidates.
+def bm25_scores(questions: Sequence[Text], candidates: Sequence[Text]) -> np.ndarray:
+    """Return BM25 (Lucene's variant, k1 = 1.5 and b = 0.75), [N], with document frequencies of these candidates.
 
-    A search engine's view: the collection that is searched is known, no label is.
+    The collection is therefore known, as it is to a search engine, but no label is used.
     """
     index = bm25s.BM25()
     index.index([list(candidate) for candidate in candidates], show_progress=False)
-    every = {tuple(question): None for question in questions}
-    every = {question: index.get_scores(list(question)) for question in every}
+    distinct = dict.fromkeys(tuple(question) for question in questions)
+    every = {question: index.get_scores(list(question)) for question in distinct}
     return np.array([every[tuple(question)][i] for i, question in enumerate(questions)])
 
 
-def query_likelihood(questions, candidates, training_texts, weight):
-    """log p(question | candidate), its terms drawn one by one from the candidate's own and all training terms, [N].
+def query_likelihood(
+    questions: Sequence[Text], candidates: Sequence[Text], training_texts: Sequence[Text], weight: float
+) -> np.ndarray:
+    """Return log p(question | candidate), [N], with a question's terms drawn independently.
 
-    p(t | candidate) = (1 - weight) count_t / length + weight p(t | training texts), 0 < weight <= 1 (Jelinek-Mercer;
-    Zhai & Lafferty 2001). A term that the training texts lack counts as seen once.
+    p(t | candidate) = (1 - weight) count_t / length + weight p(t | training texts), with 0 < weight <= 1
+    (Jelinek-Mercer; Zhai & Lafferty 2001). A term that is not in the training texts counts as seen once there.
     """
     background = Counter(term for text in training_texts for term in text)
     total = sum(background.values())

@@ -1,13 +1,15 @@
-"""BigBiGAN (Donahue & Simonyan 2019): BiGAN with unary scores s_x = F(x) and s_z = H(z) beside s_xz, and the hinge loss."""
+"""BigBiGAN (Donahue & Simonyan 2019): BiGAN with the hinge loss, and the unary scores s_x = F(x) and s_z = H(z)."""
 
 from losses.adversarial import hinge_discriminator, signed_generator
 from models.bigan import BiGAN
 
 
 class BigBiGAN(BiGAN):
-    """l_D: the hinge on s_x, s_z and s_xz separately; l_EG: their plain signed sum (section 2).
+    """BiGAN with BigBiGAN's losses (section 2).
 
-    A unary term is on where F or H was built with `scored=True`; without it F's and H's features still feed J.
+    The discriminator loss l_D applies the hinge to each of s_x, s_z and s_xz. The loss of E and G, l_EG, is the plain
+    signed sum of the scores. A unary score exists if F or H was built with `scored=True`. J receives the features of F
+    and H in any case.
     """
 
     adversarial = (hinge_discriminator, signed_generator)

@@ -1,4 +1,6 @@
-"""InfoGAN's code c (Chen et al. 2016): its prior, its bound, its head, and what it adds to any GAN. One piece for all."""
+"""InfoGAN's code c (Chen et al. 2016): its prior, its bound, its head, and the base class that adds it to a GAN."""
+
+from typing import Any
 
 import keras
 import numpy as np
@@ -6,16 +8,22 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from losses.information import categorical_bound, continuous_bound
-from models.gan import GAN, Pair, checked, in_batches
+from models.capabilities import HasCode
+from models.gan import GAN, Judgement, Own, Pair, checked, in_batches
 from models.layers import Dense
 
 tfd = tfp.distributions
 
 
 class Code:
-    """p(c): one uniform categorical code of `num_categories`, one-hot, and `num_continuous` codes uniform on [-1, 1].
+    """The prior p(c): a uniform categorical code, one-hot, with continuous codes that are uniform on [-1, 1].
 
-    A network describes q(c | .) by `parameters` numbers: logits, then means, then log standard deviations.
+    c has `dim` numbers: the one-hot category, then the continuous codes. A network describes q(c | .) by `parameters`
+    numbers: logits, then means, then log standard deviations.
+
+    Args:
+        num_categories: number of categories.
+        num_continuous: number of continuous codes.
     """
 
     def __init__(self, num_categories: int = 10, num_continuous: int = 0):
@@ -24,69 +32,84 @@ class Code:
         self.parameters = num_categories + 2 * num_continuous
 
     def sample(self, n: int, seed: tf.Tensor) -> tf.Tensor:
-        """c [n, dim] float32 from the prior; `seed` int32 [2]."""
+        """Return n samples of c from the prior, [n, dim] float32; `seed` is int32 [2]."""
         seeds = tf.unstack(tf.random.split(seed, 2))
         one_hot = tfd.OneHotCategorical(logits=tf.zeros(self.num_categories), dtype=tf.float32).sample(n, seed=seeds[0])
         return tf.concat([one_hot, tfd.Uniform(-1.0, 1.0).sample([n, self.num_continuous], seed=seeds[1])], 1)
 
-    def encode(self, c: np.ndarray) -> np.ndarray:
-        """Categories int [N] as codes [N, dim] whose continuous part is 0; whole codes [N, dim] as they are.
+    def encode(self, c: np.ndarray | list[int]) -> np.ndarray:
+        """Return codes [N, dim] float32, from categories int [N] or from whole codes [N, dim].
 
-        Raises ValueError for what is neither.
+        The continuous part of the code of a category is 0.
+
+        Raises:
+            ValueError: c has another shape, or a category is not an integer from 0 to num_categories - 1.
         """
         c = np.asarray(c)
         fits = np.isin(c, range(self.num_categories)).all() if c.ndim == 1 else c.shape[1:] == (self.dim,)
         if not fits:
-            raise ValueError(f"c is neither categories from 0 to {self.num_categories - 1} nor codes [N, {self.dim}]")
+            raise ValueError(f"c must be categories from 0 to {self.num_categories - 1}, or codes [N, {self.dim}]")
         if c.ndim == 1:
             c = np.pad(np.eye(self.num_categories)[c.astype(int)], [(0, 0), (0, self.num_continuous)])
         return c.astype("float32")
 
     def split(self, parameters: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        """(logits, mean, log_sigma) of q(c | .), from [B, parameters]."""
-        return tf.split(parameters, [self.num_categories, self.num_continuous, self.num_continuous], 1)
+        """Return (logits, mean, log_sigma) of q(c | .), from parameters [B, parameters]."""
+        sizes = [self.num_categories, self.num_continuous, self.num_continuous]
+        logits, mean, log_sigma = tf.split(parameters, sizes, 1)
+        return logits, mean, log_sigma
 
     def bound(self, c: tf.Tensor, parameters: tf.Tensor) -> tf.Tensor:
-        """InfoGAN's lower bound on I(c; G(z, c)) of this q, per example [B], in nats."""
+        """Return InfoGAN's lower bound on I(c; G(z, c)) under this q, per example [B], in nats."""
         logits, mean, log_sigma = self.split(parameters)
         categorical, continuous = tf.split(c, [self.num_categories, self.num_continuous], 1)
         return categorical_bound(categorical, logits) + continuous_bound(continuous, mean, log_sigma)
 
     def probabilities(self, parameters: tf.Tensor) -> tf.Tensor:
-        """q(c | x) of the categorical code, [B, num_categories]."""
+        """Return q(c | x) of the categorical code, [B, num_categories]."""
         return tf.nn.softmax(self.split(parameters)[0])
 
     def estimate(self, parameters: tf.Tensor) -> tf.Tensor:
-        """E[c] under q(c | .): class probabilities and means, [B, dim]."""
+        """Return E[c] under q(c | .), [B, dim]: the probabilities of the categories, then the means."""
         return tf.concat([self.probabilities(parameters), self.split(parameters)[1]], 1)
 
 
 class CodeHead(keras.Model):
-    """Q: a discriminator's features [B, inputs] -> parameters of q(c | x) [B, code.parameters], one hidden layer."""
+    """The head Q: a discriminator's features [B, inputs] -> parameters of q(c | x) [B, parameters].
+
+    Args:
+        inputs: number of features.
+        parameters: `parameters` of `Code`.
+        width: width of the one hidden layer.
+    """
 
     def __init__(self, inputs: int, parameters: int, width: int = 128):
         super().__init__()
         self.hidden, self.out = Dense(width, spectral_norm=False), Dense(parameters, spectral_norm=False)
         self(tf.zeros([1, inputs]))
 
-    def call(self, features):
+    def call(self, features: tf.Tensor) -> tf.Tensor:
         return self.out(tf.nn.leaky_relu(self.hidden(features), 0.1))
 
 
-class Coded(GAN):
-    """Adds the code to the GAN that stands beside it among the bases: c enters G, the head Q recovers it.
+class Coded(HasCode, GAN):
+    """Add the code to a GAN, which is the other base class: G receives c, and the head Q is trained to recover it.
 
-    The bound is maximised by the head and its trunk in the discriminators' update, and by G in its own. Codes are read by
-    the moving average of the head and its trunk: they turn with every update, as G does (the papers read the last step's).
+    The update of the discriminators trains the head and its trunk to maximise the bound, and the update of G trains G
+    to do so. The trunk is the discriminators from whose features the head computes.
+
+    `classify` computes with the moving averages of the head and its trunk, because the meaning of a code changes with
+    every update, as G does. The papers use the weights of the last step.
 
     Args:
         code: the code's prior.
-        head: Q, on the features of F (`head_on="image"`) or of J ("joint").
+        head: Q.
+        head_on: the head's input: "image", the features of F, or "joint", the features of J.
         info_weight: lambda, the weight of the bound (Chen et al. 2016, eq. 6).
-        options: those of the other base.
+        options: the arguments of the other base class.
     """
 
-    def __init__(self, *, code: Code, head: CodeHead, head_on: str, info_weight: float, **options):
+    def __init__(self, *, code: Code, head: CodeHead, head_on: str, info_weight: float, **options: Any):
         super().__init__(**options)
         self.code, self.head, self.head_on, self.info_weight = code, head, head_on, info_weight
         trunk = [self.latent_discriminator, self.joint_discriminator] if head_on == "joint" else []
@@ -97,63 +120,112 @@ class Coded(GAN):
             for weight in network.trainable_variables
         ]
 
+    @classmethod
+    def create(
+        cls: type[Own],
+        image_shape: tuple[int, int, int],
+        *,
+        num_categories: int,
+        num_continuous: int,
+        **options: Any,
+    ) -> Own:
+        """Return a compiled model whose code has these sizes.
+
+        Args:
+            image_shape: (H, W, C).
+            num_categories, num_continuous: see `Code`.
+            options: the other arguments of `GAN.create` and of `parts`.
+        """
+        return super().create(image_shape, code=Code(num_categories, num_continuous), **options)
+
+    @classmethod
+    def parts(
+        cls,
+        image_shape: tuple[int, int, int],
+        *,
+        code: Code,
+        info_weight: float,
+        code_to: str = "first",
+        head_on: str = "image",
+        **options: Any,
+    ) -> dict[str, Any]:
+        """Return the constructor's arguments: what the other base class needs, with the code and its head.
+
+        Args:
+            code_to: see `Generator`.
+            code, info_weight, head_on: as for the constructor.
+            options: the other arguments of the other base class's `parts`.
+        """
+        parts = super().parts(image_shape, code_dim=code.dim, code_to=code_to, **options)
+        trunk = parts["joint_discriminator" if head_on == "joint" else "image_discriminator"]
+        head = CodeHead(trunk.feature_dim, code.parameters)
+        return parts | {"code": code, "head": head, "head_on": head_on, "info_weight": info_weight}
+
     @property
-    def tracked_names(self):
+    def tracked_names(self) -> list[str]:
         return [*super().tracked_names, "loss/d_info", "loss/ge_info"]
 
     @property
-    def discriminators(self):
+    def discriminators(self) -> list[keras.layers.Layer]:
         return [*super().discriminators, self.head]
 
     @property
-    def averages(self):
+    def averages(self) -> list[tuple[keras.Variable, keras.Variable]]:
         weights = [weight for network in self.recognizers for weight in network.trainable_variables]
         return [*super().averages, *zip(weights, self.recognizer_averages, strict=True)]
 
     @property
-    def in_use(self):
+    def in_use(self) -> list[keras.Variable]:
         statistics = [weight for network in self.recognizers for weight in network.non_trainable_variables]
         return [*super().in_use, *self.recognizer_averages, *statistics]
 
     def averaged_weights(self) -> keras.StatelessScope:
-        """The context in which every network that is averaged, the head and its trunk too, computes with its average."""
+        """Return a context in which every averaged network computes with its average, as do the head and its trunk."""
         return keras.StatelessScope(self.averages)
 
-    def sample_latents(self, n, seed, truncation=None):
-        """(z, c), z [n, latent_dim] and c [n, code_dim], from their priors."""
+    def sample_latents(self, n: int, seed: tf.Tensor, truncation: float | None = None) -> tuple[tf.Tensor, ...]:
+        """Return (z [n, latent_dim], c [n, code_dim]), drawn from their priors; `truncation` is that of z."""
         z_seed, c_seed = tf.unstack(tf.random.split(seed, 2))
         return *super().sample_latents(n, z_seed, truncation), self.code.sample(n, c_seed)
 
     def inferred_pair(self, x: tf.Tensor) -> Pair:
-        """The pair that `classify` reads the code of images x [B, H, W, C] from: here x alone."""
+        """Return the pair from which `classify` estimates the codes of images x [B, H, W, C]: here x alone."""
         return Pair(x)
 
-    def recognize(self, judgement) -> tf.Tensor:
-        """The head's parameters of q(c | x), [B, code.parameters]."""
+    def recognize(self, judgement: Judgement) -> tf.Tensor:
+        """Return the head's parameters of q(c | x), [B, code.parameters]."""
         return self.head(judgement.joint_features if self.head_on == "joint" else judgement.image_features)
 
-    def information_loss(self, judgement, c) -> tf.Tensor:
-        """-lambda L_I [B]: the negative weighted bound."""
+    def information_loss(self, judgement: Judgement, c: tf.Tensor | None) -> tf.Tensor:
+        """Return -lambda L_I [B]: the negative of the weighted bound, for pairs generated with codes c [B, dim]."""
+        assert c is not None  # every generated pair has a code
         return -self.info_weight * self.code.bound(c, self.recognize(judgement))
 
-    def discriminator_losses(self, real, fake, real_pair, fake_pair):
+    def discriminator_losses(
+        self, real: Judgement, fake: Judgement, real_pair: Pair, fake_pair: Pair
+    ) -> dict[str, tf.Tensor]:
         losses = super().discriminator_losses(real, fake, real_pair, fake_pair)
         return losses | {"info": self.information_loss(fake, fake_pair.c)}
 
-    def generator_losses(self, real, fake, real_pair, fake_pair):
+    def generator_losses(
+        self, real: Judgement, fake: Judgement, real_pair: Pair, fake_pair: Pair
+    ) -> dict[str, tf.Tensor]:
         losses = super().generator_losses(real, fake, real_pair, fake_pair)
         return losses | {"info": self.information_loss(fake, fake_pair.c)}
 
-    def generate(self, n, c=None, *, truncation=None, seed=0):
-        """n images [n, H, W, C] float32 in [-1, 1]; c from its prior, or as given.
+    def generate(
+        self, n: int, c: np.ndarray | list[int] | None = None, *, truncation: float | None = None, seed: int = 0
+    ) -> np.ndarray:
+        """Return n images [n, H, W, C] float32 in [-1, 1], computed by the moving average of G.
 
         Args:
-            c: categories, int [n] (continuous codes are then 0), or whole codes, float [n, code.dim].
-            truncation: cuts the normal that z is drawn from at +-truncation; None: not cut.
-            seed: of z and of c.
+            c: categories int [n], with continuous codes of 0, or whole codes float [n, code.dim]; None: c is drawn from
+                its prior.
+            truncation: z is drawn from the normal distribution cut off at +-truncation; None: from the whole one.
+            seed: the seed of z and of c.
 
         Raises:
-            ValueError: there is not one c for each image, or one is neither a category nor a whole code.
+            ValueError: the number of codes is not n, or `Code.encode` does not accept c.
         """
         if c is not None and len(c) != n:
             raise ValueError(f"{n} images need {n} codes, not {len(c)}")
@@ -161,13 +233,14 @@ class Coded(GAN):
         return self.decode(z, sampled if c is None else self.code.encode(c))
 
     def classify(self, images: np.ndarray) -> np.ndarray:
-        """q(c | x) of the categorical code by the averaged head, [N, num_categories], of images [N, H, W, C].
+        """Return the averaged head's q(c | x) of the categorical code, [N, num_categories], for images [N, H, W, C].
 
-        Raises ValueError for values outside [-1, 1].
+        Raises:
+            ValueError: a value is not in [-1, 1].
         """
         return in_batches(self._classify, checked(images))
 
     @tf.function(reduce_retracing=True)
-    def _classify(self, x):
+    def _classify(self, x: tf.Tensor) -> tf.Tensor:
         with self.averaged_weights():
             return self.code.probabilities(self.recognize(self.judge(self.inferred_pair(x))))

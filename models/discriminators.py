@@ -1,8 +1,8 @@
-"""The three discriminators of BigBiGAN (Donahue & Simonyan 2019, section 2): F sees images, H latents, J both.
+"""The three discriminators of BigBiGAN (Donahue & Simonyan 2019, section 2): F for images, H for latents, J for both.
 
-None of them has batch statistics, so examples do not see each other, and whether real and fake share a pass makes no
-difference. A call with `training=True` takes the power iteration of the spectral norms: it is made once per
-discriminator update, and once when a network is built, so that its first sigma is one.
+They have no batch statistics, so the score of a pair does not depend on the other pairs of the batch. Real and
+generated pairs may share a pass or not. A call with `training=True` takes the power iteration of the spectral norms.
+This happens once per discriminator update, and once when a network is built, so that its first sigma is 1.
 """
 
 import keras
@@ -12,21 +12,21 @@ from models.layers import Dense, DiscriminatorBlock, ResidualDense, SelfAttentio
 
 
 class ImageDiscriminator(keras.Model):
-    """F(x) -> (features [B, F], s_x [B]), both float32: BigGAN's residual down-blocks and one plain block.
+    """F(x) -> (features [B, feature_dim], s_x [B]), both float32: BigGAN's residual down-blocks and one plain block.
 
-    The features are the sums over all positions, F = widths[-1], as in BigGAN, and beside them, where there is a
-    `layout_dim`, a dense layer over the whole map, F = widths[-1] + layout_dim: the few sums of a narrow F do not say
-    where anything is, and J must know that to tell whose z this is.
+    The features are the sums over all positions, widths[-1] numbers, as in BigGAN. With a `layout_dim`, the features
+    also contain the outputs of a dense layer over the whole map. J needs them to match z with an image, because the few
+    sums of a narrow F do not show where anything is.
 
-    Without `scored` there is no score (None in its place), and F gives features for J alone; the same holds for H.
+    Without `scored`, F computes features for J alone, and returns None in place of s_x. The same holds for H.
 
     Args:
         image_shape: (H, W, C); H and W are multiples of 2 ** len(widths).
-        widths: channels of the down-blocks, highest resolution first; a plain block of widths[-1] follows.
-        scored: whether the unary score s_x exists.
-        layout_dim: width of the dense layer over the whole map; 0 for none.
-        attention: the resolution before whose block self-attention stands; 0 for none.
-        compute_dtype: "float32" or "bfloat16", the dtype of convolutions and of what lies between them.
+        widths: channels of the down-blocks, highest resolution first; a plain block of widths[-1] channels follows.
+        scored: whether F computes the unary score s_x.
+        layout_dim: width of the dense layer over the whole map; 0: F has no such layer.
+        attention: the height of the maps to which self-attention is applied, before their block; 0: no attention.
+        compute_dtype: "float32" or "bfloat16", the dtype of the convolutions and of the operations between them.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class ImageDiscriminator(keras.Model):
         self.score = Dense(1) if scored else None
         self(tf.zeros([1, *image_shape]), training=True)
 
-    def call(self, x, training=False):
+    def call(self, x: tf.Tensor, training: bool = False) -> tuple[tf.Tensor, tf.Tensor | None]:
         for block, attend in zip(self.blocks, self.attend, strict=True):
             x = attend(x, training=training) if attend else x
             x = block(x, training=training)
@@ -65,19 +65,26 @@ class ImageDiscriminator(keras.Model):
 
 
 class VectorDiscriminator(keras.Model):
-    """H and J: a residual MLP in float32, v [B, inputs] -> (features [B, width], score [B]).
+    """H or J: a residual MLP in float32, v [B, inputs] -> (features [B, width], score [B]).
 
-    H is given the latent (with the code, where H sees it) and scores s_z; J is given F's and H's features and scores s_xz.
+    H receives the latent, and in some models the code, and computes s_z. J receives the features of F and H, and
+    computes s_xz.
+
+    Args:
+        inputs: size of v.
+        width, blocks: width and number of the residual blocks.
+        scored: whether the network computes a score; if not, it returns None in place of the score.
     """
 
     def __init__(self, inputs: int, width: int, blocks: int, *, scored: bool = True):
         super().__init__()
+        self.feature_dim = width
         self.first = Dense(width)
         self.blocks = [ResidualDense(width) for _ in range(blocks)]
         self.score = Dense(1) if scored else None
         self(tf.zeros([1, inputs]), training=True)
 
-    def call(self, v, training=False):
+    def call(self, v: tf.Tensor, training: bool = False) -> tuple[tf.Tensor, tf.Tensor | None]:
         h = self.first(v, training=training)
         for block in self.blocks:
             h = block(h, training=training)

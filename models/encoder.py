@@ -1,4 +1,4 @@
-"""E: the stochastic encoder of BigBiGAN (Donahue & Simonyan 2019, section 2)."""
+"""The stochastic encoder E of BigBiGAN (Donahue & Simonyan 2019, section 2)."""
 
 from typing import NamedTuple
 
@@ -9,30 +9,32 @@ from models.layers import Conv2D, Dense, EncoderBlock, GroupNorm, flatten
 
 
 class Encoding(NamedTuple):
-    """What E says of a batch of images; float32."""
+    """E's output for a batch of images; float32."""
 
     mu: tf.Tensor  # [B, latent_dim], mean of q(z | x)
-    sigma: tf.Tensor | None  # [B, latent_dim], standard deviation of q(z | x), positive; None where z_hat is mu
+    sigma: tf.Tensor | None  # [B, latent_dim], standard deviation of q(z | x), positive; None if z_hat is mu
     features: tf.Tensor  # [B, feature_dim], E's last hidden layer, non-negative
-    code: tf.Tensor | None  # [B, code_parameters], parameters of q(c | x), where E estimates the code
+    code: tf.Tensor | None  # [B, code_parameters], parameters of q(c | x); None if E does not estimate the code
 
 
 class Encoder(keras.Model):
     """E(x) -> Encoding: a residual network, then one hidden layer, then mu and sigma = softplus(.).
 
-    The hidden layer may be normalised (Ba et al. 2016) before its ReLU. It reads thousands of inputs that are never
-    negative, so Adam's steps, equal in size, add up: where only J teaches E, most units were dead after fifty updates.
+    The hidden layer may be normalised (Ba et al. 2016) before its ReLU. It has thousands of inputs, which are never
+    negative, so Adam's steps, which are equal in size, add up. In models in which J's score alone trains E, most units
+    were dead after fifty updates.
 
     Args:
-        image_shape: (H, W, C) of the images given.
+        image_shape: (H, W, C) of the images.
         widths: channels of the stem and of the blocks; the stem and every block halve the resolution.
         latent_dim: size of z.
-        code_parameters: how many numbers describe q(c | x); 0 where E does not estimate c.
-        stochastic: whether there is a sigma; without it the encoder is deterministic.
+        code_parameters: number of outputs that describe q(c | x); 0: E does not estimate c.
+        stochastic: whether E computes a sigma; if not, E is deterministic.
         feature_dim: width of the last hidden layer.
-        hidden_norm: whether it is normalised, over its units.
-        input_size: height and width to which images are resized first (BigBiGAN's E sees them larger than F); 0: as given.
-        compute_dtype: "float32" or "bfloat16", the dtype of convolutions and of what lies between them.
+        hidden_norm: whether the last hidden layer is normalised, over its units.
+        input_size: height and width to which images are resized first; 0: they are not resized. BigBiGAN gives E larger
+            images than F.
+        compute_dtype: "float32" or "bfloat16", the dtype of the convolutions and of the operations between them.
     """
 
     def __init__(
@@ -60,7 +62,7 @@ class Encoder(keras.Model):
         self.code = Dense(code_parameters, spectral_norm=False) if code_parameters else None
         self(tf.zeros([1, *image_shape]))
 
-    def call(self, x):
+    def call(self, x: tf.Tensor) -> Encoding:
         if self.input_size:
             x = tf.image.resize(x, [self.input_size, self.input_size])
         h = self.stem(x)

@@ -1,6 +1,7 @@
-"""The adversarial step, written once, and its smallest user: BigGAN without labels (G and F alone, mode `biggan`)."""
+"""The adversarial step of all image models, and the smallest model: BigGAN without labels (G and F, mode `biggan`)."""
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeVar
 
 import keras
 import numpy as np
@@ -8,24 +9,28 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from losses.adversarial import Scores, hinge_discriminator, signed_generator
+from models.discriminators import ImageDiscriminator
+from models.generator import Generator
 
 tfd = tfp.distributions
 
-STATISTICS_BATCH = 1024  # latents whose batch statistics the moving average of G is evaluated with
-DECODE_BATCH = 500  # images computed at a time outside training
+Own = TypeVar("Own", bound="GAN")  # the class that `create` is called on
+
+STATISTICS_BATCH = 1024  # latents in the one batch from which the moving average of G takes its batch statistics
+DECODE_BATCH = 500  # images that are computed at a time outside training
 
 
 class Pair(NamedTuple):
-    """What the discriminators are asked about: real (x, E(x)) or fake (G(z), z), with the code where there is one."""
+    """A batch of pairs for the discriminators: real (x, E(x)) or fake (G(z), z), with the code if there is one."""
 
     x: tf.Tensor  # [B, H, W, C] in [-1, 1]
     z: tf.Tensor | None = None  # [B, latent_dim]
     c: tf.Tensor | None = None  # [B, code_dim]
-    view: tf.Tensor | None = None  # [B, H, W, C] in [-1, 1], another view of a real x, where the code needs one
+    view: tf.Tensor | None = None  # [B, H, W, C] in [-1, 1], another view of a real x, if a loss needs one
 
 
 class Judgement(NamedTuple):
-    """What the discriminators say of a batch of pairs."""
+    """The discriminators' output for a batch of pairs."""
 
     scores: Scores
     image_features: tf.Tensor  # [B, D_F], the last layer of F
@@ -33,18 +38,19 @@ class Judgement(NamedTuple):
 
 
 class GAN(keras.Model):
-    """G against F with the hinge loss; BigGAN's training (Brock et al. 2019) without labels.
+    """G and F, trained against each other with the hinge loss: BigGAN (Brock et al. 2019) without labels.
 
-    A subclass adds networks through `__init__`, names them and what they report in the properties below, and says in hooks
-    what its paper adds: `sample_latents`, `encode_pair`, `judge`, `discriminator_losses`, `generator_losses`. The step is
-    never overridden. Randomness is a function of (seed, step), so a run that is resumed meets the same numbers.
+    A subclass adds networks through `__init__`, and lists them and their losses in the properties below. It adds the
+    terms of its paper in hooks: `sample_latents`, `encode_pair`, `judge`, `discriminator_losses` and
+    `generator_losses`. No subclass overrides the step. Randomness is a function of (seed, step), so a resumed run draws
+    the same numbers.
 
     Args:
         generator, image_discriminator: G and F.
         ema_generator: a network like G, which becomes its moving average.
-        d_updates: discriminator updates per step.
+        d_updates: updates of the discriminators per step.
         ema_decay: decay of the moving average of the weights of G (and E), per step.
-        seed: of all sampling in training.
+        seed: the seed of all sampling in training.
     """
 
     adversarial = (hinge_discriminator, signed_generator)
@@ -66,16 +72,92 @@ class GAN(keras.Model):
         self.step = self.add_weight(shape=(), dtype="int32", initializer="zeros", trainable=False, name="step")
         self.built = True
 
+    @classmethod
+    def create(
+        cls: type[Own],
+        image_shape: tuple[int, int, int],
+        *,
+        d_rate: float,
+        ge_rate: float,
+        beta_1: float,
+        **options: Any,
+    ) -> Own:
+        """Return a compiled model; Keras's global random generator draws its initial weights.
+
+        Args:
+            image_shape: (H, W, C).
+            d_rate, ge_rate: Adam's learning rates, for the discriminators and for G (and E).
+            beta_1: Adam's beta_1, for both.
+            options: the other arguments of `parts`.
+        """
+        model = cls(**cls.parts(image_shape, **options))
+        model.compile(
+            d_optimizer=keras.optimizers.Adam(d_rate, beta_1=beta_1),
+            ge_optimizer=keras.optimizers.Adam(ge_rate, beta_1=beta_1),
+        )
+        return model
+
+    @classmethod
+    def parts(
+        cls,
+        image_shape: tuple[int, int, int],
+        *,
+        latent_dim: int,
+        generator_widths: tuple[int, ...],
+        discriminator_widths: tuple[int, ...],
+        layout_dim: int,
+        attention: int,
+        precision: str,
+        code_dim: int = 0,
+        code_to: str = "first",
+        s_x: bool = True,
+        **options: Any,
+    ) -> dict[str, Any]:
+        """Return the constructor's arguments: G, the network of its average, F, and `options`.
+
+        Args:
+            image_shape: (H, W, C).
+            latent_dim, code_dim, code_to: see `Generator`.
+            generator_widths, discriminator_widths: `widths` of G and of F; see `Generator` and `ImageDiscriminator`.
+            layout_dim: see `ImageDiscriminator`.
+            attention: `attention` of both G and F.
+            precision: `compute_dtype` of all networks, "float32" or "bfloat16".
+            s_x: whether F computes the image score.
+            options: arguments of the constructor, such as `d_updates` and `seed`, which are returned as they are.
+        """
+        generator, ema_generator = (
+            Generator(
+                image_shape,
+                generator_widths,
+                latent_dim,
+                code_dim,
+                code_to=code_to,
+                attention=attention,
+                compute_dtype=precision,
+            )
+            for _ in range(2)
+        )
+        image_discriminator = ImageDiscriminator(
+            image_shape,
+            discriminator_widths,
+            scored=s_x,
+            layout_dim=layout_dim,
+            attention=attention,
+            compute_dtype=precision,
+        )
+        networks = {"generator": generator, "ema_generator": ema_generator, "image_discriminator": image_discriminator}
+        return networks | options
+
     # What a subclass extends
 
     @property
     def score_names(self) -> list[str]:
-        """The scores that are on, of "x", "z" and "xz"."""
+        """The scores that the discriminators compute, a selection of "x", "z" and "xz"."""
         return ["x"]
 
     @property
     def tracked_names(self) -> list[str]:
-        """Everything that training reports, grouped as TensorBoard shows it."""
+        """The names of all numbers that training reports, grouped as TensorBoard shows them."""
         names = [f"loss/{player}_{score}" for player in ("d", "ge") for score in self.score_names]
         return [
             "loss/d",
@@ -91,12 +173,12 @@ class GAN(keras.Model):
 
     @property
     def averaged(self) -> list[tuple[keras.Model, keras.Model]]:
-        """(network, its moving average) for every network that `ge_optimizer` updates."""
+        """The pairs (network, its moving average) of all networks that `ge_optimizer` updates."""
         return [(self.generator, self.ema_generator)]
 
     @property
     def averages(self) -> list[tuple[keras.Variable, keras.Variable]]:
-        """(weight, its moving average) for every weight that is averaged."""
+        """The pairs (weight, its moving average) of all weights that are averaged."""
         networks = [(network.trainable_variables, average.trainable_variables) for network, average in self.averaged]
         return [pair for weights, means in networks for pair in zip(weights, means, strict=True)]
 
@@ -112,51 +194,62 @@ class GAN(keras.Model):
 
     @property
     def in_use(self) -> list[keras.Variable]:
-        """What a trained model is used through: the moving averages, with the statistics that belong to them."""
+        """The variables that a trained model computes with: the moving averages, and the statistics of their norms."""
         return [weight for _, average in self.averaged for weight in average.weights]
 
     def count_params(self) -> int:
-        """Of the networks that learn, with what their norms keep: a moving average is not counted beside its network."""
+        """Return the number of weights of the trained networks, with the statistics of their norms.
+
+        Moving averages are not counted.
+        """
         return sum(network.count_params() for network in (*self.discriminators, *dict(self.averaged)))
 
     def sample_latents(self, n: int, seed: tf.Tensor, truncation: float | None = None) -> tuple[tf.Tensor, ...]:
-        """The arguments of G, drawn from their prior: here (z,), z ~ N(0, I), [n, latent_dim].
+        """Return arguments of G that are drawn from their prior: here (z,), where z ~ N(0, I) is [n, latent_dim].
 
-        With `truncation` t, z is drawn from the normal cut off at +-t (BigGAN's truncation trick). `seed`: int32 [2].
+        Args:
+            seed: int32 [2].
+            truncation: z is drawn from the normal distribution cut off at +-truncation (BigGAN's truncation trick).
         """
         prior = tfd.Normal(0.0, 1.0) if truncation is None else tfd.TruncatedNormal(0.0, 1.0, -truncation, truncation)
         return (prior.sample([n, self.latent_dim], seed=seed),)
 
     def generate_pair(self, n: int, seed: tf.Tensor) -> Pair:
-        """The fake pair (G(z), z) of n examples."""
+        """Return n fake pairs (G(z), z); `seed` is int32 [2]."""
         latents = self.sample_latents(n, seed)
         return Pair(self.generator(*latents, training=True), *latents)
 
     def encode_pair(self, x: tf.Tensor, seed: tf.Tensor) -> Pair:
-        """The real pair (x, E(x)); here there is no E."""
+        """Return the real pairs (x, E(x)) of images x [B, H, W, C]: here x alone. `seed` is int32 [2]."""
         return Pair(x)
 
     def judge(self, pair: Pair, training: bool = False) -> Judgement:
-        """Scores and features of a batch of pairs; `training=True` once per discriminator update."""
+        """Return the scores and features of a batch of pairs.
+
+        `training=True` takes the power iteration of the spectral norms; it is passed once per discriminator update.
+        """
         features, score = self.image_discriminator(pair.x, training=training)
         return Judgement(Scores(x=score), features)
 
     def discriminator_losses(
         self, real: Judgement, fake: Judgement, real_pair: Pair, fake_pair: Pair
     ) -> dict[str, tf.Tensor]:
-        """Parts, [B] or of the whole batch, whose sum the discriminators minimise."""
+        """Return the losses by name, each [B] or a scalar; the discriminators minimise the sum of their means."""
         return self.adversarial[0](real.scores, fake.scores)
 
     def generator_losses(
         self, real: Judgement, fake: Judgement, real_pair: Pair, fake_pair: Pair
     ) -> dict[str, tf.Tensor]:
-        """Parts, as above, whose sum G (and E) minimise; here nothing of the real pair depends on G."""
+        """Return the losses by name, each [B] or a scalar; G (and E) minimise the sum of their means.
+
+        Here the scores of real pairs do not depend on G, so they are left out.
+        """
         return self.adversarial[1](Scores(), fake.scores)
 
     # The step
 
-    def compile(self, d_optimizer: keras.Optimizer, ge_optimizer: keras.Optimizer):
-        """Takes the optimizers of the discriminators (F, H, J and the head) and of G and E."""
+    def compile(self, d_optimizer: keras.Optimizer, ge_optimizer: keras.Optimizer) -> None:
+        """Set the optimizers of the discriminators (F, H, J and the head) and of G (and E)."""
         super().compile(jit_compile=False)  # XLA's own convolutions are slower than oneDNN's on a CPU
         self.d_optimizer, self.ge_optimizer = d_optimizer, ge_optimizer
         self.d_optimizer.build(self.d_variables)
@@ -164,20 +257,29 @@ class GAN(keras.Model):
         self.trackers = {name: keras.metrics.Mean(name=name) for name in self.tracked_names}
 
     @property
-    def metrics(self):
+    def metrics(self) -> list[keras.metrics.Metric]:
         return list(self.trackers.values())
 
-    def train_step(self, x):
-        """Sample z; x_hat = G(z); z_hat = E(x); judge both pairs; both players descend from this one pass.
+    def train_step(self, x: tf.Tensor) -> dict[str, Any]:
+        """Train on a batch of images: sample z; x_hat = G(z); z_hat = E(x); compute the scores; update all networks.
 
-        G and E take one step, the discriminators `d_updates`: the first shares the pass, the others judge the same pairs
-        anew. The gradients of G and E are those of the discriminators that the last step left.
+        The discriminators take `d_updates` updates, G and E one. The first update of the discriminators shares its pass
+        with the update of G and E; each further one computes the scores of the same pairs anew. The gradients of G and
+        E come from the discriminators as they were before this step.
+
+        Args:
+            x: [B, H, W, C] float32 in [-1, 1]; B is static.
+
+        Returns:
+            The means of the reported numbers, by the names in `tracked_names`.
         """
         self.step.assign_add(1)
-        fake_seed, real_seed = tf.unstack(tf.random.split(tf.random.fold_in([self.seed, 0], self.step), 2))
+        fake_seed, real_seed = tf.unstack(  # the stubs declare the result of fold_in an int
+            tf.random.split(tf.random.fold_in([self.seed, 0], self.step), 2)  # pyright: ignore[reportArgumentType]
+        )
 
         with tf.GradientTape() as tape:
-            fake = self.generate_pair(x.shape[0], fake_seed)
+            fake = self.generate_pair(x.shape[0], fake_seed)  # pyright: ignore[reportArgumentType]  # B is static
             real = self.encode_pair(x, real_seed)
             d_tape, judged, d_losses = self.discriminate(real, fake)
             ge_losses = totalled("ge", self.generator_losses(*judged, real, fake))
@@ -200,10 +302,13 @@ class GAN(keras.Model):
     def discriminate(
         self, real: Pair, fake: Pair
     ) -> tuple[tf.GradientTape, tuple[Judgement, Judgement], dict[str, tf.Tensor]]:
-        """Judges both pairs for one update of the discriminators: (the tape of it, (real, fake) judgements, losses).
+        """Compute the scores and losses for one update of the discriminators.
 
-        The pairs are judged one after the other, because G needs F's gradient for generated images alone; the first
-        takes the power iteration, and both meet the same sigma.
+        Real and fake pairs have passes of their own, because G needs F's gradient for generated images alone. The first
+        pass takes the power iteration, so both passes use the same sigma.
+
+        Returns:
+            The gradient tape, the judgements (real, fake), and the discriminators' losses by their reported names.
         """
         with tf.GradientTape() as tape:
             judged = self.judge(real, training=True), self.judge(fake)
@@ -212,15 +317,19 @@ class GAN(keras.Model):
 
     # The moving average
 
-    def update_average(self):
-        """Moves the averages towards the weights; early on the window is short, so that the start is forgotten."""
+    def update_average(self) -> None:
+        """Move the averages towards the weights.
+
+        The decay is min(ema_decay, (1 + step) / (10 + step)): low at first, so that the initial weights soon stop
+        counting.
+        """
         step = tf.cast(self.step, tf.float32)
         rate = 1.0 - tf.minimum(self.ema_decay, (1.0 + step) / (10.0 + step))
         for weight, mean in self.averages:
             mean.assign_add(rate * (weight - mean))
 
-    def refresh_statistics(self):
-        """Gives the averages what belongs to their weights: batch statistics of G, u and v of its spectral norms."""
+    def refresh_statistics(self) -> None:
+        """Update the statistics of the averages: batch statistics of G, and u and v of its spectral norms."""
         for network, average in self.averaged:
             for value, own in zip(network.non_trainable_variables, average.non_trainable_variables, strict=True):
                 own.assign(value)
@@ -229,36 +338,59 @@ class GAN(keras.Model):
     # Use
 
     def generate(self, n: int, *, truncation: float | None = None, seed: int = 0) -> np.ndarray:
-        """n images [n, H, W, C] float32 in [-1, 1] by the moving average of G, z from the (truncated) prior."""
+        """Return n images [n, H, W, C] float32 in [-1, 1], computed by the moving average of G.
+
+        Args:
+            truncation: z is drawn from the normal distribution cut off at +-truncation; None: from the whole one.
+            seed: the seed of z.
+        """
         return self.decode(*self.sample_latents(n, tf.constant([seed, 2]), truncation))
 
-    def decode(self, *latents) -> np.ndarray:
-        """G of given latents (z [N, latent_dim] and, in info modes, c [N, code_dim]) by the moving average of G."""
+    def decode(self, *latents: np.ndarray | tf.Tensor) -> np.ndarray:
+        """Return images [N, H, W, C] float32 in [-1, 1], computed by the moving average of G from given latents.
+
+        Args:
+            latents: z [N, latent_dim] and, in info modes, c [N, code_dim].
+        """
         return in_batches(self._decode, *latents)
 
     @tf.function(reduce_retracing=True)
-    def _decode(self, *latents):
+    def _decode(self, *latents: tf.Tensor) -> tf.Tensor:
         return self.ema_generator(*latents)
 
 
 def totalled(player: str, parts: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-    """The means of a player's parts under the names that training reports, and their sum under `loss/<player>`."""
+    """Return the means of a player's losses as `loss/<player>_<name>`, and their sum as `loss/<player>`.
+
+    Args:
+        player: "d" or "ge".
+        parts: the losses by name, each [B] or a scalar.
+    """
     means = {f"loss/{player}_{name}": tf.reduce_mean(part) for name, part in parts.items()}
     return {f"loss/{player}": tf.add_n(list(means.values()))} | means
 
 
-def checked(images) -> np.ndarray:
-    """Images [N, H, W, C] as float32. Raises ValueError where one is not in [-1, 1], as bytes are not."""
+def checked(images: np.ndarray) -> np.ndarray:
+    """Return images [N, H, W, C] as float32.
+
+    Raises:
+        ValueError: a value is NaN or not in [-1, 1], for example because the images are bytes.
+    """
     images = np.asarray(images, np.float32)
-    if images.size and not (images.min() >= -1 and images.max() <= 1):  # what is no number is neither
+    if images.size and not (images.min() >= -1 and images.max() <= 1):  # also true if a value is NaN
         raise ValueError(
-            f"images lie in [{images.min():g}, {images.max():g}], not in [-1, 1]: data.images.to_float takes bytes there"
+            f"images lie in [{images.min():g}, {images.max():g}], not in [-1, 1]: convert bytes by data.images.to_float"
         )
     return images
 
 
-def in_batches(function, *arrays):
-    """`function` applied to arrays [N, ...] by batches; its tensors (or tuples of them) joined as numpy arrays."""
+def in_batches(function: Callable[..., Any], *arrays: np.ndarray | tf.Tensor) -> Any:
+    """Apply `function` to arrays [N, ...] in batches of DECODE_BATCH, and join the results.
+
+    Returns:
+        The structure that `function` returns, a tensor or a tuple of tensors and None, with NumPy arrays [N, ...] in
+        place of tensors.
+    """
     batches = [
         function(*(tf.convert_to_tensor(a[i : i + DECODE_BATCH]) for a in arrays))
         for i in range(0, len(arrays[0]), DECODE_BATCH)

@@ -1,4 +1,4 @@
-"""G: BigGAN's generator (Brock et al. 2019) without class labels, fed by z and, in the info modes, by the code c."""
+"""BigGAN's generator G (Brock et al. 2019) without class labels. It receives z and, in the info modes, the code c."""
 
 import keras
 import numpy as np
@@ -10,15 +10,16 @@ from models.layers import BatchNorm, Conv2D, Dense, GeneratorBlock, SelfAttentio
 class Generator(keras.Model):
     """G(z, c) -> x_hat [B, *image_shape], float32 in [-1, 1].
 
-    z [B, latent_dim] is cut into one chunk for the first layer and one for each block's conditional normalisation
-    (hierarchical latent). c [B, code_dim] joins the first chunk only (`code_to="first"`) or every chunk ("all").
+    z [B, latent_dim] is cut into chunks: one for the first layer, and one for each block's conditional normalisation
+    (BigGAN's hierarchical latent). The code c [B, code_dim] is appended to the first chunk or to every chunk.
 
     Args:
         image_shape: (H, W, C); H and W are multiples of 2 ** len(widths).
         widths: channels of the up-blocks, lowest resolution first.
-        latent_dim, code_dim: sizes of z and of c (0: no code).
-        attention: the resolution after whose block self-attention stands; 0 for none.
-        compute_dtype: "float32" or "bfloat16", the dtype of convolutions and of what lies between them.
+        latent_dim, code_dim: sizes of z and of c; G has no code if code_dim is 0.
+        code_to: the chunks that c is appended to, "first" or "all".
+        attention: the height of the maps to which self-attention is applied, after their block; 0: no attention.
+        compute_dtype: "float32" or "bfloat16", the dtype of the convolutions and of the operations between them.
     """
 
     def __init__(
@@ -46,7 +47,7 @@ class Generator(keras.Model):
         self.to_image = Conv2D(channels, compute_dtype=compute_dtype)
         self(tf.zeros([1, latent_dim]), tf.zeros([1, code_dim]), training=True)
 
-    def call(self, z, c=None, training=False):
+    def call(self, z: tf.Tensor, c: tf.Tensor | None = None, training: bool = False) -> tf.Tensor:
         chunks = tf.split(z, self.chunks, axis=1)
         if c is not None:
             chunks = [

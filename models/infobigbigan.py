@@ -1,40 +1,51 @@
-"""InfoBigBiGAN: BigBiGAN whose generator is also fed InfoGAN's code c. What H and J see of the code is `joint_code`.
+"""InfoBigBiGAN: BigBiGAN whose generator also receives InfoGAN's code c.
 
     generated   (G(z, c), z, c)           real   (x, z_hat, c_hat),  z_hat ~ E(x)
 
-- "none": H and J see z alone; a real image needs no code.
-- "head": they see (z, c), and for a real image the head's estimate, softmax of Q on F, which is not trained by that.
-- "encoder": they see (z, c), and E estimates the code of a real image beside z, as in Bidirectional-InfoGAN (Hinz &
-  Wermter 2018). E's estimate is trained twice: on generated images by InfoGAN's bound, which G and E maximise together,
-  and on real ones by H and J, which tell c_hat from the prior of c. The second is what makes the codes of real images
-  decided and evenly used.
+`joint_code` decides whether H receives the code, and which network estimates the code of a real image. J receives the
+code through H's features.
 
-The head may learn from both pairs too (`real_info_weight`): it recovers c from generated images, and from real ones what E
-says of them, so that it knows the images that it will classify.
+- "none": H receives z alone, and a real image needs no code.
+- "head": H receives (z, c). The code of a real image is the head's estimate, the softmax of Q on F. The losses of H and
+  J do not train the head through it.
+- "encoder": H receives (z, c). E estimates the code of a real image, as in Bidirectional-InfoGAN (Hinz & Wermter 2018).
+  Two losses train this estimate. The first is InfoGAN's bound on generated images, which G and E maximise together. The
+  second is the adversarial loss on real images: H and J discriminate c_hat from samples of the prior of c. The second
+  loss makes the codes of real images certain and evenly used.
 
-Codes of real images may be asked for more, without labels (`consistency_on` E or the head): that two views of an image
-share their code (`consistency_weight`), and that all codes are used (`balance_weight`).
+With `real_info_weight` the head is also trained on real images, to recover E's estimate. So it is trained on images of
+the kind that it classifies.
+
+Two more losses use the codes of real images, as estimated by E or by the head (`consistency_on`), and need no labels.
+One asks for the same code of two views of an image (`consistency_weight`). The other asks that all codes are used
+(`balance_weight`).
 """
+
+from collections.abc import Callable
+from typing import Any
 
 import tensorflow as tf
 
 from losses.information import entropy, view_information
 from models.bigbigan import BigBiGAN
-from models.code import Coded
-from models.gan import Pair
+from models.code import Code, Coded
+from models.encoder import Encoding
+from models.gan import Judgement, Pair
 from models.views import random_view
 
 
 class InfoBigBiGAN(Coded, BigBiGAN):
-    """BigBiGAN and the code; see the module for `joint_code`.
+    """BigBiGAN with the code; the docstring of the module describes the losses.
 
     Args:
-        joint_code: "none", "head" or "encoder".
-        real_info_weight: of the bound, for the head alone, on the information of real images and E's codes of them.
-        consistency_on: whose codes of real images the next two are about: "encoder", which must estimate c, or "head".
-        consistency_weight: of the information that the codes of two views of an image share (Ji et al. 2019).
-        balance_weight: of the entropy of the batch's average code (Krause et al. 2010).
-        options: those of `Coded` and `BiGAN`.
+        joint_code: "none", "head" or "encoder"; see the docstring of the module.
+        real_info_weight: weight of the bound on the mutual information of real images and E's codes of them, which
+            trains the head alone.
+        consistency_on: the network whose codes of real images enter the next two losses: "encoder", which must estimate
+            c, or "head".
+        consistency_weight: weight of the mutual information of the codes of two views of an image (Ji et al. 2019).
+        balance_weight: weight of the entropy of the batch's mean code (Krause et al. 2010).
+        options: the arguments of `Coded` and `BiGAN`.
     """
 
     def __init__(
@@ -45,56 +56,109 @@ class InfoBigBiGAN(Coded, BigBiGAN):
         consistency_on: str,
         consistency_weight: float,
         balance_weight: float,
-        **options,
+        **options: Any,
     ):
         super().__init__(**options)
         self.joint_code, self.real_info_weight, self.consistency_on = joint_code, real_info_weight, consistency_on
         self.consistency_weight, self.balance_weight = consistency_weight, balance_weight
 
+    @classmethod
+    def parts(
+        cls,
+        image_shape: tuple[int, int, int],
+        *,
+        code: Code,
+        joint_code: str,
+        real_info_weight: float,
+        consistency_on: str,
+        consistency_weight: float,
+        balance_weight: float,
+        **options: Any,
+    ) -> dict[str, Any]:
+        """Return the constructor's arguments. `joint_code` decides whether E estimates the code, and H receives it.
+
+        Args:
+            options: the other arguments of the base classes' `parts`; all others are those of the constructor.
+        """
+        parts = super().parts(
+            image_shape,
+            code=code,
+            code_parameters=code.parameters if joint_code == "encoder" else 0,
+            judged_code_dim=0 if joint_code == "none" else code.dim,
+            **options,
+        )
+        return parts | {
+            "joint_code": joint_code,
+            "real_info_weight": real_info_weight,
+            "consistency_on": consistency_on,
+            "consistency_weight": consistency_weight,
+            "balance_weight": balance_weight,
+        }
+
     @property
-    def tracked_names(self):
+    def encoder_estimates_code(self) -> bool:
+        return self.joint_code == "encoder"
+
+    @property
+    def tracked_names(self) -> list[str]:
         player = "ge" if self.consistency_on == "encoder" else "d"
         return [
             *super().tracked_names,
             *(["loss/d_info_real"] if self.real_info_weight else []),
-            *(["loss/ge_info_encoder"] if self.joint_code == "encoder" else []),
+            *(["loss/ge_info_encoder"] if self.encoder_estimates_code else []),
             *([f"loss/{player}_consistency"] if self.consistency_weight else []),
             *([f"loss/{player}_balance"] if self.balance_weight else []),
         ]
 
-    def estimate_code(self, x, encoding):
-        """c_hat [B, code.dim] of images x, by E or by the head; None where H and J do not see the code."""
-        if self.joint_code == "encoder":
+    def estimate_code(self, x: tf.Tensor, encoding: Encoding) -> tf.Tensor | None:
+        """Return c_hat [B, code.dim] of images x [B, H, W, C], by E or by the head; None if H receives no code."""
+        if self.encoder_estimates_code:
+            assert encoding.code is not None
             return self.code.estimate(encoding.code)
         if self.joint_code == "head":
             return tf.stop_gradient(self.code.estimate(self.head_of_image(x)))
         return None
 
-    def head_of_image(self, x):
-        """The head's parameters of q(c | x) [B, code.parameters] for images that nobody judges; it sits on F."""
+    def head_of_image(self, x: tf.Tensor) -> tf.Tensor:
+        """Return the parameters of q(c | x), [B, code.parameters], of images x [B, H, W, C] without pairs.
+
+        The head must be on F.
+        """
         return self.head(self.image_discriminator(x)[0])
 
-    def encode_pair(self, x, seed):
-        encoding = self.encoder(x)
-        view = random_view(x, tf.random.fold_in(seed, 1)) if self.consistency_weight else None
+    def encode_pair(self, x: tf.Tensor, seed: tf.Tensor) -> Pair:
+        encoding, view = self.encoder(x), None
+        if self.consistency_weight:
+            # the stubs declare the result of fold_in an int
+            view = random_view(x, tf.random.fold_in(seed, 1))  # pyright: ignore[reportArgumentType]
         return Pair(x, self.posterior(encoding).sample(seed=seed), self.estimate_code(x, encoding), view)
 
-    def latent_of(self, pair):
-        """What H sees of a pair: z, or z and c [B, latent_dim + code.dim]."""
-        return pair.z if self.joint_code == "none" else tf.concat([pair.z, pair.c], 1)
+    def latent_of(self, pair: Pair) -> tf.Tensor:
+        """Return H's input for a batch of pairs: z, or z and c, [B, latent_dim + code.dim]."""
+        z = super().latent_of(pair)
+        if self.joint_code == "none":
+            return z
+        assert pair.c is not None
+        return tf.concat([z, pair.c], 1)
 
-    def discriminator_losses(self, real, fake, real_pair, fake_pair):
+    def discriminator_losses(
+        self, real: Judgement, fake: Judgement, real_pair: Pair, fake_pair: Pair
+    ) -> dict[str, tf.Tensor]:
         losses = super().discriminator_losses(real, fake, real_pair, fake_pair)
         if self.real_info_weight:
+            assert real_pair.c is not None
             losses["info_real"] = -self.real_info_weight * self.code.bound(real_pair.c, self.recognize(real))
         if self.consistency_on == "head":
             p = self.code.probabilities(self.recognize(real))
             losses |= self.regularity_losses(p, real_pair.view, self.head_of_image)
         return losses
 
-    def generator_losses(self, real, fake, real_pair, fake_pair):
+    def generator_losses(
+        self, real: Judgement, fake: Judgement, real_pair: Pair, fake_pair: Pair
+    ) -> dict[str, tf.Tensor]:
         losses = super().generator_losses(real, fake, real_pair, fake_pair)
-        if self.joint_code == "encoder":
+        if self.encoder_estimates_code:
+            assert fake_pair.c is not None and real_pair.c is not None
             encoding = self.encoder(fake_pair.x)
             losses["info_encoder"] = -self.info_weight * self.code.bound(fake_pair.c, encoding.code)
             if self.consistency_on == "encoder":
@@ -102,27 +166,40 @@ class InfoBigBiGAN(Coded, BigBiGAN):
                 losses |= self.regularity_losses(p, real_pair.view, lambda x: self.encoder(x).code)
         return losses
 
-    def regularity_losses(self, p, view, parameters_of) -> dict[str, tf.Tensor]:
-        """What is asked of codes p [B, num_categories] of real images: losses, scalars by their names.
+    def regularity_losses(
+        self, p: tf.Tensor, view: tf.Tensor | None, parameters_of: Callable[[tf.Tensor], tf.Tensor]
+    ) -> dict[str, tf.Tensor]:
+        """Return the losses "consistency" and "balance" of the codes of real images, scalars; a weight of 0 omits one.
 
-        `parameters_of` gives those of q(c | view) [B, code.parameters] of their other view.
+        Args:
+            p: q(c | x), [B, num_categories].
+            view: another view of each image, [B, H, W, C]; None if the consistency has no weight.
+            parameters_of: the function that computes parameters of q(c | view), [B, code.parameters], from `view`.
         """
         losses = {}
         if self.consistency_weight:
+            assert view is not None
             p_view = self.code.probabilities(parameters_of(view))
             losses["consistency"] = -self.consistency_weight * view_information(p, p_view)
         if self.balance_weight:
             losses["balance"] = -self.balance_weight * entropy(tf.reduce_mean(p, 0))
         return losses
 
-    def inferred_pair(self, x):
-        """The pair that `classify` reads the code of an image from: x and the averaged E's mean."""
+    def inferred_pair(self, x: tf.Tensor) -> Pair:
+        """Return the pair from which `classify` estimates the codes of images x [B, H, W, C].
+
+        z is mu of the averaged E.
+        """
         encoding = self.ema_encoder(x)
         return Pair(x, encoding.mu, self.estimate_code(x, encoding))
 
-    def infer_latents(self, x):
-        """(mu [B, latent_dim], c_hat [B, code.dim]) of images x; c_hat is E's estimate, or the head's where E has none."""
+    def infer_latents(self, x: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        """Return (mu [B, latent_dim], c_hat [B, code.dim]) of images x [B, H, W, C].
+
+        c_hat is E's estimate, or the head's if E does not estimate the code.
+        """
         with self.averaged_weights():
             pair = self.inferred_pair(x)
             c_hat = self.code.estimate(self.recognize(self.judge(pair))) if pair.c is None else pair.c
+        assert pair.z is not None
         return pair.z, c_hat

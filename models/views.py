@@ -1,28 +1,39 @@
-"""Second views of images: what a picture may lose without becoming another one."""
+"""Second views of images: random distortions that do not change what a picture shows."""
 
 import math
 
 import tensorflow as tf
 
-ROTATION = math.radians(20)  # largest angle, either way
-SCALE = 0.2  # largest logarithm of the factor, either way
-SHIFT = 0.1  # largest part of a side, in each direction
-SHEAR = 0.2  # largest tangent, either way
-NOISE = 0.1  # standard deviation of what is added to every pixel
+from models.layers import map_shape
+
+ROTATION = math.radians(20)  # largest angle, in both directions
+SCALE = 0.2  # largest logarithm of the factor, in both directions
+SHIFT = 0.1  # largest shift in each direction, as a share of the side
+SHEAR = 0.2  # largest tangent, in both directions
+NOISE = 0.1  # standard deviation of the noise that is added to every pixel
 
 
 def random_view(x: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-    """Images [B, H, W, C] float32 in [-1, 1], each turned, scaled, sheared and shifted at random, with noise.
+    """Return a view of every image: turned, scaled, sheared and shifted at random, with noise.
 
-    All bounds are the constants above, every number is uniform within them and the noise normal; pixels from beyond the
-    border repeat it. `seed`: int32 [2]. The values stay in [-1, 1].
+    The constants above are the bounds. Angle, scale, shear and shift are uniform within them, and the noise is normal.
+    Pixels beyond the border repeat the border.
+
+    Args:
+        x: images [B, H, W, C] float32 in [-1, 1].
+        seed: int32 [2].
+
+    Returns:
+        [B, H, W, C] float32, clipped to [-1, 1].
     """
     shape = tf.shape(x)
-    batch, (height, width) = shape[0], x.shape[1:3]
+    batch, (height, width, _) = shape[0], map_shape(x)
     place, noise = tf.unstack(tf.random.split(seed, 2))
-    angle, size, shear, right, down = tf.unstack(tf.random.stateless_uniform([5, batch], place, -1.0, 1.0))
+    # the stubs declare a shape a list of int
+    numbers = tf.random.stateless_uniform([5, batch], place, -1.0, 1.0)  # pyright: ignore[reportArgumentType]
+    angle, size, shear, right, down = tf.unstack(numbers)
     angle, factor, shear = ROTATION * angle, tf.exp(SCALE * size), SHEAR * shear
-    # where in x the pixel (column, row) of a view, counted from the centre, comes from: a matrix and a shift
+    # a matrix and a shift give the position in x of the pixel (column, row) of a view, counted from the centre
     a, b = factor * tf.cos(angle), factor * (shear * tf.cos(angle) - tf.sin(angle))
     c, d = factor * tf.sin(angle), factor * (shear * tf.sin(angle) + tf.cos(angle))
     column, row = (width - 1) / 2, (height - 1) / 2

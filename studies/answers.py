@@ -1,59 +1,57 @@
-"""What a study of answer selection adds to its page: the controls, who beats whom, and scores put together.
+"""Tables that only a study of answer selection has: the controls, tests between rows, and sums of two runs' scores.
 
-Everything is computed again from the scores of candidates that the runs kept; weights are chosen on the validation part.
+Everything is computed anew from the candidates' scores that the runs kept. Weights are chosen on the validation part.
 """
 
 import itertools
 import statistics
+from collections.abc import Callable
 from functools import cache
+from typing import Any
 
 import numpy as np
 from scipy.stats import permutation_test
 
-from metrics.ranking import average_precision, map_mrr
+from metrics.catalogue import RANKERS
+from metrics.ranking import RankingScores, average_precision, map_mrr
 
-CONTROLS = {
-    "bm25": "BM25",
-    "only_counts": "overlap counts alone",
-    "query_likelihood": "unigram query likelihood",
-    "lsa": "cosine of LSA's topics",
-    "nvdm": "cosine of NVDM's topics",
-}
-RESAMPLES = 9999
-WEIGHTS = (0.0, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)  # of the second score, both being divided by their deviation
-H_ALONE = ("attention", "latent", "samples", "kl_weight")  # options in which NASM and the same network without h differ
-ASKED, NEAREST = 5, 3  # questions that are shown, and what is shown beside each
+CONTROLS = {ending: label for ending, (label, _) in RANKERS.items() if ending not in ("", "_counts")}
+RESAMPLES = 9999  # random swaps of a permutation test
+WEIGHTS = (0.0, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)  # of the second score; both scores are divided by their deviation first
+H_ALONE = ("attention", "latent", "samples", "kl_weight")  # the options in which NASM and its control without h differ
+ASKED, NEAREST = 5, 3  # how many questions are shown, and how many neighbours of each
 
 
 def candidates_of(entry: dict, part: str) -> dict[str, np.ndarray]:
-    """groups, labels, scores and scores_counts of a run's candidates of a part, [N] each."""
+    """Return groups, labels, scores and scores_counts of a run's candidates in a part, [N] each."""
     with np.load(entry["candidates"]) as kept:
         return {name: kept[f"{part}_{name}"] for name in ("groups", "labels", "scores", "scores_counts")}
 
 
 def average_precisions(entry: dict, scores: str, part: str) -> np.ndarray:
-    """Of every question of a part that has a right answer."""
+    """Return the average precision of every question of a part that has a right answer."""
     found = candidates_of(entry, part)
     questions = [found["groups"] == group for group in np.unique(found["groups"][found["labels"] == 1])]
     return np.array([average_precision(found[scores][q], found["labels"][q]) for q in questions])
 
 
 def control_lines(rows: dict[str, list[dict]]) -> list[list[str]]:
-    """One for each data set and control; every run of a data set has the same ones."""
-    lines = {}
+    """Return a line for each data set and control. All runs on a data set have the same controls."""
+    lines: dict[tuple[str, str], list[str]] = {}
     for entry in (entry for members in rows.values() for entry in members):
-        for control, name in CONTROLS.items():
-            if f"map_{control}" in entry["metrics"]:
-                keys = ("map_{}", "mrr_{}", "map_{}_clean", "mrr_{}_clean", "validation_map_{}")
-                values = [f"{entry['metrics'][key.format(control)]:.4f}" for key in keys]
+        for ending, name in CONTROLS.items():
+            if f"map{ending}" in entry["metrics"]:
+                keys = ("map{}", "mrr{}", "map{}_clean", "mrr{}_clean", "validation_map{}")
+                values = [f"{entry['metrics'][key.format(ending)]:.4f}" for key in keys]
                 lines.setdefault((entry["dataset"], name), [entry["dataset"], name, *values])
     return list(lines.values())
 
 
 def comparison_lines(rows: dict[str, list[dict]]) -> list[list[str]]:
-    """NASM against each control that reads the same: MAP of both, and the paired randomisation test over questions.
+    """Compare NASM with each of its controls: the MAP of both rows, and the paired randomisation test over questions.
 
-    A question's value is its average precision, the mean over the row's seeds; the test flips the two rows of a question.
+    The value of a question is its average precision, averaged over the row's seeds. The test swaps the two rows of a
+    question at random.
     """
 
     @cache
@@ -76,12 +74,12 @@ def comparison_lines(rows: dict[str, list[dict]]) -> list[list[str]]:
 
 
 def is_latent(entry: dict) -> bool:
-    """Whether a run's attention is steered by h: NASM itself."""
+    """Whether h steers a run's attention, so that the run is NASM itself."""
     return entry["config"].get("attention") == "latent"
 
 
 def is_control(nasm: dict, other: dict) -> bool:
-    """Whether `other` is NASM without h and like it in every other option, so that the difference is h's."""
+    """Whether `other` is NASM without h and has the same other options, so that h explains the difference."""
     own, theirs = (
         {name: value for name, value in entry["config"].items() if name not in (*H_ALONE, "seed")}
         for entry in (nasm, other)
@@ -89,8 +87,12 @@ def is_control(nasm: dict, other: dict) -> bool:
     return other["mode"] == nasm["mode"] and not is_latent(other) and own == theirs
 
 
-def pairs_of(rows: dict[str, list[dict]], fits) -> list[tuple[str, str]]:
-    """(row of NASM, row on the same data set whose runs `fits`(NASM's, theirs) lets stand beside it)."""
+def pairs_of(rows: dict[str, list[dict]], fits: Callable[[dict, dict], bool]) -> list[tuple[str, str]]:
+    """Return pairs of rows on the same data set: (a row of NASM, another row).
+
+    Args:
+        fits: whether a run of NASM and a run of the other row make a pair.
+    """
     firsts = {row: entries[0] for row, entries in rows.items()}
     return [
         (row, other)
@@ -100,9 +102,10 @@ def pairs_of(rows: dict[str, list[dict]], fits) -> list[tuple[str, str]]:
 
 
 def combined_lines(rows: dict[str, list[dict]]) -> list[list[str]]:
-    """The scores of NASM and of the generative ranker added up, seed by seed; then those of every two seeds of a row.
+    """Return a line for each two rows whose scores are added: NASM and the generative ranker, and each row with itself.
 
-    The latter are the control: what is gained by adding up two models that differ in nothing but chance.
+    Runs of two rows are added if they have the same seed. Every two runs of one row are added as a control, which shows
+    the gain of adding two models that differ by chance alone.
     """
     added = {
         f"{row} + {other}": [(a, b) for a in rows[row] for b in rows[other] if a["seed"] == b["seed"]]
@@ -121,21 +124,21 @@ def combined_lines(rows: dict[str, list[dict]]) -> list[list[str]]:
     return lines
 
 
-def combined(first: dict, second: dict, scores: str) -> dict[str, float]:
-    """MAP and MRR of two runs' scores together, under the weight that ranks the validation part best."""
+def combined(first: dict, second: dict, scores: str) -> dict[str, Any]:
+    """Return MAP and MRR of the sum of two runs' scores, with the weight that ranks the validation part best."""
     parts = {part: [candidates_of(e, part) for e in (first, second)] for part in ("validation", "test")}
     scales = [candidates[scores].std() for candidates in parts["validation"]]
 
-    def ranked(part, weight):
+    def ranked(part: str, weight: float) -> RankingScores:
         a, b = parts[part]
         return map_mrr(a["groups"], a[scores] / scales[0] + weight * b[scores] / scales[1], a["labels"])
 
     weight = max(WEIGHTS, key=lambda w: ranked("validation", w)["map"])
-    return ranked("test", weight) | {"weight": weight, "validation_map": ranked("validation", weight)["map"]}
+    return {**ranked("test", weight), "weight": weight, "validation_map": ranked("validation", weight)["map"]}
 
 
 def nearest_lines(rows: dict[str, list[dict]]) -> list[list[str]]:
-    """Questions of the validation part and the training questions whose h has the nearest mean, of NASM's first run."""
+    """Return validation questions, each with the training questions of the nearest mean of h, of NASM's first run."""
     latent = [entry for members in rows.values() for entry in members if is_latent(entry)]
     found = latent[0]["metrics"].get("nearest_questions", {}) if latent else {}
     return [[question, "; ".join(near[:NEAREST])] for question, near in itertools.islice(found.items(), ASKED)]

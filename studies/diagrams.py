@@ -1,36 +1,39 @@
-"""The report's drawn figures: what flows where in the models of images, of paragraphs and of sentences."""
+"""The report's drawn figures: the flow of data in the models of images, of paragraphs and of sentences."""
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
-from training.figures import save_figure
+from reporting.figures import save_figure
 
 DPI = 200
-COLOURS = {  # what is drawn: its fill and its line, the same in all figures
+COLOURS = {  # kind of box -> its fill and its line, the same in all figures
     "value": ("#ffffff", "#444444"),  # data, latents, scores
     "encoder": ("#dbe9f6", "#2b6ca3"),
     "generator": ("#fde6cf", "#b85c00"),
     "discriminator": ("#dcefdc", "#2f7a38"),
-    "code": ("#eadcf2", "#7b3f98"),  # what InfoBigBiGAN adds to BigBiGAN: values,
-    "head": ("#eadcf2", "#7b3f98"),  # and a network
+    "code": ("#eadcf2", "#7b3f98"),  # the values that InfoBigBiGAN adds to BigBiGAN
+    "head": ("#eadcf2", "#7b3f98"),  # the network that it adds
     "loss": ("#f7f5ec", "#8a7a3a"),
     "frame": ("none", "#999999"),
 }
 
 
+Point = tuple[float, float]
+
+
 class Box(NamedTuple):
-    """A box's middle and size, in units of its drawing."""
+    """The middle and the size of a box, in units of its drawing."""
 
     x: float
     y: float
     width: float
     height: float
 
-    def at(self, across: float, up: float) -> tuple[float, float]:
-        """A point of the box: (0, 0) is its middle, (1, 0) the middle of its right side, (0, 1) that of its upper one."""
+    def at(self, across: float, up: float) -> Point:
+        """Return a point: (0, 0) is the middle, (1, 0) lies on the right side, and (0, 1) on the upper side."""
         return self.x + across * self.width / 2, self.y + up * self.height / 2
 
 
@@ -43,11 +46,29 @@ class Drawing:
         self.axes.set(xlim=(0, width), ylim=(0, height))
         self.axes.set_axis_off()
 
-    def box(self, x, y, text="", colour="value", width=1.1, height=0.9, size=11) -> Box:
-        """A box around its middle; values are rounder than networks, and a frame is dashed and lies below all else."""
+    def box(
+        self,
+        x: float,
+        y: float,
+        text: str = "",
+        colour: str = "value",
+        width: float = 1.1,
+        height: float = 0.9,
+        size: float = 11,
+    ) -> Box:
+        """Draw a box around the point (x, y), with its text.
+
+        The corners of values are rounder than the corners of networks. A frame is dashed and lies below everything
+        else.
+
+        Args:
+            colour: one of COLOURS.
+            width, height: of the box, in units of the drawing.
+            size: of the font, in points.
+        """
         fill, line = COLOURS[colour]
         style = f"round,pad=0,rounding_size={0.4 if colour in ('value', 'code') else 0.15}"
-        frame = {"linestyle": "--", "zorder": 0} if colour == "frame" else {}
+        frame: dict[str, Any] = {"linestyle": "--", "zorder": 0} if colour == "frame" else {}
         corner = (x - width / 2, y - height / 2)
         self.axes.add_patch(
             FancyBboxPatch(
@@ -57,19 +78,26 @@ class Drawing:
         self.say(x, y, text, size=size)
         return Box(x, y, width, height)
 
-    def say(self, x, y, text, colour=None, size=9, align="center"):
+    def say(
+        self, x: float, y: float, text: str, colour: str | None = None, size: float = 9, align: str = "center"
+    ) -> None:
+        """Write text at a point, in the line colour of one of COLOURS, or in black."""
         shade = COLOURS[colour][1] if colour else "black"
         self.axes.text(x, y, text, color=shade, fontsize=size, ha=align, va="center", linespacing=1.35)
 
-    def arrow(self, start, end, colour="value", bend=0.0, dashed=False):
-        """From point to point; `bend`: how far it leaves the straight line, as a share of its length."""
-        line = {"linewidth": 1.3, "color": COLOURS[colour][1], "linestyle": "--" if dashed else "-"}
-        curve = {"connectionstyle": f"arc3,rad={bend}", "shrinkA": 1, "shrinkB": 1}
+    def arrow(self, start: Point, end: Point, colour: str = "value", bend: float = 0.0, dashed: bool = False) -> None:
+        """Draw an arrow from point to point.
+
+        Args:
+            bend: the distance of its middle from the straight line, as a share of its length.
+        """
+        line: dict[str, Any] = {"linewidth": 1.3, "color": COLOURS[colour][1], "linestyle": "--" if dashed else "-"}
+        curve: dict[str, Any] = {"connectionstyle": f"arc3,rad={bend}", "shrinkA": 1, "shrinkB": 1}
         self.axes.add_patch(FancyArrowPatch(start, end, arrowstyle="-|>", mutation_scale=11, **line, **curve))
 
 
 def image_models() -> Figure:
-    """BigBiGAN and, in a colour of its own, what InfoBigBiGAN adds to it."""
+    """Draw BigBiGAN and, in a colour of its own, the additions of InfoBigBiGAN."""
     page = Drawing(15, 11.4)
     page.say(2.2, 11.1, "real pair", size=10)
     page.say(5.4, 11.1, "generated pair", size=10)
@@ -114,7 +142,7 @@ def image_models() -> Figure:
     for left, title, *lines in (
         (0.5, "F, H, J and Q minimise", f"${scores}" + r"[1 - s(\mathrm{real})]_+ + [1 + s(\mathrm{generated})]_+$",
          r"$-\ L_I(c;\ Q\ \mathrm{of}\ \hat x)$     F and Q recover the code",
-         r"$-\ L_I(\hat c;\ Q\ \mathrm{of}\ x)$     and what E says of real images"),
+         r"$-\ L_I(\hat c;\ Q\ \mathrm{of}\ x)$     and the codes that E infers"),
         (7.7, "G and E minimise", f"${scores}" + r"s(\mathrm{real}) - s(\mathrm{generated})$",
          r"$-\ L_I(c;\ Q\ \mathrm{of}\ \hat x) - L_I(c;\ E\ \mathrm{of}\ \hat x)$     G shows the code",
          r"$-\ I(\hat c;\ \hat c\,')$     $\hat c\,'$ of E and another view of $x$"),
@@ -127,7 +155,7 @@ def image_models() -> Figure:
 
 
 def paragraph_model() -> Figure:
-    """ml-VAE-D: two latents, a plan vector for each sentence, a word network for each plan vector."""
+    """Draw ml-VAE-D: two latents, a plan vector for each sentence, a word network for each plan vector."""
     page = Drawing(15, 9.6)
     text = page.box(2.3, 2.3, "paragraph $x$", width=3.0)
     cnn = page.box(2.3, 5.2, "CNN\nmaximum over\npositions", "encoder", 3.0, 2.0, size=10)
@@ -165,7 +193,7 @@ def paragraph_model() -> Figure:
 
 
 def sentence_model() -> Figure:
-    """TWR-VAE: a posterior at every time step, one mean of all their KLs, and only the last z decoded."""
+    """Draw TWR-VAE: a posterior at every time step, the mean of all their KLs, and the decoder of the last z."""
     page = Drawing(15, 8.9)
     posteriors = [rf"$\mu_{t}, \sigma_{t}$" for t in "12T"]
     for network, left, loss, above, below in (
@@ -192,8 +220,8 @@ def sentence_model() -> Figure:
     return page.figure
 
 
-def draw_diagrams(folder: Path):
-    """Writes all of them, as PNG."""
+def draw_diagrams(folder: Path) -> None:
+    """Write all diagrams into a folder, as PNG."""
     folder.mkdir(parents=True, exist_ok=True)
     for draw in (image_models, paragraph_model, sentence_model):
         save_figure(draw(), folder / f"{draw.__name__}.png")

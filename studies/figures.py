@@ -1,42 +1,51 @@
-"""A study's figures, drawn from its entries and from the pictures kept of its runs. `studies.yaml` names functions here."""
+"""A study's figures, drawn from its entries and from the pictures that were kept of its runs.
+
+FIGURES has the names by which `studies.yaml` asks for them. Each function takes the study, its entries by row, and the
+folder of results. It returns the figure with its caption, or None if the entries have nothing to show.
+"""
 
 import itertools
+from collections.abc import Callable
 from pathlib import Path
 
 import matplotlib
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 from PIL import Image
 
+from metrics.catalogue import score_of
+from reporting.figures import DPI
 from studies.plan import Study
-from training.figures import DPI
 
-ROW = 2600  # pixels of kept pictures side by side; they are shown at half their size
-LABELS = {
-    "fid": "FID",
-    "linear_accuracy": "linear accuracy, mu",
-    "linear_accuracy_features": "linear accuracy, last hidden layer",
-    "hungarian_accuracy": "Hungarian accuracy, head",
-    "hungarian_accuracy_encoder": "Hungarian accuracy, E",
-    "map": "MAP",
-    "view_information": "information of two views [nats]",
-    "perplexity_document": "perplexity per document",
-    "elbo_nll": "NLL + KL [nats]",
-    "kl": "KL [nats]",
-    "mutual_information": "I(x; z) [nats]",
-    "active_units": "active units",
-}
+Draw = Callable[[Study, dict[str, list[dict]], Path], tuple[Figure, str] | None]
+
+ROW = 2600  # width in pixels of the kept pictures that fit side by side; they are shown at half their size
+CURVES = (  # the scores whose curves are drawn, in this order
+    "fid",
+    "linear_accuracy",
+    "linear_accuracy_features",
+    "hungarian_accuracy",
+    "hungarian_accuracy_encoder",
+    "map",
+    "view_information",
+    "perplexity_document",
+    "elbo_nll",
+    "kl",
+    "mutual_information",
+    "active_units",
+)
 
 
 def colours(rows: dict[str, list[dict]]) -> dict[str, tuple]:
-    """One colour for each row, the same in all figures of the study."""
-    palette = matplotlib.colormaps["tab20" if len(rows) > 10 else "tab10"].colors
-    return {row: palette[i % len(palette)] for i, row in enumerate(rows)}
+    """Return a colour for each row, the same in all figures of the study."""
+    colormap = matplotlib.colormaps["tab20" if len(rows) > 10 else "tab10"]
+    return {row: colormap(i % colormap.N) for i, row in enumerate(rows)}
 
 
 def strokes(rows: dict[str, list[dict]]) -> dict[str, dict]:
-    """How each row's line is drawn: of more than ten every second colour is a pale one, and dashed."""
+    """Return the style of each row's line. With more than ten rows, every second line is pale and dashed."""
     dashed = len(rows) > 10
     return {
         row: {"color": colour, "linewidth": 1.5, "linestyle": "--" if dashed and i % 2 else "-"}
@@ -44,8 +53,8 @@ def strokes(rows: dict[str, list[dict]]) -> dict[str, dict]:
     }
 
 
-def logarithmic(axes):
-    """A logarithmic vertical axis with plain numbers on it, for values within a few decades."""
+def logarithmic(axes: Axes) -> None:
+    """Make the vertical axis logarithmic, with plain numbers, for values within a few decades."""
     axes.set_yscale("log")
     axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 4, 5, 7)))
     axes.yaxis.set_major_formatter("{x:g}")
@@ -53,9 +62,9 @@ def logarithmic(axes):
 
 
 def common_steps(members: list[dict], name: str) -> tuple[list[int], np.ndarray]:
-    """The steps at which all seeds of a row have a score, and its values there, [seeds, steps].
+    """Return the steps at which all seeds of a row have a score, and its values there, [seeds, steps].
 
-    A seed that broke off would cut the others' curves, and is left out.
+    A seed whose training broke off is left out, because it would cut the other seeds' curves.
     """
     paths = [{p["step"]: p[name] for p in e["curves"] if name in p} for e in members if "error" not in e]
     steps = sorted(set.intersection(*map(set, paths))) if paths else []
@@ -63,8 +72,8 @@ def common_steps(members: list[dict], name: str) -> tuple[list[int], np.ndarray]
 
 
 def curves(study: Study, rows: dict[str, list[dict]], folder: Path) -> tuple[Figure, str] | None:
-    """Scores of the validation part along the training: mean of a row's seeds, and the range between them."""
-    found = {key: {row: common_steps(members, f"validation/{key}") for row, members in rows.items()} for key in LABELS}
+    """Draw scores of the validation part during training: mean and range of a row's seeds."""
+    found = {key: {row: common_steps(members, f"validation/{key}") for row, members in rows.items()} for key in CURVES}
     shown = [key for key, of_rows in found.items() if any(steps for steps, _ in of_rows.values())]
     if not shown:
         return None
@@ -79,21 +88,21 @@ def curves(study: Study, rows: dict[str, list[dict]], folder: Path) -> tuple[Fig
                 axes.fill_between(steps, values.min(0), values.max(0), color=colours(rows)[row], alpha=0.2, linewidth=0)
         if key == "fid":
             logarithmic(axes)
-        if key == "active_units":  # none is to be seen as none
+        if key == "active_units":  # the line of no active units must not lie on the edge
             axes.set_ylim(-0.5, max(1.5, axes.get_ylim()[1]))
-        axes.set_title(LABELS[key], fontsize=10)
+        axes.set_title(score_of(key).axis, fontsize=10)
         axes.set_xlabel("updates")
-        axes.locator_params("x", nbins=6)  # more would run into each other
+        axes.locator_params("x", nbins=6)  # more labels would overlap
         axes.grid(alpha=0.3)
-    lines = {line.get_label(): line for axes in figure.axes for line in axes.lines}  # some rows have no KL
+    lines = {line.get_label(): line for axes in figure.axes for line in axes.lines}  # some rows lack the KL
     # Beside the axes: a dozen rows would hide their own curves.
     figure.legend(handles=lines.values(), loc="outside right upper", fontsize=7, title="row (seeds)", title_fontsize=7)
-    caption = "Scores of the validation part along the training: mean over seeds, and the range between them."
+    caption = "Scores of the validation part during training: mean and range over the seeds."
     return figure, caption
 
 
 def kl_by_step(study: Study, rows: dict[str, list[dict]], folder: Path) -> tuple[Figure, str] | None:
-    """The KL of every step's posterior, for the rows that have one; seeds of a row in one colour."""
+    """Draw the KL of every step's posterior, for the rows that have it. The seeds of a row have one colour."""
     found = {row: [e["metrics"]["kl_by_step"] for e in es if "kl_by_step" in e["metrics"]] for row, es in rows.items()}
     if not any(found.values()):
         return None
@@ -110,43 +119,50 @@ def kl_by_step(study: Study, rows: dict[str, list[dict]], folder: Path) -> tuple
         axes.grid(alpha=0.3)
     grid[0].set_ylabel("mean KL to N(0, I) [nats]")
     figure.legend(*grid[0].get_legend_handles_labels(), loc="outside right upper", fontsize=7)
-    return figure, "Mean KL of the posterior at every time step, test sentences: a line is a run."
+    return figure, "Mean KL of the posterior at every time step of the test sentences. A line is a run."
 
 
 def fid_against_accuracy(study: Study, rows: dict[str, list[dict]], folder: Path) -> tuple[Figure, str] | None:
-    """Every run as a point."""
+    """Draw every run as a point: FID against linear accuracy."""
     return scatter(rows, ("linear_accuracy", "linear_accuracy_features"), "fid")
 
 
 def criterion_against_accuracy(study: Study, rows: dict[str, list[dict]], folder: Path) -> tuple[Figure, str] | None:
-    """What chose without labels against what it was to choose."""
+    """Draw every run as a point: accuracy against the label-free score that chooses."""
+    assert study.select
     return scatter(rows, (study.select,), "hungarian_accuracy")
 
 
 def scatter(rows: dict[str, list[dict]], across: tuple[str, ...], up: str) -> tuple[Figure, str] | None:
+    """Draw every run as a point of two scores, with a panel for each score on the horizontal axis.
+
+    Args:
+        across: the keys of the scores on the horizontal axes; one or more.
+        up: the key of the score on all vertical axes.
+    """
     figure = Figure(figsize=(4.6 * len(across) + 1.5, 4.2), dpi=DPI, layout="constrained")
-    for axes, key in zip(np.atleast_1d(figure.subplots(1, len(across))), across, strict=True):
-        for (row, members), marker in zip(rows.items(), itertools.cycle("os^Dv")):  # colours alone come too near
+    panels = np.atleast_1d(figure.subplots(1, len(across)))
+    for axes, key in zip(panels, across, strict=True):
+        for (row, members), marker in zip(rows.items(), itertools.cycle("os^Dv")):  # colours alone are too similar
             points = [(e["metrics"][key], e["metrics"][up]) for e in members if {key, up} <= e["metrics"].keys()]
             if points:
                 hollow = {"facecolors": "none", "edgecolors": colours(rows)[row]}  # one point may lie under another
                 axes.scatter(*zip(*points, strict=True), s=28, marker=marker, linewidths=1.4, label=row, **hollow)
-        axes.set_xlabel(LABELS.get(key, key))
-        axes.set_ylabel(LABELS.get(up, up))
+        axes.set_xlabel(score_of(key).axis)
+        axes.set_ylabel(score_of(up).axis)
         if up == "fid":
             logarithmic(axes)
         axes.grid(alpha=0.3)
-    if not axes.collections:
+    if not panels[-1].collections:
         return None
-    figure.legend(*axes.get_legend_handles_labels(), loc="outside right upper", fontsize=7)  # inside it hides points
-    return (
-        figure,
-        f"{LABELS.get(up, up)} against {' and '.join(LABELS.get(key, key) for key in across)}: a point is a run.",
-    )
+    # Inside the axes it would hide points.
+    figure.legend(*panels[-1].get_legend_handles_labels(), loc="outside right upper", fontsize=7)
+    labels = " and ".join(score_of(key).label for key in across)
+    return figure, f"{score_of(up).label} against {labels}. A point is a run."
 
 
 def accuracy_by_seed(study: Study, rows: dict[str, list[dict]], folder: Path) -> tuple[Figure, str] | None:
-    """Class accuracy without labels, every seed as a point and the median as a line."""
+    """Draw the accuracy of classes that were found without labels: every seed as a point, the median as a line."""
     found = {}
     for row, members in rows.items():
         metrics = [entry["metrics"] for entry in members]
@@ -164,11 +180,11 @@ def accuracy_by_seed(study: Study, rows: dict[str, list[dict]], folder: Path) ->
     axes.invert_yaxis()
     axes.set_xlabel("accuracy of ten codes (Hungarian) or clusters of mu (K-means), test images")
     axes.grid(axis="x", alpha=0.3)
-    return figure, "Accuracy of the found classes: a point is a seed, the line their median."
+    return figure, "Accuracy of the classes that were found. A point is a seed, and the line is the median."
 
 
-def side_by_side(kept: str):
-    """A figure function: the pictures of that name that were kept of the rows' first seeds, under their names."""
+def side_by_side(kept: str) -> Draw:
+    """Return a function that draws the pictures of a name that were kept of the rows' first seeds, side by side."""
 
     def draw(study: Study, rows: dict[str, list[dict]], folder: Path) -> tuple[Figure, str] | None:
         pictures = {}
@@ -189,12 +205,12 @@ def side_by_side(kept: str):
         for axes, (title, picture) in zip(grid, pictures.items(), strict=False):
             axes.imshow(picture)
             axes.set_title(title, fontsize=9)
-        return figure, f"{kept.capitalize()} of the rows' first seeds."
+        return figure, f"{kept.capitalize()} of the first seed of each row."
 
     return draw
 
 
-FIGURES = {
+FIGURES: dict[str, Draw] = {
     "curves": curves,
     "kl_by_step": kl_by_step,
     "fid_against_accuracy": fid_against_accuracy,

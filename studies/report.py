@@ -1,7 +1,8 @@
-"""docs/report.md from docs/report/*.md: the prose is written there, every number, table and figure comes from docs/results.
+"""The report: docs/report/*.md holds the prose, and every number, table and figure comes from docs/results.
 
-The sources are Markdown with Jinja expressions, which call the methods of `Report` that CALLED names. `python -m
-studies.report` also writes report.html and report.pdf. Nothing here imports TensorFlow.
+The sources are Markdown with Jinja expressions. An expression calls a method of `Report`, one of those in CALLED. The
+result is docs/report.md; `python -m studies.report` also writes report.html and report.pdf. Nothing here imports
+TensorFlow.
 """
 
 import dataclasses
@@ -10,19 +11,19 @@ import statistics
 import sys
 import textwrap
 import traceback
-from collections.abc import Iterable
-from functools import cache, partial
+from collections.abc import Callable, Iterable
+from functools import cache
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, TemplateSyntaxError, UndefinedError
 
 from data.errors import InputError, nearest
+from metrics.catalogue import worst
 from studies.diagrams import draw_diagrams
 from studies.plan import Study, read_entries, read_studies, read_study
-from studies.tables import TABLES, all_rows, markdown, mean_and_deviation, number, values_of
+from studies.tables import TABLES, all_rows, headings, markdown, mean_and_deviation, number, values_of
 from training.cli import run_program
-from training.runs import write_bytes, write_text
-from training.scores import worst
+from training.files import write_bytes, write_text
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 HEAD = "<!-- Written by `python reproduce.py report` from docs/report/*.md: change those. -->"
@@ -30,16 +31,19 @@ CALLED = ("table", "heading", "cost", "figure", "value", "texts", "ref")
 
 
 class Report:
-    """What the sources may call, and which table or figure each label stands for.
+    """The methods that the sources may call, and the table or figure that each label stands for.
 
-    docs: the folder of `report/` and `results/`. Every method gives Markdown. It raises InputError for a name that there is
-    not; what has not been run or drawn yet is no error, and said in its place.
+    Every such method returns Markdown, and raises InputError for an unknown name. If a result is missing because
+    nothing has been run or drawn yet, the Markdown says so.
+
+    Args:
+        docs: the folder of `report/` and `results/`.
     """
 
     def __init__(self, docs: Path):
         self.docs = docs
         self.labels: dict[str, str] = {}  # label -> "Table 3"
-        self.read = cache(self.results_of)  # the sources ask hundreds of times
+        self.read = cache(self.results_of)  # the sources call it hundreds of times
 
     def table(
         self,
@@ -51,22 +55,23 @@ class Report:
         caption: str,
         label: str,
     ) -> str:
-        """A table of a study's page, numbered: the caption above it, the command below.
+        """Return a numbered table of a study's page, between its caption and its command.
 
         Args:
-            columns: the scores to show, or {score: what to write over it}; default: all that the page has. Columns that are
-                no scores always stay.
-            rows: of the study, and of others that it includes; default: all.
+            columns: the keys of the scores to show, or key -> heading; default: all scores of the page, with the
+                headings of the catalogue. Columns that are not scores are always shown.
+            rows: names of rows of the study, or of rows that it includes; default: all.
             kind: one of `studies.tables.TABLES`.
+            caption, label: the table's caption, and the label by which `ref` finds the table.
         """
         planned, found = self.read(study)
         rows = [known(row, rows_of(planned), f"row of {study}") for row in rows or rows_of(planned)]
         scores = {*planned.columns, *(key for members in found.values() for e in members for key in e["metrics"])}
-        headings = columns if isinstance(columns, dict) else {key: key for key in columns or planned.columns}
-        planned = dataclasses.replace(planned, columns=tuple(known(k, scores, f"score of {study}") for k in headings))
+        asked = tuple(known(key, scores, f"score of {study}") for key in columns or planned.columns)
+        planned = dataclasses.replace(planned, columns=asked)
         draw = TABLES[known(kind, TABLES, "kind of table")]
         _, header, lines = draw(planned, {row: found[row] for row in rows if row in found})
-        kept = [i for i, name in enumerate(header) if not columns or name in headings or name not in scores]
+        kept = [i for i, name in enumerate(header) if not columns or name in asked or name not in scores]
         header, lines = ([[cells[i] for i in kept] for cells in part] for part in ([header], lines))
 
         above, command = self.heading(caption=caption, label=label), f"`python reproduce.py {study}`"
@@ -77,28 +82,33 @@ class Report:
         below = f"[{command}](results/{study}.md)"
         below += f"; {done} of {planned.size} trainings so far" if done < planned.size else ""
         below += f"; not run yet: {', '.join(missing)}" if missing else ""
-        shown = markdown([headings.get(name, name) for name in header[0]], lines)
+        shown = markdown(headings(header[0], columns if isinstance(columns, dict) else None), lines)
         return f"{above}\n\n{shown}\n\n{below}"
 
     def heading(self, *, caption: str, label: str) -> str:
-        """What stands above a table: its number and caption. The sources call it for a table of words, which they hold."""
+        """Return the number and the caption of a table. The sources call it for a table that they hold themselves."""
         return f"{anchor(label)}{self.caption('Table', caption, label)}"
 
     def cost(self, *, caption: str, label: str) -> str:
-        """A numbered table of all studies: trainings done, minutes of them all, most memory of one, and the command."""
+        """Return a numbered table of all studies: finished trainings, their minutes, the highest memory, commands."""
         lines = []
         for study in read_studies():
             planned, found = self.read(study)
             own = [entry for row, members in found.items() if row in planned.rows for entry in members]
             minutes = f"{sum(values_of(own, 'train_minutes')):,.0f}" if own else ""
-            held = values_of(own, "peak_memory_gb")  # unknown of entries from before it was recorded
+            held = values_of(own, "peak_memory_gb")  # older entries lack it
             memory = f"{max(held):.1f}" if held else ""
             lines.append([study, f"{len(own)} of {planned.size}", minutes, memory, f"`python reproduce.py {study}`"])
-        shown = markdown(["study", "trainings done", "minutes", "peak memory, GB", "command"], lines)
+        shown = markdown(["study", "finished trainings", "minutes", "peak memory [GB]", "command"], lines)
         return f"{self.heading(caption=caption, label=label)}\n\n{shown}"
 
     def figure(self, path: str, *, caption: str, label: str) -> str:
-        """A picture, numbered, its caption below it; `path`: in docs/."""
+        """Return a numbered picture above its caption.
+
+        Args:
+            path: the file, relative to docs/.
+            caption, label: the figure's caption, and the label by which `ref` finds the figure.
+        """
         below = self.caption("Figure", caption, label)
         shown = f"![{self.labels[label]}]({path})"
         if not (self.docs / path).exists():
@@ -109,12 +119,16 @@ class Report:
     def value(
         self, study: str, row: str, score: str, statistic: str = "mean", *, seed: int | None = None, form: str = ""
     ) -> str:
-        """A number of a row's runs.
+        """Return a number of a row's runs.
 
         Args:
+            study, row, score: the names of a study and of one of its rows, and the key of a score.
             statistic: over the seeds: mean, median, min, max, worst, or spread, which is mean ± standard deviation.
-            seed: asks for one run.
-            form: a format specification such as ".1%"; default: as tables show numbers.
+            seed: the only seed that counts; default: all seeds count.
+            form: a format specification such as ".1%"; default: as in tables.
+
+        Raises:
+            InputError: a name is unknown, or "worst" is asked of a score without a better direction.
         """
         planned, found = self.read(study)
         members = found.get(known(row, rows_of(planned), f"row of {study}"), [])
@@ -122,20 +136,31 @@ class Report:
         scores = {key for entry in members for key in entry["metrics"]}
         if not scores:
             return "(failed)" if members else "(not run yet)"
-        over = {"mean": statistics.mean, "median": statistics.median, "min": min, "max": max}
-        over |= {"worst": partial(worst, score), "spread": mean_and_deviation}
+        over: dict[str, Callable[[list[float]], float | str | None]] = {
+            "mean": statistics.mean,
+            "median": statistics.median,
+            "min": min,
+            "max": max,
+            "worst": lambda values: worst(score, values),
+            "spread": mean_and_deviation,
+        }
         values = values_of(members, known(score, scores, f"score of {study}, {row}"))
         value = over[known(statistic, over, "statistic")](values)
+        if value is None:
+            raise InputError(
+                f"{score!r} has no worst value, because neither direction of it is better: give min or max"
+            )
         return value if isinstance(value, str) else format(value, form) if form else number(value)
 
     def texts(self, study: str, row: str, kind: str, count: int = 3, *, width: int = sys.maxsize) -> str:
-        """A list of what the first run of a text row wrote.
+        """Return a list of texts that the first run of a row generated.
 
         Args:
-            kind: "reconstructions", "interpolations" (an item is a path from one text to another), or one of the kinds of
-                sample that a run has, such as "samples_top_p".
-            count: items, the first ones, not picked.
-            width: most characters of a text; a longer one is cut behind a word and ends in " ...".
+            study, row: the names of a study and of one of its rows.
+            kind: "reconstructions", "interpolations" (an item is a path from one text to another), or one of the
+                kinds of sample that a run has, such as "samples_top_p".
+            count: how many items are shown: the first ones, which nobody picked.
+            width: the most characters of a text; a longer text is cut behind a word and ends in " ...".
         """
         planned, found = self.read(study)
         members = found.get(known(row, rows_of(planned), f"row of {study}"), [])
@@ -148,25 +173,33 @@ class Report:
         return "\n".join("- " + "\n  → ".join(item) for item in items)
 
     def ref(self, label: str) -> str:
-        """A link to a table or figure, also to one that comes later; `linked` writes into it what the label stands for."""
+        """Return a link to a table or figure, which may come later. `linked` writes the link's text."""
         return f"[](#{label})"
 
     def results_of(self, study: str) -> tuple[Study, dict[str, list[dict]]]:
-        """The study, and the entries of each of its rows and of those it includes, as far as they are there."""
+        """Return a study, and the entries so far of its rows and of the rows that it includes, by row."""
         planned = read_study(study)
         entries = planned.current(read_entries(self.docs / "results" / f"{study}.json"))
         return planned, all_rows(planned, entries, self.docs / "results")
 
     def caption(self, kind: str, text: str, label: str) -> str:
-        """The next number of a kind, from now on the label's, and the text."""
+        """Give a label the next number of its kind, and return the number with the text.
+
+        Raises:
+            InputError: the label has a number already.
+        """
         if label in self.labels:
-            raise InputError(f"the label {label!r} is {self.labels[label]} already: choose another")
+            raise InputError(f"the label {label!r} already stands for {self.labels[label]}: choose another")
         count = sum(name.startswith(kind) for name in self.labels.values())
         self.labels[label] = f"{kind} {count + 1}"
         return f"{self.labels[label]}. {text}"
 
     def linked(self, text: str, file: str) -> str:
-        """A rendered file with every `ref` filled in, once all files are rendered."""
+        """Return a rendered file with the text of every `ref`. All files are rendered before, so that labels are known.
+
+        Raises:
+            InputError: a `ref` names an unknown label.
+        """
         try:
             return re.sub(
                 r"\[\]\(#(.*?)\)",
@@ -178,36 +211,40 @@ class Report:
 
 
 def written_by(entry: dict) -> dict[str, list]:
-    """The texts that a run's scores hold, by kind."""
+    """Return the texts that a run's scores hold, by kind."""
     metrics = entry["metrics"]
     paths = {kind: metrics[kind] for kind in ("reconstructions", "interpolations") if kind in metrics}
     return paths | metrics.get("generated", {})
 
 
 def literal(text: str) -> str:
-    """Text in which Markdown finds nothing of its own."""
+    """Return text with all of Markdown's own characters escaped."""
     return re.sub(r"([\\`*_<>\[\]#|$~&])", r"\\\1", text)
 
 
 def anchor(label: str) -> str:
-    """Where a link to a label leads."""
+    """Return the target of the links to a label."""
     return f'<a id="{label}"></a>'
 
 
 def rows_of(study: Study) -> list[str]:
-    """All that its table may show."""
+    """Return the names of all rows that a study's table may show."""
     return [*(row for _, rows in study.include for row in rows), *study.rows]
 
 
 def known(name: str, names: Iterable[str], what: str) -> str:
-    """The name itself. Raises InputError where it is none of the names."""
+    """Return the name itself. Raise InputError, with the nearest right name, if it is not one of the names."""
     if name not in names:
-        raise InputError(f"{name!r} is no {what}{nearest(name, names)}")
+        raise InputError(f"{name!r} is not a {what}{nearest(name, names)}")
     return name
 
 
 def rendered(environment: Environment, file: str) -> str:
-    """A source with its expressions replaced. Raises InputError with file and line."""
+    """Return a source with its expressions replaced.
+
+    Raises:
+        InputError: an expression is wrong; the message gives file and line.
+    """
     try:
         return environment.get_template(file).render()
     except TemplateSyntaxError as error:
@@ -219,7 +256,7 @@ def rendered(environment: Environment, file: str) -> str:
 
 
 def report_text(docs: Path) -> str:
-    """The report in GitHub's Markdown; paths are relative to `docs`."""
+    """Return the report in GitHub's Markdown, with paths relative to `docs`."""
     report = Report(docs)
     environment = Environment(loader=FileSystemLoader(docs / "report"), undefined=StrictUndefined, trim_blocks=True)
     environment.globals |= {name: getattr(report, name) for name in CALLED}
@@ -227,15 +264,15 @@ def report_text(docs: Path) -> str:
     return "\n\n".join([HEAD, *(report.linked(text, file).strip() for file, text in texts.items())]) + "\n"
 
 
-def build_report(docs: Path = DOCS):
-    """Writes the drawn diagrams and report.md."""
+def build_report(docs: Path = DOCS) -> None:
+    """Draw the diagrams and write report.md."""
     draw_diagrams(docs / "results/diagrams")
     write_text(docs / "report.md", report_text(docs))
     print(docs / "report.md")
 
 
-def publish(docs: Path = DOCS):
-    """Writes report.html, which needs no other file, and report.pdf from report.md."""
+def publish(docs: Path = DOCS) -> None:
+    """Write report.html, which needs no other file, and report.pdf, both from report.md."""
     import pypandoc
     import typst
 
@@ -248,14 +285,16 @@ def publish(docs: Path = DOCS):
     style = [f"--css={sources / 'style.css'}", "--embed-resources", f"--resource-path={docs}", "--mathml"]
     write_text(docs / "report.html", convert("html", *style))
     page = [f"--include-in-header={sources / 'print.typ'}", "-Vpapersize=a4", "-Vfontsize=10pt"]
-    write_bytes(docs / "report.pdf", typst.compile(convert("typst", *page).encode(), root=docs))
+    source = convert("typst", *page).encode()
+    typeset = typst.compile(source, root=docs)  # pyright: ignore[reportArgumentType]  # the stubs want `root` as bytes
+    write_bytes(docs / "report.pdf", typeset)
     print(f"{docs / 'report.html'}, {docs / 'report.pdf'}")
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Writes the report in all its forms; returns the exit code."""
+    """Write the report in all its forms; return the exit code."""
 
-    def write(argv: list[str]):
+    def write(argv: list[str]) -> None:
         build_report()
         publish()
 

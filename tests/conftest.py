@@ -1,11 +1,13 @@
-"""One tiny training for the tests of the entry points to look at or to copy."""
+"""What several folders of tests share: how to run without tracing, and one tiny training to look at or to copy."""
 
 import contextlib
+import functools
 import os
 from pathlib import Path
 
 import pytest
 
+from tasks.modes import MODES
 from training.runs import open_run
 
 SMALLEST = "--dataset digits --batch-size 512 --epochs 1 --generator-widths 8 --discriminator-widths 8".split()
@@ -15,11 +17,11 @@ WHOLE = "--dataset digits --batch-size 256 --epochs 4 --generator-widths 8 8 --d
 
 @contextlib.contextmanager
 def few_updates():
-    """Trains the feature network of FID and KID for a second."""
+    """Train the feature network of FID and KID for a second."""
     from metrics import frechet
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(frechet, "UPDATES", 20)
+        patch.setattr(frechet, "RECIPE", frechet.FeatureRecipe(updates=20))
         yield
 
 
@@ -30,24 +32,34 @@ def short_features():
 
 
 @contextlib.contextmanager
-def without_tracing():
-    """Steps and scores run eagerly: tracing is most of a tiny run's time."""
+def tracing(on):
+    """Trace functions, or run steps and scores eagerly: tracing takes most of the time of a tiny run."""
     import tensorflow as tf
 
-    tf.config.run_functions_eagerly(True)
-    yield
-    tf.config.run_functions_eagerly(False)
+    before = tf.config.functions_run_eagerly()
+    tf.config.run_functions_eagerly(not on)
+    try:
+        yield
+    finally:
+        tf.config.run_functions_eagerly(before)
 
 
 @pytest.fixture(scope="session")
 def eagerly():
     """`with eagerly():`, for fixtures that outlive a test."""
-    return without_tracing
+    return functools.partial(tracing, on=False)
 
 
 @pytest.fixture
 def eager():
-    with without_tracing():
+    with tracing(on=False):
+        yield
+
+
+@pytest.fixture
+def compiled():
+    """Undo the `eager` of a whole file."""
+    with tracing(on=True):
         yield
 
 
@@ -58,25 +70,35 @@ def smallest():
 
 
 @pytest.fixture(scope="session")
-def whole(tmp_path_factory):
-    """(run, model) of a training by train.py, four epochs of four steps, that nothing interrupted."""
+def train_whole():
+    """Folder -> (run, model) of a training by train.py, four epochs of four steps, that nothing interrupts."""
     import keras
 
     import train
-    from training import images
+    from tasks.base import Task
 
-    keras.utils.clear_session(free_memory=False)  # a checkpoint holds layer names, numbered from here as in a process
-    folder, built, build = tmp_path_factory.mktemp("runs"), [], images.build
+    def make(folder):
+        keras.utils.clear_session(free_memory=False)  # a checkpoint holds layer names, numbered from here
+        built, build = [], Task.build
 
-    def remember(*arguments):
-        built.append(build(*arguments))
-        return built[-1]
+        def remember(*arguments):
+            built.append(build(*arguments))
+            return built[-1]
 
-    with few_updates(), pytest.MonkeyPatch.context() as patch:
-        patch.setattr(images, "build", remember)
-        flags = ["--mode", "infobigbigan", *WHOLE, *ENCODER, "--consistency-weight", "1"]
-        assert train.main([*flags, "--runs-dir", str(folder), "--name", "whole"]) == 0
-    return open_run(folder / "whole"), built[0]
+        with few_updates(), pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Task, "build", remember)
+            flags = ["--mode", "infobigbigan", *WHOLE, *ENCODER, "--consistency-weight", "1"]
+            assert train.main([*flags, "--runs-dir", str(folder), "--name", "whole"]) == 0
+        return open_run("whole", str(folder), MODES), built[0]
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def whole(train_whole, eagerly, tmp_path_factory):
+    """(run, model) of an eager `train_whole`."""
+    with eagerly():
+        return train_whole(tmp_path_factory.mktemp("runs"))
 
 
 @pytest.fixture

@@ -13,8 +13,13 @@ MAY_IMPORT = {
     **dict.fromkeys(GROUND, set()),
     **dict.fromkeys(MODELS, GROUND),
     "training": GROUND | MODELS,
-    "studies": GROUND | MODELS | {"training"},
-    **dict.fromkeys(("train", "evaluate", "reproduce", "benchmarks"), GROUND | MODELS | {"training", "studies"}),
+    "reporting": GROUND | MODELS | {"training"},
+    "tasks": GROUND | MODELS | {"training", "reporting"},
+    "studies": GROUND | MODELS | {"training", "reporting", "tasks"},
+    **dict.fromkeys(
+        ("train", "evaluate", "reproduce", "benchmarks"),
+        GROUND | MODELS | {"training", "reporting", "tasks", "studies"},
+    ),
 }
 FILES = sorted([*ROOT.glob("*.py"), *(file for room in MAY_IMPORT for file in (ROOT / room).rglob("*.py"))])
 

@@ -1,4 +1,4 @@
-"""reproduce.py from end to end on a few documents, with trainings of a second."""
+"""reproduce.py from end to end on a few documents, with trainings that take a second."""
 
 import json
 import shutil
@@ -8,9 +8,11 @@ from PIL import Image
 
 import reproduce
 from studies import plan
-from training import documents
-from training.config import NVDMConfig, make_config
-from training.runs import create_run, held
+from tasks.configs import NVDMConfig
+from tasks.modes import MODES
+from training.config import make_config
+from training.files import held
+from training.runs import create_run
 
 YAML = """
 tiny:
@@ -47,8 +49,10 @@ def test_a_study_is_made_stopped_and_gone_on_with(call, tmp_path, capfd):
     assert not (tmp_path / "results").exists()
 
     training = plan.read_study("tiny").training("plain", 0)
-    config, corpus = documents.prepare(make_config(NVDMConfig, training.given))
-    create_run(str(tmp_path / "runs"), training.run_name, "nvdm", config, documents.facts(corpus))  # killed at once
+    task = MODES["nvdm"].make_task()
+    config, corpus = task.resolve(make_config(NVDMConfig, training.given))
+    runs = str(tmp_path / "runs")
+    create_run(runs, training.run_name, MODES["nvdm"], config, task.facts(corpus))  # as if killed at once
     assert call() == 0
     out, err = capfd.readouterr()
     assert "run 1 of 2, plain-0" in out
@@ -59,12 +63,13 @@ def test_a_study_is_made_stopped_and_gone_on_with(call, tmp_path, capfd):
     assert (good["name"], good["mode"], good["dataset"], good["seed"]) == ("plain-0", "nvdm", dataset, 0)
     assert good["command"].startswith(f"python train.py --mode nvdm --dataset {dataset} --seed 0")
     assert good["metrics"]["perplexity_document"] > 1 and good["config"]["batch_size"] == 8
-    assert failed["metrics"] == {} and failed["error"].startswith("loss/")  # a loss that is no number: named, and kept
+    # The entry names the loss that is not finite.
+    assert failed["metrics"] == {} and failed["error"].startswith("loss/")
     page = (tmp_path / "results/tiny.md").read_text()
     assert "| plain |  | 1 |" in page
     assert "| bad | rate 1e+30, epochs 20 | 1 (1 failed) |" in page
 
-    shutil.rmtree(tmp_path / "runs")  # a finished run needs no directory
+    shutil.rmtree(tmp_path / "runs")  # a finished training needs no directory
     written = file.stat().st_mtime_ns
     assert call() == 0
     assert file.stat().st_mtime_ns == written
@@ -113,7 +118,7 @@ def test_a_study_that_another_process_makes_is_left_alone(call, tmp_path, capsys
 def test_an_unknown_figure_is_noticed_before_the_first_training(call, tmp_path, capsys):
     plan.FILE.write_text(plan.FILE.read_text().replace("figures: [samples]", "figures: [sample]"))
     assert call() == 2
-    assert "tiny: no figure is named 'sample'; did you mean samples?" in capsys.readouterr().err
+    assert "tiny: 'sample' is not a figure; did you mean samples?" in capsys.readouterr().err
     assert not (tmp_path / "runs").exists()
 
 

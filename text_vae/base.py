@@ -1,64 +1,102 @@
-"""What every text model shares: the step, the weight of the KL, and what training reports."""
+"""The base class of all text models: the step, the weight of the regularizer, and the numbers that training reports."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import keras
 import tensorflow as tf
+
+Own = TypeVar("Own", bound="TextVAE")  # the class that `with_adam` is called on
 
 
 class ElboTerms(NamedTuple):
     """The two sides of the ELBO of a batch of texts, in nats, each [B] float32."""
 
-    nll: tf.Tensor  # -log p(x | z) of one z drawn from the posterior, and -log p(T) where its prior asks for T
-    kl: tf.Tensor  # KL of the posterior of that z to its prior: nll + kl bounds -log p(x)
-    regularizer: tf.Tensor  # what training adds to nll, times a weight: the KL, or what a paper puts in its place
+    nll: tf.Tensor  # -log p(x | z) of one z drawn from the posterior, plus -log p(T) if the prior of z depends on T
+    kl: tf.Tensor  # KL of the posterior of that z from its prior; E[nll + kl] over z is at least -log p(x)
+    regularizer: tf.Tensor  # what training adds to nll, times a weight: the KL, or the term of a paper in its place
+
+
+def full_weight(step: tf.Tensor) -> tf.Tensor:
+    """Return the weight 1 of the regularizer for every step; float32 scalar."""
+    return tf.ones([])
 
 
 class TextVAE(keras.Model):
-    """Minimises nll + weight * regularizer, in one step for all models; its randomness is a function of (seed, step).
+    """A text model. All of them share one training step, which minimises nll + weight * regularizer.
 
-    A subclass gives `elbo_terms`; where a paper trains its parts in turns it overrides `update` too.
+    A subclass defines `elbo_terms`. A model whose paper trains its parts in turns overrides `update` too. The
+    randomness of a step is a function of (seed, step).
 
     Args:
-        kl_weight: step (int32 scalar, from 0) -> weight of the regularizer (float32 scalar).
-        seed: of all sampling in training.
+        kl_weight: function of the step (int32 scalar, from 0) that returns the weight of the regularizer (float32
+            scalar).
+        seed: the seed of all sampling in training.
     """
 
     tracked_names = ("loss/total", "loss/nll", "loss/regularizer", "loss/kl", "schedule/kl_weight")
 
-    def __init__(self, *, kl_weight: Callable[[tf.Tensor], tf.Tensor], seed: int = 0):
+    def __init__(self, *, kl_weight: Callable[[tf.Tensor], tf.Tensor] = full_weight, seed: int = 0):
         super().__init__()
         self.kl_weight, self.seed = kl_weight, seed
         self.step = self.add_weight(shape=(), dtype="int32", initializer="zeros", trainable=False, name="step")
         self.built = True
 
-    def elbo_terms(self, batch, seed: tf.Tensor, training: bool = False) -> ElboTerms:
-        """The terms of a batch, which is as its reader gives it; `seed`: int32 [2]."""
+    @classmethod
+    def with_adam(cls: type[Own], *, rate: float, final_rate: float, updates: int, **parts: Any) -> Own:
+        """Return a model, compiled with Adam.
+
+        Args:
+            rate, final_rate: Adam's learning rate, which falls linearly from `rate` to `final_rate`.
+            updates: number of steps in which the learning rate falls.
+            parts: the constructor's arguments.
+        """
+        model = cls(**parts)
+        model.compile(adam(rate, final_rate, updates))
+        return model
+
+    def elbo_terms(self, batch: Any, seed: tf.Tensor, training: bool = False) -> ElboTerms:
+        """Return the terms of a batch.
+
+        Args:
+            batch: a batch of the model's reader.
+            seed: int32 [2], of z and of dropout.
+            training: whether dropout is applied.
+        """
         raise NotImplementedError
 
-    def shares(self, batch) -> tf.Tensor:
-        """What each text counts in the loss, of mean 1 over the batch, [B] or []: all the same."""
+    def shares(self, batch: Any) -> tf.Tensor:
+        """Return the weight of each text of a batch in the loss, [B] or a scalar; the mean over the batch is 1.
+
+        Here all texts have the same weight.
+        """
         return tf.ones([])
 
-    def compile(self, optimizer: keras.Optimizer):
-        """Takes the optimizer of all weights."""
+    # Keras's own signature has more arguments
+    def compile(self, optimizer: keras.Optimizer) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Set the optimizer of all weights."""
         super().compile(optimizer=optimizer, jit_compile=False)
         self.optimizer.build(self.trainable_variables)
         self.track()
 
-    def track(self):
-        """Makes the means that training reports."""
+    def track(self) -> None:
+        """Create the trackers of the means that training reports."""
         self.trackers = {name: keras.metrics.Mean(name=name) for name in self.tracked_names}
 
     @property
-    def metrics(self):
+    def metrics(self) -> list[keras.metrics.Metric]:
         return list(self.trackers.values())
 
-    def train_step(self, batch):
-        """One z for each text; the mean of nll + weight * regularizer over the batch, by `shares`; one update."""
+    def train_step(self, batch: Any) -> dict[str, Any]:
+        """Update the weights once, with one z for each text of a batch.
+
+        The loss is the mean over the batch of shares * (nll + weight * regularizer).
+
+        Returns:
+            The means of the reported numbers, by the names in `tracked_names`.
+        """
         weight = self.kl_weight(self.step)
-        seed = tf.random.fold_in([self.seed, 0], self.step)
+        seed: Any = tf.random.fold_in([self.seed, 0], self.step)  # the stubs declare the result an int
         with tf.GradientTape() as tape:
             terms = self.elbo_terms(batch, seed, training=True)
             loss = tf.reduce_mean(self.shares(batch) * (terms.nll + weight * terms.regularizer))
@@ -69,9 +107,15 @@ class TextVAE(keras.Model):
             self.trackers[name].update_state(value)
         return {name: tracker.result() for name, tracker in self.trackers.items()}
 
-    def update(self, gradients: list[tf.Tensor]):
-        """Applies the gradients of `trainable_variables`."""
+    def update(self, gradients: list[tf.Tensor | tf.IndexedSlices]) -> None:
+        """Apply the gradients of `trainable_variables`, in their order."""
         self.optimizer.apply(gradients, self.trainable_variables)
 
-    def refresh_statistics(self):
-        """A text model is up to date after every step: it has no moving average."""
+    def refresh_statistics(self) -> None:
+        """Do nothing: a text model has no moving average, so it has no statistics to update."""
+
+
+def adam(rate: float, final_rate: float, updates: int) -> keras.Optimizer:
+    """Return Adam with a learning rate that falls linearly from `rate` to `final_rate` in `updates` steps."""
+    schedule = keras.optimizers.schedules.PolynomialDecay(rate, updates, final_rate)
+    return keras.optimizers.Adam(schedule)  # pyright: ignore[reportArgumentType]  # Keras accepts a schedule

@@ -1,116 +1,168 @@
-"""The recurrent language model and the VAE over sentences (Bowman et al. 2016): the rivals of TWR-VAE.
+"""The recurrent language model, and the VAE over sentences (Bowman et al. 2016). TWR-VAE is compared with both.
 
-p(x) = prod_t p(x_t | x_<t)        p(x, z) = N(z; 0, I) prod_t p(x_t | x_<t, z),  q(z | x) from an encoder's last state
+p(x) = prod_t p(x_t | x_<t)
+p(x, z) = N(z; 0, I) prod_t p(x_t | x_<t, z),  q(z | x) from an encoder's last state
 """
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import keras
 import numpy as np
 import tensorflow as tf
-import tensorflow_probability as tfp
 
-from data.sentences import evaluation_batches
-from losses.variational import free_bits, gaussian_kl, gaussian_kl_between
-from text_vae.base import ElboTerms, TextVAE
+from data.sentences import SentenceBatch, evaluation_batches
+from losses.variational import cyclical_weight, free_bits, gaussian_kl, gaussian_kl_between, linear_weight
+from text_vae.base import ElboTerms, Own, TextVAE
 from text_vae.layers import WordDecoder, dropped, gaussian, last, recurrent
 
-tfd = tfp.distributions
+if TYPE_CHECKING:
+    from tensorflow_probability.python.distributions import Distribution
 
-ENCODED = 64  # sentences that `encode` reads at a time
+ENCODED = 64  # sentences that `encode` takes at a time
+CYCLE_GROWTH = 0.5  # share of a cycle in which the weight of the KL grows: R of Fu et al. 2019
 
 
 class LanguageModel(TextVAE):
-    """The decoder without latent: its nll is exact, its KL 0.
+    """The decoder without a latent. Its nll is exact, and its KL is 0.
 
     Args:
-        decoder: a `WordDecoder`; here its z has no dimension.
-        options: those of `TextVAE`.
+        decoder: a `WordDecoder`, whose z has size 0 in this class. `MLVAE` also takes a `PlannedDecoder`.
+        options: the arguments of `TextVAE`.
     """
 
-    def __init__(self, *, decoder: WordDecoder, **options):
+    def __init__(self, *, decoder: Any, **options: Any):
         super().__init__(**options)
         self.decoder = decoder
 
-    def elbo_terms(self, batch, seed, training=False):
+    @classmethod
+    def create(
+        cls: type[Own],
+        *,
+        words: int,
+        embedding: int,
+        cell: str,
+        units: int,
+        dropout: float,
+        longest: int,
+        **options: Any,
+    ) -> Own:
+        """Return a compiled model.
+
+        Args:
+            words, embedding, cell, units, dropout, longest: see `WordDecoder`.
+            options: the other arguments of `TextVAE.with_adam`.
+        """
+        decoder = WordDecoder(
+            words=words, latent=0, embedding=embedding, cell=cell, units=units, dropout=dropout, longest=longest
+        )
+        return cls.with_adam(decoder=decoder, **options)
+
+    def elbo_terms(self, batch: SentenceBatch, seed: tf.Tensor, training: bool = False) -> ElboTerms:
         nothing = tf.zeros([tf.shape(batch["lengths"])[0], 0])
         kl = tf.reduce_sum(nothing, -1)
         return ElboTerms(self.decoder.nll(batch, nothing, seed if training else None), kl, kl)
 
-    def log_weights(self, batch, samples: int, seed: tf.Tensor) -> tf.Tensor:
-        """log w_s of `metrics.likelihood`, [S, B]; of a model without latent one is as good as many, so S is 1."""
+    def log_weights(self, batch: SentenceBatch, samples: int, seed: tf.Tensor) -> tf.Tensor:
+        """Return the log weights log w_s of `metrics.likelihood`, [S, B].
+
+        Here S is 1, whatever `samples` is, because all log weights of a model without a latent are equal.
+
+        Args:
+            samples: number of samples of z for each sentence, S.
+            seed: int32 [2].
+        """
         return -self.elbo_terms(batch, seed).nll[None]
 
     def prior_samples(self, n: int, seed: tf.Tensor) -> tf.Tensor:
-        """z [n, latent] from the prior."""
+        """Return n samples of z from the prior, [n, latent]; here [n, 0]. `seed` is int32 [2]."""
         return tf.zeros([n, 0])
 
     def generate(self, n: int, temperature: float = 1.0, top_p: float = 1.0, seed: int = 0) -> list[np.ndarray]:
-        """n >= 1 sentences from the prior, int32 ids each; temperature, top_p and errors as of `WordDecoder.generate`."""
+        """Return n >= 1 sentences, int32 ids each, that are decoded from samples of the prior.
+
+        Args:
+            temperature, top_p: as for `WordDecoder.generate`, and so are the errors.
+            seed: the seed of z and of the words.
+        """
         z_seed, word_seed = tf.unstack(tf.random.split([seed, 2], 2))
         return self.decoder.generate(self.prior_samples(n, z_seed), word_seed, temperature, top_p)
 
 
 class Latent(NamedTuple):
-    """What is known of the z that is decoded: q(z | x) = N(mu, exp(log_variance)), and N(0, exp(prior_log_variance))."""
+    """The posterior and prior of the z that is decoded: N(mu, exp(log_variance)) and N(0, exp(prior_log_variance))."""
 
     mu: tf.Tensor  # [B, latent]
     log_variance: tf.Tensor  # [B, latent]
-    regularizer: tf.Tensor  # [B], what training adds to nll
+    regularizer: tf.Tensor  # [B], the term that training adds to nll
     prior_log_variance: tf.Tensor | float = 0.0  # [B, 1]
-    length_nats: tf.Tensor | float = 0.0  # [B], -log p(T) where the prior is another for every number of steps T
+    length_nats: tf.Tensor | float = 0.0  # [B], -log p(T) if the prior depends on the number of steps T
 
     @property
     def kl(self) -> tf.Tensor:
-        """KL(q(z | x) || p(z)), [B]."""
+        """KL(q(z | x) || p(z)), [B], in nats."""
         return gaussian_kl_between(self.mu, self.log_variance, 0.0, self.prior_log_variance)
 
     @property
-    def posterior(self) -> tfd.Distribution:
+    def posterior(self) -> "Distribution":
         """q(z | x), batch [B], event [latent]."""
         return gaussian(self.mu, self.log_variance)
 
     @property
-    def prior(self) -> tfd.Distribution:
+    def prior(self) -> "Distribution":
         """p(z), batch [B], event [latent]."""
         zeros = tf.zeros_like(self.mu)
         return gaussian(zeros, zeros + self.prior_log_variance)
 
 
 class LanguageVAE(LanguageModel):
-    """The decoder is told z. A subclass gives the encoder: `infer`, and the layer `mu` that infers z's mean."""
+    """A language model whose decoder receives z. A subclass defines the encoder: `infer`, and the layer `mu`."""
 
-    def infer(self, batch, seed: tf.Tensor | None = None) -> Latent:
-        """What the encoder says of a batch; without a seed nothing is dropped."""
+    mu: keras.layers.Dense  # computes the mean of q(z | x)
+
+    def infer(self, batch: SentenceBatch, seed: tf.Tensor | None = None) -> Latent:
+        """Return the encoder's output for a batch; `seed` is int32 [2], of dropout; None: no dropout."""
         raise NotImplementedError
 
-    def elbo_terms(self, batch, seed, training=False):
+    def elbo_terms(self, batch: SentenceBatch, seed: tf.Tensor, training: bool = False) -> ElboTerms:
         z_seed, *dropout_seeds = tf.unstack(tf.random.split(seed, 3))
         encoder_seed, decoder_seed = dropout_seeds if training else (None, None)
         latent = self.infer(batch, encoder_seed)
         nll = self.decoder.nll(batch, latent.posterior.sample(seed=z_seed), decoder_seed)
         return ElboTerms(nll + latent.length_nats, latent.kl, latent.regularizer)
 
-    def log_weights(self, batch, samples, seed):
-        """log p(x | z_s) + log p(z_s) - log q(z_s | x), z_s from q(z | x), [S, B]; a prior of T costs log p(T) too."""
+    def log_weights(self, batch: SentenceBatch, samples: int, seed: tf.Tensor) -> tf.Tensor:
+        """Return log p(x | z_s) + log p(z_s) - log q(z_s | x) for S samples z_s from q(z | x), [S, B].
+
+        log p(T) is added if the prior depends on the number of steps T.
+
+        Args:
+            samples: S.
+            seed: int32 [2].
+        """
         latent = self.infer(batch)
 
-        def log_weight(sample):
-            return self.log_weight(batch, latent, tf.random.fold_in(seed, sample))
+        def log_weight(sample: tf.Tensor) -> tf.Tensor:
+            fold_in: Any = tf.random.fold_in  # the stubs declare its number and its result an int
+            return self.log_weight(batch, latent, fold_in(seed, sample))
 
         return tf.map_fn(log_weight, tf.range(samples), fn_output_signature=tf.float32, parallel_iterations=1)
 
-    def log_weight(self, batch, latent: Latent, seed: tf.Tensor) -> tf.Tensor:
-        """That of one z, [B]."""
+    def log_weight(self, batch: SentenceBatch, latent: Latent, seed: tf.Tensor) -> tf.Tensor:
+        """Return the log weight of one sample of z for each sentence, [B]; `latent` is the output of `infer`."""
         z = latent.posterior.sample(seed=seed)
         log_ratio = latent.prior.log_prob(z) - latent.posterior.log_prob(z)
         return log_ratio - latent.length_nats - self.decoder.nll(batch, z)
 
-    def prior_samples(self, n, seed):
+    def prior_samples(self, n: int, seed: tf.Tensor) -> tf.Tensor:
         return tf.random.stateless_normal([n, self.mu.units], seed)
 
     def encode(self, sentences: list[np.ndarray]) -> np.ndarray:
-        """Posterior means of sentences, int32 [T] ids each without EOS, float32 [N, latent]."""
+        """Return the posterior means of sentences, float32 [N, latent].
+
+        Args:
+            sentences: int32 ids each, without EOS.
+        """
         mu = np.empty([len(sentences), self.mu.units], np.float32)
         for batch in evaluation_batches(sentences, ENCODED):
             mu[batch["indices"]] = self.infer(batch).mu
@@ -119,47 +171,125 @@ class LanguageVAE(LanguageModel):
     def reconstruct(
         self, sentences: list[np.ndarray], temperature: float = 0.0, top_p: float = 1.0, seed: int = 0
     ) -> list[np.ndarray]:
-        """What the decoder makes of each sentence's posterior mean."""
-        return self.decoder.generate(tf.constant(self.encode(sentences)), [seed, 2], temperature, top_p)
+        """Return a sentence that is decoded from the posterior mean of each sentence.
+
+        Args:
+            sentences: int32 ids each, without EOS.
+            temperature, top_p: as for `WordDecoder.generate`; by default decoding is greedy.
+            seed: the seed of the words.
+        """
+        return self.decoder.generate(tf.constant(self.encode(sentences)), tf.constant([seed, 2]), temperature, top_p)
 
     def interpolate(self, first: np.ndarray, second: np.ndarray, steps: int = 7) -> list[np.ndarray]:
-        """Greedy sentences along the straight line between two sentences' posterior means, both ends included."""
-        path = np.linspace(*self.encode([first, second]), steps, dtype=np.float32)
-        return self.decoder.generate(tf.constant(path), [0, 0], temperature=0.0)
+        """Return greedily decoded sentences along the line between the posterior means of two sentences.
+
+        Args:
+            first, second: int32 ids, without EOS.
+            steps: number of points on the line, including both ends.
+        """
+        start, end = self.encode([first, second])
+        path = np.linspace(start, end, steps, dtype=np.float32)
+        return self.decoder.generate(tf.constant(path), tf.constant([0, 0]), temperature=0.0)
 
 
 class RecurrentVAE(LanguageVAE):
-    """A recurrent encoder reads the sentence, and its last state gives q(z | x).
+    """A VAE with a recurrent encoder: q(z | x) is computed from the encoder's last state.
 
     Args:
-        cell, units: of the encoder, as for `recurrent`; the words' vectors and their dropout are the decoder's.
+        cell, units: of the encoder; see `recurrent`. The encoder shares the decoder's word vectors and their dropout
+            rate.
         latent: size of z.
-        free_bits: nats below which a dimension's KL is not rewarded for falling (Kingma et al. 2016).
-        kl_per_step: divide the regularizer by the sentence's steps, EOS among them: a control that gives z the weight
-            which TWR-VAE's last posterior has where it reads EOS as this encoder does, without the others. What is trained
-            is then no bound.
-        options: those of `LanguageModel`.
+        free_bits: nats below which lowering the KL of a dimension has no reward (Kingma et al. 2016).
+        kl_per_step: whether the regularizer is divided by the number of steps of the sentence, including EOS. This is a
+            control for TWR-VAE with `read_end`: the KL of z has the weight that the KL of the last posterior has there.
+            The KLs of the other posteriors are absent. The trained objective is then not a bound.
+        options: the arguments of `LanguageModel`.
     """
 
     def __init__(
-        self, *, cell: str, units: int, latent: int, free_bits: float = 0.0, kl_per_step: bool = False, **options
+        self, *, cell: str, units: int, latent: int, free_bits: float = 0.0, kl_per_step: bool = False, **options: Any
     ):
         super().__init__(**options)
         self.free_bits, self.kl_per_step = free_bits, kl_per_step
         self.encoder = recurrent(cell, units)
         self.mu = keras.layers.Dense(latent)
-        self.log_variance = keras.layers.Dense(latent, kernel_initializer="zeros")  # sigma starts as the prior's
+        self.log_variance = keras.layers.Dense(latent, kernel_initializer="zeros")  # sigma is the prior's at first
         h = self.read(tf.zeros([1, 1], tf.int32))
-        self.mu(h), self.log_variance(h)
+        self.mu(h)
+        self.log_variance(h)
+
+    @classmethod
+    def create(
+        cls: type[Own],
+        *,
+        words: int,
+        latent_dim: int,
+        embedding: int,
+        cell: str,
+        units: int,
+        dropout: float,
+        longest: int,
+        updates: int,
+        beta: float = 1.0,
+        kl_warm_up: int = 0,
+        kl_cycles: int = 0,
+        **options: Any,
+    ) -> Own:
+        """Return a compiled model.
+
+        Args:
+            words, embedding, longest: see `WordDecoder`.
+            cell, units, dropout: as for `WordDecoder`, for both the encoder and the decoder.
+            latent_dim: size of z.
+            updates: number of steps of the training.
+            beta, kl_warm_up, kl_cycles: see `kl_schedule`.
+            options: the other arguments of `TextVAE.with_adam` and of the constructor.
+        """
+        decoder = WordDecoder(
+            words=words,
+            latent=latent_dim,
+            embedding=embedding,
+            cell=cell,
+            units=units,
+            dropout=dropout,
+            longest=longest,
+        )
+        return cls.with_adam(
+            decoder=decoder,
+            cell=cell,
+            units=units,
+            latent=latent_dim,
+            updates=updates,
+            kl_weight=kl_schedule(beta, kl_warm_up, kl_cycles, updates),
+            **options,
+        )
 
     def read(self, tokens: tf.Tensor, seed: tf.Tensor | None = None) -> tf.Tensor:
-        """The encoder's h after each of the tokens, [B, T, units]; without a seed nothing is dropped."""
+        """Return the encoder's h after each of the tokens int32 [B, T], [B, T, units].
+
+        `seed` is int32 [2], of dropout; None: no dropout.
+        """
         x = self.decoder.embedding(tokens)
         return self.encoder(dropped(x, self.decoder.rate, seed))[0]
 
-    def infer(self, batch, seed=None):
+    def infer(self, batch: SentenceBatch, seed: tf.Tensor | None = None) -> Latent:
         h = last(self.read(batch["tokens"], seed), batch["lengths"])
         mu, log_variance = self.mu(h), self.log_variance(h)
         kl = free_bits(gaussian_kl(mu[..., None], log_variance[..., None]), self.free_bits)
         steps = tf.cast(batch["lengths"], tf.float32) if self.kl_per_step else 1.0
         return Latent(mu, log_variance, kl / steps)
+
+
+def kl_schedule(beta: float, warm_up: int, cycles: int, updates: int) -> Callable[[tf.Tensor], tf.Tensor]:
+    """Return the weight of the KL as a function of the step: with a warm-up, with cycles, or constant.
+
+    Args:
+        beta: the highest weight, and the constant one.
+        warm_up: number of steps in which the weight rises linearly from 0 to `beta`; 0: constant. Ignored with cycles.
+        cycles: number of cycles in `updates` steps; 0: no cycles. In each cycle the weight rises linearly from 0 to
+            `beta` in the first CYCLE_GROWTH of the cycle, and then stays.
+        updates: number of steps of the training.
+    """
+    if cycles:
+        return lambda step: beta * cyclical_weight(step, updates / cycles, CYCLE_GROWTH)
+    return lambda step: beta * linear_weight(step, warm_up)

@@ -1,33 +1,44 @@
-"""What text models share: recurrent layers, the last state of a sentence, Gaussians, and the decoder of words.
+"""The layers that text models share: recurrent layers, Gaussians, dropout, and the decoder of words.
 
-A batch is as `data.sentences` gives it: "tokens" int32 [B, T], words then EOS then PAD, and "lengths" int32 [B], words + 1.
-Padding stands behind a sentence, so it changes no state before it and recurrent layers need no mask.
+Batches are those of `data.sentences`: "tokens" int32 [B, T], words then EOS then PAD, and "lengths" int32 [B], the
+numbers of words + 1. Padding follows a sentence, so it changes no state of the sentence, and recurrent layers need no
+mask.
 """
+
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+from data.sentences import SentenceBatch
 from data.vocabulary import BOS, EOS, UNPREDICTED
 from losses.variational import token_nll
+
+if TYPE_CHECKING:
+    from tensorflow_probability.python.distributions import Distribution
 
 tfd = tfp.distributions
 
 
 @tf.custom_gradient
-def lstm_steps(x, h, c, kernel):
-    """(h, c) of an LSTM after every step, [T, B, H] each, from the inputs' part of the gates x [T, B, 4 H] on.
+def lstm_steps(
+    x: tf.Tensor, h: tf.Tensor, c: tf.Tensor, kernel: tf.Tensor
+) -> Any:  # a pair: the decorator keeps the gradient
+    """Return (h, c) of an LSTM after every step, [T, B, H] each.
 
-    The gates are i, f, g, o, as in Keras. The gradient walks back through the states alone; the kernel's, and with x's those
-    of what made x, are then single products over all steps, where automatic differentiation adds up one for each.
+    The gradient goes back step by step through the states alone. After that, the gradient of the kernel is a single
+    product over all steps, and so are the gradients of the weights that computed x. Automatic differentiation would add
+    up one product for each step.
 
     Args:
+        x: [T, B, 4 H], the part of the gates that the inputs contribute; the gates are i, f, g, o, as in Keras.
         h, c: the state before the first step, [B, H] each.
-        kernel: [H, 4 H], from h to the gates.
+        kernel: [H, 4 H], the map from h to the gates.
     """
 
-    def step(state, now):
+    def step(state: tuple[tf.Tensor, ...], now: tf.Tensor) -> tuple[tf.Tensor, ...]:
         h, c, _ = state
         i, f, g, o = tf.split(now + tf.matmul(h, kernel), 4, axis=1)
         i, f, g, o = tf.sigmoid(i), tf.sigmoid(f), tf.tanh(g), tf.sigmoid(o)
@@ -36,13 +47,13 @@ def lstm_steps(x, h, c, kernel):
 
     hs, cs, gates = tf.scan(step, x, (h, c, tf.zeros_like(x[0])))
 
-    def gradient(to_hs, to_cs):
+    def gradient(to_hs: tf.Tensor, to_cs: tf.Tensor) -> tuple[tf.Tensor, ...]:
         i, f, g, o = tf.split(gates, 4, axis=2)
         squashed, before = tf.tanh(cs), tf.concat([c[None], cs[:-1]], 0)
-        c_of_gates = tf.concat([g * i * (1 - i), before * f * (1 - f), i * (1 - g * g)], 2)  # c's gradient for them
+        c_of_gates = tf.concat([g * i * (1 - i), before * f * (1 - f), i * (1 - g * g)], 2)  # derivatives of c
         h_of_o, h_of_c = squashed * o * (1 - o), o * (1 - squashed * squashed)
 
-        def back(state, now):
+        def back(state: tuple[tf.Tensor, ...], now: tuple[tf.Tensor, ...]) -> tuple[tf.Tensor, ...]:
             to_h, to_c, _ = state
             own_h, own_c, f, c_of_gates, h_of_o, h_of_c = now
             to_h += own_h
@@ -60,12 +71,26 @@ def lstm_steps(x, h, c, kernel):
 
 
 class LSTM(keras.layers.LSTM):
-    """keras.layers.LSTM as `recurrent` makes it, with one product for the inputs of all steps (`lstm_steps`)."""
+    """keras.layers.LSTM with the options of `recurrent`, computed by `lstm_steps`.
 
-    def call(self, sequences, initial_state=None, mask=None, training=False):
+    The inputs of all steps are multiplied by the kernel in one product.
+    """
+
+    def call(
+        self,
+        sequences: tf.Tensor,
+        initial_state: list[tf.Tensor] | None = None,
+        mask: tf.Tensor | None = None,
+        training: bool = False,
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         h, c = initial_state or self.get_initial_state(tf.shape(sequences)[0])
         x = tf.tensordot(tf.transpose(sequences, [1, 0, 2]), self.cell.kernel, 1) + self.cell.bias
-        hs, cs = lstm_steps(x, h, c, tf.convert_to_tensor(self.cell.recurrent_kernel))
+        hs, cs = lstm_steps(
+            x,
+            h,  # pyright: ignore[reportArgumentType]  # Keras types its states for all of its backends
+            c,  # pyright: ignore[reportArgumentType]
+            tf.convert_to_tensor(self.cell.recurrent_kernel),
+        )
         return tf.transpose(hs, [1, 0, 2]), hs[-1], cs[-1]
 
 
@@ -73,27 +98,35 @@ CELLS = {"lstm": LSTM, "gru": keras.layers.GRU, "rnn": keras.layers.SimpleRNN}
 
 
 def recurrent(cell: str, units: int) -> keras.layers.RNN:
-    """A layer of CELLS over [B, T, D]: (h [B, T, units], then its one last state, two of an LSTM, each [B, units])."""
+    """Return a recurrent layer over inputs [B, T, D].
+
+    Its outputs are h [B, T, units] and the last state, each part [B, units]: h and c of an LSTM, h of other cells.
+
+    Args:
+        cell: a name of CELLS.
+    """
     return CELLS[cell](units, return_sequences=True, return_state=True)
 
 
 def last(h: tf.Tensor, lengths: tf.Tensor) -> tf.Tensor:
-    """What stands at each sentence's last real step, [B, T, D] -> [B, D]."""
+    """Return h at the last real step of each sentence: [B, T, D] -> [B, D]; `lengths` is int [B]."""
     return tf.gather(h, lengths - 1, batch_dims=1)
 
 
-def gaussian(mu: tf.Tensor, log_variance: tf.Tensor) -> tfd.Distribution:
-    """N(mu, diag exp(log_variance)), batch [B], event [D]."""
+def gaussian(mu: tf.Tensor, log_variance: tf.Tensor) -> "Distribution":
+    """Return N(mu, diag exp(log_variance)), batch [B], event [D]."""
     return tfd.MultivariateNormalDiag(mu, tf.exp(0.5 * log_variance))
 
 
 class GaussianNetwork(keras.layers.Layer):
-    """x [B, inputs] -> (mu, log sigma^2), each [B, size], after one tanh layer; at first log sigma^2 is the same for all x.
+    """A Gaussian that depends on x: x [B, inputs] -> (mu, log sigma^2), each [B, size], after one tanh layer.
+
+    A new network computes the same log sigma^2 for all x.
 
     Args:
-        hidden: width of the tanh layer.
-        mu_kernel: its initializer; "zeros": at first mu is 0 for all x.
-        log_variance: what log sigma^2 is at first.
+        inputs, hidden, size: width of x, of the tanh layer, and of mu.
+        mu_kernel: initializer of the kernel of mu; "zeros": a new network computes mu = 0 for all x.
+        log_variance: log sigma^2 of a new network.
     """
 
     def __init__(
@@ -103,32 +136,34 @@ class GaussianNetwork(keras.layers.Layer):
         self.hidden = keras.layers.Dense(hidden, "tanh")
         self.mu = keras.layers.Dense(size, kernel_initializer=mu_kernel)
         first = keras.initializers.Constant(log_variance)
-        self.log_variance = keras.layers.Dense(size, kernel_initializer="zeros", bias_initializer=first)
+        options: dict[str, Any] = {"kernel_initializer": "zeros", "bias_initializer": first}
+        self.log_variance = keras.layers.Dense(size, **options)
         self(tf.zeros([1, inputs]))
 
-    def call(self, x):
+    def call(self, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         h = self.hidden(x)
         return self.mu(h), self.log_variance(h)
 
 
 def dropped(h: tf.Tensor, rate: float, seed: tf.Tensor | None) -> tf.Tensor:
-    """Dropout that is a function of its seed, int32 [2]; None: nothing is dropped."""
+    """Return h after dropout, which is a function of `seed`, int32 [2]; None: h itself."""
     return h if seed is None or not rate else tf.nn.experimental.stateless_dropout(h, rate, seed)
 
 
 class WordDecoder(keras.layers.Layer):
-    """p(x | z) = prod_t p(x_t | x_<t, z), a recurrent network over words; z joins every input and starts the state.
+    """The decoder p(x | z) = prod_t p(x_t | x_<t, z), a recurrent network over words.
 
-    z may have no dimension: then it is a language model, whose first state is learned. PAD and BOS are never predicted.
+    z is a part of every input, and the initial state is computed from z. If z has size 0, the decoder is a language
+    model with a learned initial state. PAD and BOS are never predicted.
 
     Args:
-        words: size of the vocabulary, reserved ids included.
-        latent: size of z, or of whatever stands in its place.
-        embedding: width of the words' vectors.
-        cell, units: of the recurrent layer, as for `recurrent`.
-        dropout: rate on the words' vectors and before the vocabulary, in training.
-        ends: EOS in a row that end a generated text; the start counts as one of several.
-        longest: most ids of a generated text.
+        words: size of the vocabulary, including reserved ids.
+        latent: size of z, or of the vector in its place.
+        embedding: width of the word vectors.
+        cell, units: see `recurrent`.
+        dropout: dropout rate in training, for the word vectors and for the states before the vocabulary.
+        ends: number of EOS in a row that end a generated text; if it is above 1, the start counts as one EOS.
+        longest: highest number of ids in a generated text.
     """
 
     def __init__(
@@ -153,12 +188,16 @@ class WordDecoder(keras.layers.Layer):
         self.vocabulary(self.states(tf.zeros([1, 1], tf.int32), tf.zeros([1, latent]))[0])
         self.built = True
 
-    def states(self, tokens: tf.Tensor, z: tf.Tensor, start=None, seed: tf.Tensor | None = None) -> list[tf.Tensor]:
-        """h [B, T, units] after reading each of the tokens int32 [B, T] under z [B, latent], then the last state.
+    def states(
+        self, tokens: tf.Tensor, z: tf.Tensor, start: list[tf.Tensor] | None = None, seed: tf.Tensor | None = None
+    ) -> list[tf.Tensor]:
+        """Return the states of the recurrent layer: h [B, T, units] after each token, then the parts of the last state.
 
         Args:
-            start: the state before the first token; None: z's.
-            seed: int32 [2] of dropout; None: nothing is dropped.
+            tokens: int32 [B, T].
+            z: [B, latent].
+            start: the state before the first token; None: it is computed from z.
+            seed: int32 [2], of dropout; None: no dropout.
         """
         seeds = [None, None] if seed is None else tf.unstack(tf.random.split(seed, 2))
         x = dropped(self.embedding(tokens), self.rate, seeds[0])
@@ -169,32 +208,37 @@ class WordDecoder(keras.layers.Layer):
         h, *end = self.recurrent(tf.concat([x, every_step], -1), initial_state=start)
         return [dropped(h, self.rate, seeds[1]), *end]
 
-    def nll(self, batch: dict[str, tf.Tensor], z: tf.Tensor, seed: tf.Tensor | None = None) -> tf.Tensor:
-        """-log p(x | z) of sentences that end with EOS, [B], in nats; arguments as for `states`."""
+    def nll(self, batch: SentenceBatch, z: tf.Tensor, seed: tf.Tensor | None = None) -> tf.Tensor:
+        """Return -log p(x | z) of sentences that end with EOS, [B], in nats; z and `seed` as for `states`."""
         tokens, lengths = batch["tokens"], batch["lengths"]
         read = tf.pad(tokens[:, :-1], [[0, 0], [1, 0]], constant_values=BOS)
         h, *_ = self.states(read, z, seed=seed)
         return token_nll(h, self.vocabulary.kernel, self.vocabulary.bias, tokens - len(UNPREDICTED), lengths)
 
     def generate(self, z: tf.Tensor, seed: tf.Tensor, temperature: float = 1.0, top_p: float = 1.0) -> list[np.ndarray]:
-        """A text for each z [B, latent], int32 ids without the last EOS, at most `longest` of them.
+        """Return a generated text for each z: int32 ids without the last EOS, at most `longest` of them.
 
         Args:
+            z: [B, latent], B >= 1.
             seed: int32 [2].
-            temperature: what logits are divided by; 0: the most probable word each time (greedy).
+            temperature: divisor of the logits; 0: the most probable word at each step (greedy).
             top_p: words are drawn from the smallest set that has this probability (Holtzman et al. 2020).
 
         Raises:
-            ValueError: no z, a negative temperature, or top_p outside (0, 1].
+            ValueError: B is 0, the temperature is negative, or top_p is outside (0, 1].
         """
         if not len(z) or temperature < 0 or not 0 < top_p <= 1:
-            raise ValueError(f"generate needs z, temperature >= 0, top_p in (0, 1]: {len(z)}, {temperature}, {top_p}")
+            raise ValueError(
+                "generate needs at least one z, temperature >= 0 and top_p in (0, 1], "
+                f"got {len(z)} z, temperature {temperature} and top_p {top_p}"
+            )
         token, state, ids = tf.fill([len(z), 1], BOS), None, []
         ends, lengths = np.full(len(z), self.ends - 1), np.zeros(len(z), int)
         running = np.ones(len(z), bool)
         while len(ids) < self.longest and running.any():
             h, *state = self.states(token, z, state)
-            chosen = choose(self.vocabulary(h[:, 0]), tf.random.fold_in(seed, len(ids)), temperature, top_p)
+            word_seed: Any = tf.random.fold_in(seed, len(ids))  # the stubs declare the result an int
+            chosen = choose(self.vocabulary(h[:, 0]), word_seed, temperature, top_p)
             token = chosen[:, None] + len(UNPREDICTED)
             ids.append(token[:, 0].numpy())
             ends = np.where(ids[-1] == EOS, ends + 1, 0)
@@ -204,7 +248,7 @@ class WordDecoder(keras.layers.Layer):
 
 
 def choose(logits: tf.Tensor, seed: tf.Tensor, temperature: float, top_p: float) -> tf.Tensor:
-    """One index for each row of logits [B, V], int32 [B]; arguments as for `WordDecoder.generate`."""
+    """Return an index for each row of logits [B, V], int32 [B]; the other arguments as for `WordDecoder.generate`."""
     if not temperature:
         return tf.argmax(logits, -1, tf.int32)
     logits /= temperature

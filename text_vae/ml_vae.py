@@ -1,46 +1,50 @@
-"""ml-VAE (Shen et al. 2019): a paragraph's latent becomes a plan vector for each sentence, each plan vector a sentence.
+"""ml-VAE (Shen et al. 2019): z gives a plan vector for each sentence, and each plan vector gives a sentence.
 
-levels 0, flat VAE:   z ~ N(0, I)                       p(x | z): one word LSTM over the whole paragraph
-levels 1, ml-VAE-S:   z ~ N(0, I)                       plan_s = LSTM(plan_<s, z), p(sentence_s | plan_s): a word LSTM
-levels 2, ml-VAE-D:   z2 ~ N(0, I), z1 ~ p(z1 | z2)     as levels 1, with z1 for z
-inferred by           q(z1 | x), a convolutional network over the paragraph's words, and q(z2 | z1)
+    levels 0, flat VAE:   z ~ N(0, I)                     p(x | z): one word LSTM over the whole paragraph
+    levels 1, ml-VAE-S:   z ~ N(0, I)                     plan_s = LSTM(plan_<s, z), p(sentence_s | plan_s): a word LSTM
+    levels 2, ml-VAE-D:   z2 ~ N(0, I), z1 ~ p(z1 | z2)   as levels 1, with z1 for z
+    inferred by           q(z1 | x), a convolutional network over the paragraph's words, and q(z2 | z1)
 
-A paragraph is as `data.sentences.join` and its batches give it: EOS behind each sentence, an empty sentence at its end. All
-three models predict these same tokens, and with them the number of sentences, so that their likelihoods can be compared.
+Paragraphs are those of `data.sentences.join` and its batches: EOS follows each sentence, and an empty sentence is the
+last. All three models predict the same tokens, and with them the number of sentences, so their likelihoods can be
+compared.
 """
 
 from itertools import takewhile
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import keras
 import numpy as np
 import tensorflow as tf
-import tensorflow_probability as tfp
 
-from data.sentences import join
+from data.sentences import SentenceBatch, join
 from data.vocabulary import EOS
-from losses.variational import gaussian_kl
+from losses.variational import gaussian_kl, linear_weight
 from text_vae.base import ElboTerms
 from text_vae.language_vae import LanguageVAE, Latent
 from text_vae.layers import GaussianNetwork, WordDecoder, dropped, gaussian, recurrent
 
-tfd = tfp.distributions
+if TYPE_CHECKING:
+    from tensorflow_probability.python.distributions import Distribution
 
-KERNEL = 5  # words that a convolution sees; it moves on by two
-GROUPS = 4  # of sentences alike in length: the word LSTM passes as many positions as each group's longest has
+KERNEL = 5  # width of the convolutions, whose stride is 2
+GROUPS = (
+    4  # of sentences of similar length: the word LSTM takes as many steps as the longest sentence of each group has
+)
 
 
 class PlannedDecoder(keras.layers.Layer):
-    """p(x | z) of a paragraph: a sentence LSTM turns z into one plan vector a sentence, a word LSTM each into its words.
+    """The decoder p(x | z) of a paragraph: a sentence LSTM computes plan vectors from z, and a word LSTM the sentences.
 
-    z starts the sentence LSTM and is its only input; a plan vector starts the word LSTM and joins its every input. Given the
-    plans the sentences are independent: what they share, z must say.
+    z gives the initial state of the sentence LSTM, and is its only input. A plan vector gives the initial state of the
+    word LSTM, and is a part of all its inputs. Given the plan vectors, the sentences are independent, so everything
+    that they have in common must come from z.
 
     Args:
         words: the decoder of a sentence, whose z is the plan vector.
         latent: size of z.
         plan: size of a plan vector.
-        sentences: most that are generated.
+        sentences: highest number of generated sentences.
     """
 
     def __init__(self, words: WordDecoder, *, latent: int, plan: int, sentences: int):
@@ -52,31 +56,32 @@ class PlannedDecoder(keras.layers.Layer):
         self.built = True
 
     def plans(self, z: tf.Tensor, count: tf.Tensor | int) -> tf.Tensor:
-        """The plan vectors of `count` sentences, [B, count, plan]."""
+        """Return the plan vectors of `count` sentences for each z [B, latent], [B, count, plan]."""
         return self.planner(tf.repeat(z[:, None], count, axis=1), initial_state=[start(z) for start in self.starts])[0]
 
-    def nll(self, batch: dict[str, tf.Tensor], z: tf.Tensor, seed: tf.Tensor | None = None) -> tf.Tensor:
-        """-log p(x | z) of paragraphs, [B], in nats; arguments as for `WordDecoder.nll`."""
-        words = tf.RaggedTensor.from_tensor(batch["tokens"], batch["lengths"])
-        counts = tf.reduce_sum(tf.cast(words == EOS, tf.int32), 1)  # of sentences, the empty one at the end too
+    def nll(self, batch: SentenceBatch, z: tf.Tensor, seed: tf.Tensor | None = None) -> tf.Tensor:
+        """Return -log p(x | z) of paragraphs, [B], in nats; arguments as for `WordDecoder.nll`."""
+        ragged: Any = tf.RaggedTensor  # the stubs lack its constructors
+        words = ragged.from_tensor(batch["tokens"], batch["lengths"])
+        counts = tf.reduce_sum(tf.cast(words == EOS, tf.int32), 1)  # of sentences, with the empty one at the end
         ends = tf.where(words.flat_values == EOS)[:, 0] + 1
-        sentences = tf.RaggedTensor.from_row_limits(words.flat_values, ends)
+        sentences = ragged.from_row_limits(words.flat_values, ends)
         tokens, lengths = sentences.to_tensor(), tf.cast(sentences.row_lengths(), tf.int32)
-        plans = tf.RaggedTensor.from_tensor(self.plans(z, tf.reduce_max(counts)), counts).flat_values
+        plans = ragged.from_tensor(self.plans(z, tf.reduce_max(counts)), counts).flat_values
         paragraphs, shortest_first = tf.repeat(tf.range(tf.size(counts)), counts), tf.argsort(lengths)
         seeds = [None] * GROUPS if seed is None else tf.unstack(tf.random.split(seed, GROUPS))
         nll = tf.zeros_like(counts, tf.float32)
         for group, group_seed in enumerate(seeds):
             first, end = (tf.size(lengths) * edge // GROUPS for edge in (group, group + 1))
             rows = shortest_first[first:end]
-            longest = tf.maximum(tf.reduce_max(tf.gather(lengths, rows)), 1)  # a small batch leaves groups empty
-            part = {"tokens": tf.gather(tokens, rows)[:, :longest], "lengths": tf.gather(lengths, rows)}
+            longest = tf.maximum(tf.reduce_max(tf.gather(lengths, rows)), 1)  # a group of a small batch may be empty
+            part: SentenceBatch = {"tokens": tf.gather(tokens, rows)[:, :longest], "lengths": tf.gather(lengths, rows)}
             part_nll = self.words.nll(part, tf.gather(plans, rows), group_seed)
             nll += tf.math.unsorted_segment_sum(part_nll, tf.gather(paragraphs, rows), tf.size(counts))
         return nll
 
     def generate(self, z: tf.Tensor, seed: tf.Tensor, temperature: float = 1.0, top_p: float = 1.0) -> list[np.ndarray]:
-        """A paragraph for each z, int32 ids as `join` gives them; arguments as for `WordDecoder.generate`."""
+        """Return a paragraph for each z, int32 ids as `join` returns them; arguments as for `WordDecoder.generate`."""
         plans = tf.reshape(self.plans(z, self.sentences), [len(z) * self.sentences, -1])
         drawn = self.words.generate(plans, seed, temperature, top_p)
         return [
@@ -86,101 +91,172 @@ class PlannedDecoder(keras.layers.Layer):
 
 
 class MLVAE(LanguageVAE):
-    """Convolutions over a paragraph's words give q(z | x), and the decoder is told z: the flat VAE and ml-VAE-S.
+    """The flat VAE or ml-VAE-S: q(z | x) is computed by convolutions over the words of a paragraph.
 
-    Departures, as far as the paper is recalled: the convolutions see a paragraph as one sequence, where the paper's see
-    sentences first and then what they gave; and the largest value over the places is what the last one hands on, so that
-    paragraphs need not be of one length.
+    This encoder differs from the paper's in two ways, as far as the paper is recalled. Its convolutions take the
+    paragraph as one sequence. The paper's convolutions take each sentence, then the sequence of the results. And the
+    output of the last convolution is reduced to its maximum over the positions, so that the lengths of paragraphs may
+    differ.
 
     Args:
         latent: size of z.
-        widths: channels of the convolutions, each of which halves the number of places.
-        dropout: rate on the words' vectors, in training.
-        options: those of `LanguageVAE`; the decoder is a `WordDecoder` over whole paragraphs (flat), or a `PlannedDecoder`,
-            and its vectors of words are the encoder's too.
+        widths: channels of the convolutions, each of which halves the number of positions.
+        dropout: dropout rate of the word vectors, in training.
+        options: the arguments of `LanguageVAE`. The decoder is a `WordDecoder` over whole paragraphs (flat VAE) or a
+            `PlannedDecoder` (ml-VAE-S), and shares its word vectors with the encoder.
     """
 
-    def __init__(self, *, latent: int, widths: tuple[int, ...], dropout: float, **options):
+    def __init__(self, *, latent: int, widths: tuple[int, ...], dropout: float, **options: Any):
         super().__init__(**options)
         self.rate = dropout
         self.convolutions = [keras.layers.Conv1D(width, KERNEL, strides=2, activation="relu") for width in widths]
         self.mu = keras.layers.Dense(latent)
-        self.log_variance = keras.layers.Dense(latent, kernel_initializer="zeros")  # sigma starts as the prior's
+        self.log_variance = keras.layers.Dense(latent, kernel_initializer="zeros")  # sigma is the prior's at first
         self.infer({"tokens": tf.zeros([1, 1], tf.int32), "lengths": tf.ones([1], tf.int32)})
 
-    def features(self, batch, seed: tf.Tensor | None = None) -> tf.Tensor:
-        """What the convolutions find anywhere in each paragraph, [B, widths[-1]]; without a seed nothing is dropped."""
+    @classmethod
+    def create(
+        cls,
+        *,
+        levels: int,
+        words: int,
+        latent_dim: int,
+        embedding: int,
+        cell: str,
+        units: int,
+        dropout: float,
+        encoder_widths: tuple[int, ...],
+        plan: int,
+        top_dim: int,
+        hidden: int,
+        max_sentences: int,
+        longest_sentence: int,
+        longest_paragraph: int,
+        kl_warm_up: int,
+        **options: Any,
+    ) -> "MLVAE":
+        """Return a compiled model.
+
+        Args:
+            levels: 0, the flat VAE; 1, ml-VAE-S; 2, ml-VAE-D, an `MLVAED`.
+            words, embedding, cell, units, dropout: see `WordDecoder`; `dropout` is also the encoder's.
+            latent_dim: size of the z that is decoded.
+            encoder_widths: channels of the encoder's convolutions.
+            plan: size of a plan vector; not used by the flat VAE.
+            top_dim: size of z2; used by ml-VAE-D alone.
+            hidden: width of the hidden layers between z1 and z2; used by ml-VAE-D alone.
+            max_sentences: highest number of generated sentences; not used by the flat VAE.
+            longest_sentence: highest number of words in a generated sentence; not used by the flat VAE.
+            longest_paragraph: highest number of ids in a generated paragraph; used by the flat VAE alone.
+            kl_warm_up: number of steps in which the weight of the KL rises linearly from 0 to 1.
+            options: the other arguments of `TextVAE.with_adam`.
+        """
+        sizes: dict[str, Any] = {
+            "words": words,
+            "embedding": embedding,
+            "cell": cell,
+            "units": units,
+            "dropout": dropout,
+        }
+        if levels == 0:
+            decoder = WordDecoder(latent=latent_dim, ends=2, longest=longest_paragraph, **sizes)
+        else:
+            sentence = WordDecoder(latent=plan, longest=longest_sentence, **sizes)
+            decoder = PlannedDecoder(sentence, latent=latent_dim, plan=plan, sentences=max_sentences)
+        model: type[MLVAE] = MLVAED if levels == 2 else MLVAE
+        second: dict[str, Any] = {"top": top_dim, "hidden": hidden} if levels == 2 else {}
+        return model.with_adam(
+            decoder=decoder,
+            latent=latent_dim,
+            widths=encoder_widths,
+            dropout=dropout,
+            kl_weight=lambda step: linear_weight(step, kl_warm_up),
+            **second,
+            **options,
+        )
+
+    def features(self, batch: SentenceBatch, seed: tf.Tensor | None = None) -> tf.Tensor:
+        """Return the maximum of the last convolution over the positions of each paragraph, [B, widths[-1]].
+
+        `seed` is int32 [2], of dropout; None: no dropout.
+        """
         h, places = dropped(self.decoder.embedding(batch["tokens"]), self.rate, seed), batch["lengths"]
         for layer in self.convolutions:
             h = layer(tf.pad(real_only(h, places), [[0, 0], [KERNEL // 2, KERNEL // 2], [0, 0]]))
             places = (places + 1) // 2
         return tf.reduce_max(real_only(h, places), 1)
 
-    def infer(self, batch, seed=None):
+    def infer(self, batch: SentenceBatch, seed: tf.Tensor | None = None) -> Latent:
         h = self.features(batch, seed)
         mu, log_variance = self.mu(h), self.log_variance(h)
         return Latent(mu, log_variance, gaussian_kl(mu, log_variance))
 
 
 def real_only(h: tf.Tensor, lengths: tf.Tensor) -> tf.Tensor:
-    """h [B, T, D] with zeros beyond each row's length, so that no batch changes what a convolution sees."""
+    """Return h [B, T, D] with zeros beyond each row's length, so that convolutions do not depend on the padding."""
     return tf.where(tf.sequence_mask(lengths, tf.shape(h)[1])[..., None], h, 0.0)
 
 
 class Draw(NamedTuple):
     """One z1 from q(z1 | x) and one z2 from q(z2 | z1) for each paragraph."""
 
-    z1: tf.Tensor  # [B, latent]
+    z1: tf.Tensor  # [B, latent], the z that is decoded
     log_ratio_z1: tf.Tensor  # [B], log q(z1 | x) - log p(z1 | z2)
     log_ratio_z2: tf.Tensor  # [B], log q(z2 | z1) - log p(z2)
     kl_z2: tf.Tensor  # [B], KL(q(z2 | z1) || p(z2)), of which log_ratio_z2 is a sample
 
 
 class MLVAED(MLVAE):
-    """ml-VAE-D: the z that is decoded, z1, has a learned prior p(z1 | z2), and q(z2 | z1) infers z2 from it.
+    """ml-VAE-D: the z that is decoded, z1, has a learned prior p(z1 | z2), and q(z2 | z1) infers z2 from z1.
 
-    KL = kl_z1 + kl_z2, E log q(z1 | x) - log p(z1 | z2) and E KL(q(z2 | z1) || N(0, I)), each E over z1 and z2 of q. The
-    first has no closed form: z2 knows which z1 was drawn, so KL(q(z1 | x) || p(z1 | z2)) at that z2 is another number. It is
-    sampled, and may be negative, in the mean too: only the sum of both is a KL. Of what `infer` gives, mu and log_variance
-    are q(z1 | x); its KL and prior, those of N(0, I), are not this model's.
+    The KL is the sum of two terms, with expectations over z1 and z2 from q:
+
+        kl_z1 = E[log q(z1 | x) - log p(z1 | z2)]
+        kl_z2 = E[KL(q(z2 | z1) || N(0, I))]
+
+    kl_z1 has no closed form. z2 depends on the z1 that was drawn, so KL(q(z1 | x) || p(z1 | z2)) at that z2 is another
+    number. Therefore kl_z1 is sampled. It may be negative, even in the mean: only the sum of both terms is a KL.
+
+    mu and log_variance of the `Latent` that `infer` returns are q(z1 | x). The `Latent`'s KL and prior, which are for
+    N(0, I), do not apply to this model.
 
     Args:
         latent: size of z1.
         top: size of z2.
         hidden: width of the hidden layers of q(z2 | z1) and p(z1 | z2).
-        options: those of `MLVAE`.
+        options: the other arguments of `MLVAE`.
     """
 
-    def __init__(self, *, latent: int, top: int, hidden: int, **options):
+    def __init__(self, *, latent: int, top: int, hidden: int, **options: Any):
         super().__init__(latent=latent, **options)
         self.above = GaussianNetwork(latent, hidden, top)  # q(z2 | z1)
         self.below = GaussianNetwork(top, hidden, latent)  # p(z1 | z2)
 
-    def prior(self, z2: tf.Tensor) -> tfd.Distribution:
-        """p(z1 | z2), batch [B], event [latent]."""
+    def prior(self, z2: tf.Tensor) -> "Distribution":
+        """Return p(z1 | z2), batch [B], event [latent], for z2 [B, top]."""
         return gaussian(*self.below(z2))
 
     def draw(self, latent: Latent, seed: tf.Tensor) -> Draw:
-        """Both latents from q; `seed`: int32 [2]."""
+        """Return samples of both latents from q; `latent` is the output of `infer`, and `seed` is int32 [2]."""
         z1_seed, z2_seed = tf.unstack(tf.random.split(seed, 2))
         z1 = latent.posterior.sample(seed=z1_seed)
-        above = Latent(*self.above(z1), 0.0)
+        above = Latent(*self.above(z1), regularizer=tf.zeros([]))  # its regularizer is not used
         z2 = above.posterior.sample(seed=z2_seed)
         log_ratio_z1 = latent.posterior.log_prob(z1) - self.prior(z2).log_prob(z1)
         return Draw(z1, log_ratio_z1, above.posterior.log_prob(z2) - above.prior.log_prob(z2), above.kl)
 
-    def elbo_terms(self, batch, seed, training=False):
+    def elbo_terms(self, batch: SentenceBatch, seed: tf.Tensor, training: bool = False) -> ElboTerms:
         z_seed, *dropout_seeds = tf.unstack(tf.random.split(seed, 3))
         encoder_seed, decoder_seed = dropout_seeds if training else (None, None)
         draw = self.draw(self.infer(batch, encoder_seed), z_seed)
         kl = draw.log_ratio_z1 + draw.kl_z2
         return ElboTerms(self.decoder.nll(batch, draw.z1, decoder_seed), kl, kl)
 
-    def log_weight(self, batch, latent, seed):
+    def log_weight(self, batch: SentenceBatch, latent: Latent, seed: tf.Tensor) -> tf.Tensor:
         draw = self.draw(latent, seed)
         return -self.decoder.nll(batch, draw.z1) - draw.log_ratio_z1 - draw.log_ratio_z2
 
-    def prior_samples(self, n, seed):
+    def prior_samples(self, n: int, seed: tf.Tensor) -> tf.Tensor:
         z1_seed, z2_seed = tf.unstack(tf.random.split(seed, 2))
         z2 = tf.random.stateless_normal([n, self.above.mu.units], z2_seed)
         return self.prior(z2).sample(seed=z1_seed)

@@ -1,35 +1,42 @@
-"""NASM (Miao, Yu & Blunsom 2016, section 4): what a question is about is a latent h that steers the attention to the answer.
+"""NASM (Miao, Yu & Blunsom 2016, section 4): a latent h, drawn for the question, controls the attention to the answer.
 
-p(h | q) = N(mu(z_q), diag sigma^2(z_q))        alpha_i ~ exp(w_a' tanh(W_h h + W_s s_a(i)))
-z_a = tanh(W_1 sum_i alpha_i s_a(i) + W_2 s_a(last))        p(y = 1 | q, a, h) = sigmoid(z_q' M z_a + b)
-q(h | q, a, y) = N(mu(z_q, s_a(last), y), diag sigma^2(z_q, s_a(last), y))
+    p(h | q) = N(mu(z_q), diag sigma^2(z_q))        alpha_i ~ exp(w_a' tanh(W_h h + W_s s_a(i)))
+    z_a = tanh(W_1 sum_i alpha_i s_a(i) + W_2 s_a(last))        p(y = 1 | q, a, h) = sigmoid(z_q' M z_a + b)
+    q(h | q, a, y) = N(mu(z_q, s_a(last), y), diag sigma^2(z_q, s_a(last), y))
 
-s_a are the states of an LSTM over the answer, z_q is the last state of one over the question. The inference network
-reads both LSTMs' last states.
+s_a are the states of an LSTM over the answer, and z_q is the last state of an LSTM over the question. The inference
+network receives the last states of both LSTMs, and the label y.
 """
+
+from typing import Any
 
 import keras
 import tensorflow as tf
 
+from data.answers import AnswerBatch
 from losses.variational import gaussian_kl_between
-from text_vae.base import ElboTerms
+from text_vae.base import ElboTerms, Own
 from text_vae.layers import GaussianNetwork, gaussian
 from text_vae.ranker import Ranker, Read, Reader, shared_words
 
-FIRST_LOG_VARIANCE = -2.0  # of h, for p and q: at first the attention shall hear more than noise. Not in the paper
+# Log variance of h in a new model, in p and q: low, so that h is not mostly noise to the attention. Not in the paper.
+FIRST_LOG_VARIANCE = -2.0
 
 
 class NASM(Ranker):
-    """`attention` "latent" is the paper's; "deterministic" puts z_q in the place of h, "none" s_a(last) in that of z_a.
+    """NASM, or one of two controls without a latent.
 
     Args:
-        units, layers: of both LSTMs.
+        attention: "latent", as in the paper; "deterministic", with z_q in place of h; or "none", with s_a(last) in
+            place of z_a.
+        units, layers: width and number of the LSTMs, over questions and over answers.
         latent: size of h.
-        dropout: rate on the words' vectors.
-        match: each word of an answer also brings whether its stem is in the question. Not in the paper, whose vectors,
-            of all of Wikipedia, know more of rare words than those of a small training text.
-        samples: of h, to predict.
-        options: those of `Ranker`.
+        dropout: dropout rate of the word vectors, in training.
+        match: whether the LSTM over answers has one more input: whether the stem of the word occurs in the question.
+            Not in the paper. The paper's word vectors are trained on all of Wikipedia, so they represent rare words
+            better than vectors that are trained on a small text.
+        samples: number of samples of h from which `scores` predicts.
+        words, embedding, options: as for `Ranker`.
     """
 
     def __init__(
@@ -44,7 +51,7 @@ class NASM(Ranker):
         samples: int,
         words: int,
         embedding: int,
-        **options,
+        **options: Any,
     ):
         super().__init__(words=words, embedding=embedding, **options)
         self.attention, self.match, self.samples = attention, match, samples
@@ -64,12 +71,22 @@ class NASM(Ranker):
             for layer in (self.key, self.energy, self.context, self.ending):
                 layer.build([None, units])
         if attention == "latent":
-            first = {"mu_kernel": "zeros", "log_variance": FIRST_LOG_VARIANCE}  # the same h for all questions
+            first = {"mu_kernel": "zeros", "log_variance": FIRST_LOG_VARIANCE}  # p(h | q) is the same for all q
             self.prior = GaussianNetwork(units, latent, latent, **first)
             self.inference = GaussianNetwork(2 * units + 1, latent, latent, **first)
 
-    def read(self, batch, seed: tf.Tensor | None = None) -> tuple[tf.Tensor, Read]:
-        """(z_q [Q, units], the candidates as read); `seed`: of dropout."""
+    @classmethod
+    def create(cls: type[Own], *, kl_weight: float, **options: Any) -> Own:
+        """Return a compiled model.
+
+        Args:
+            kl_weight: the constant weight of the KL.
+            options: the arguments of `Ranker.create`.
+        """
+        return super().create(kl_weight=lambda step: tf.constant(kl_weight), **options)
+
+    def read(self, batch: AnswerBatch, seed: tf.Tensor | None = None) -> tuple[tf.Tensor, Read]:
+        """Return z_q [Q, units] and the states of the candidates; `seed` is int32 [2], of dropout; None: no dropout."""
         seeds = [None, None] if seed is None else tf.unstack(tf.random.split(seed, 2))
         x = self.embedding(batch["candidates"])
         if self.match:
@@ -79,20 +96,26 @@ class NASM(Ranker):
         return question.last, self.answer_reader.read(x, batch["candidate_lengths"], seeds[1])
 
     def weights_of_words(self, answer: Read, h: tf.Tensor) -> tf.Tensor:
-        """alpha [N, U] under h [N, latent]; 0 behind an answer's end."""
+        """Return the attention alpha [N, U] to the words of each answer, for h [N, latent]; 0 for padding."""
         energy = self.energy(tf.tanh(self.steer(h)[:, None] + self.key(answer.states)))[..., 0]
         return tf.nn.softmax(tf.where(answer.mask, energy, -1e9))
 
     def logits(self, z_q: tf.Tensor, answer: Read, h: tf.Tensor) -> tf.Tensor:
-        """log p(y = 1 | q, a, h) - log p(y = 0 | q, a, h), [N]; z_q [N, units] and h [N, latent] for each candidate."""
+        """Return log p(y = 1 | q, a, h) - log p(y = 0 | q, a, h) of each candidate, [N].
+
+        Args:
+            z_q: [N, units], of the question of each candidate.
+            answer: the states of the candidates.
+            h: [N, latent].
+        """
         z_a = answer.last
         if self.attention != "none":
             c = tf.linalg.matvec(answer.states, self.weights_of_words(answer, h), transpose_a=True)
             z_a = tf.tanh(self.context(c) + self.ending(answer.last))
         return tf.reduce_sum(self.similarity(z_q) * z_a, -1) + self.bias
 
-    def elbo_terms(self, batch, seed, training=False):
-        """nll is -log p(y | q, a, h) of one h from q(h | q, a, y) for each candidate."""
+    def elbo_terms(self, batch: AnswerBatch, seed: tf.Tensor, training: bool = False) -> ElboTerms:
+        """Return the terms of each candidate, [N]; nll is -log p(y | q, a, h) for one h from q(h | q, a, y)."""
         dropout_seed, h_seed = tf.unstack(tf.random.split(seed, 2))
         questions, answer = self.read(batch, dropout_seed if training else None)
         z_q, y = tf.gather(questions, batch["groups"]), batch["labels"]
@@ -105,11 +128,22 @@ class NASM(Ranker):
         return ElboTerms(nll, kl, kl)
 
     def draws(self, z_q: tf.Tensor, samples: int, seed: tf.Tensor) -> tf.Tensor:
-        """What steers the attention, [S, Q, latent]: samples of h from p(h | q), or the one z_q itself."""
+        """Return the input of the attention for each question: samples of h from p(h | q), [S, Q, latent], or z_q.
+
+        Without a latent it is z_q [1, Q, units], whatever `samples` is.
+
+        Args:
+            z_q: [Q, units].
+            samples: S.
+            seed: int32 [2].
+        """
         return gaussian(*self.prior(z_q)).sample(samples, seed=seed) if self.attention == "latent" else z_q[None]
 
-    def scores(self, batch, seed):
-        """Log-odds of p(y = 1 | q, a), the mean over `samples` of h from p(h | q), the same for a question's candidates."""
+    def scores(self, batch: AnswerBatch, seed: tf.Tensor) -> tf.Tensor:
+        """Return the log odds of p(y = 1 | q, a) of each candidate, [N, 1].
+
+        p(y = 1 | q, a) is the mean over `samples` samples of h from p(h | q), which all candidates of a question share.
+        """
         (questions, answer), groups = self.read(batch), batch["groups"]
         z_q = tf.gather(questions, groups)
         logits = tf.map_fn(
@@ -118,7 +152,7 @@ class NASM(Ranker):
         right, wrong = (tf.reduce_logsumexp(tf.math.log_sigmoid(side), 0) for side in (logits, -logits))
         return (right - wrong)[:, None]
 
-    def encode(self, batch) -> tf.Tensor:
-        """The mean of p(h | q) of each question, [Q, latent]; z_q [Q, units] where there is no h."""
+    def encode(self, batch: AnswerBatch) -> tf.Tensor:
+        """Return the mean of p(h | q) of each question, [Q, latent]; without a latent, z_q [Q, units]."""
         z_q = self.question_reader.read(self.embedding(batch["questions"]), batch["question_lengths"]).last
         return self.prior(z_q)[0] if self.attention == "latent" else z_q

@@ -1,34 +1,38 @@
-"""NVDM (Miao, Yu & Blunsom 2016): a document is a bag of words, each drawn from the softmax of a Gaussian topic vector.
+"""NVDM (Miao, Yu & Blunsom 2016): a document is a bag of words, which are drawn from a softmax of a Gaussian latent.
 
 z ~ N(0, I)        p(w | z) = softmax(z R + b)        q(z | x) = N(mu(x), diag sigma^2(x))
 """
 
+from typing import Any
+
 import keras
 import tensorflow as tf
 
-from losses.variational import gaussian_kl, multinomial_nll
-from text_vae.base import ElboTerms, TextVAE
+from losses.variational import gaussian_kl, linear_weight, multinomial_nll
+from text_vae.base import ElboTerms, TextVAE, adam
 from text_vae.layers import dropped, gaussian
 
 
 class NVDM(TextVAE):
-    """A multilayer perceptron over a document's counts infers z; one matrix R [topics, V] and a bias draw the words.
+    """A topic model: an inference network computes q(z | x), and a matrix R and a bias b are the decoder.
 
-    The rows of R are the topics, its columns the words' vectors.
+    The inference network is a multilayer perceptron over the counts of a document. The rows of R [topics, V] are the
+    topics, and its columns are the word vectors. A batch is a tensor of counts, float32 [B, V].
 
     Args:
         words: V, size of the vocabulary.
-        topics: dimensions of z.
-        widths: hidden layers of the inference network.
-        dropout: rate after the last of them, in training. Not in the paper.
-        log_counts: infer from log(1 + count) in place of the count, so that long documents do not saturate the network.
-            Not in the paper.
-        length_power: a document of N words counts N^-length_power in the loss. With 0, as in the paper, a document of 500
-            words has fifty times the gradient of one of ten; the perplexity per document, which the paper reports, knows
-            no length.
-        turns: steps for which R and b, then the inference network, learn alone, in alternation (the paper's wake and
-            sleep by turns of epochs); 0: both learn in every step.
-        options: those of `TextVAE`.
+        topics: size of z.
+        widths: widths of the hidden layers of the inference network.
+        dropout: dropout rate after the last hidden layer, in training. Not in the paper.
+        log_counts: whether the inference network receives log(1 + count) instead of the count, so that long documents
+            do not saturate it. Not in the paper.
+        length_power: a document of N words has a weight proportional to N^-length_power in the loss. With 0, as in the
+            paper, a document of 500 words has fifty times the gradient of a document of 10 words. The perplexity per
+            document, which the paper reports, gives both the same weight.
+        turns: number of steps in a turn. In alternation, only the decoder or only the inference network is trained; the
+            decoder is the first. The paper alternates likewise by epochs (wake and sleep). 0: both are trained in every
+            step.
+        options: the arguments of `TextVAE`.
     """
 
     def __init__(
@@ -41,74 +45,136 @@ class NVDM(TextVAE):
         log_counts: bool = False,
         length_power: float = 0.0,
         turns: int = 0,
-        **options,
+        **options: Any,
     ):
         super().__init__(**options)
         self.rate, self.log_counts, self.length_power, self.turns = dropout, log_counts, length_power, turns
         self.hidden = [keras.layers.Dense(width, "relu") for width in widths]
         self.mu = keras.layers.Dense(topics)
-        self.log_variance = keras.layers.Dense(topics, kernel_initializer="zeros")  # sigma starts as the prior's
+        self.log_variance = keras.layers.Dense(topics, kernel_initializer="zeros")  # sigma is the prior's at first
         self.decoder = keras.layers.Dense(words)
         self.decoder(self.infer(tf.zeros([1, words]))[0])
 
+    @classmethod
+    def create(
+        cls,
+        *,
+        words: int,
+        topics: int,
+        encoder_widths: tuple[int, ...],
+        alternate: int,
+        kl_warm_up: int,
+        rate: float,
+        final_rate: float,
+        epochs: int,
+        steps_per_epoch: int,
+        **options: Any,
+    ) -> "NVDM":
+        """Return a compiled model.
+
+        Args:
+            words, topics: as for the constructor.
+            encoder_widths: `widths` of the constructor.
+            alternate: number of epochs in each turn of the decoder or the inference network; 0: both are trained in
+                every step.
+            kl_warm_up: number of steps in which the weight of the KL rises linearly from 0 to 1.
+            rate, final_rate: the learning rate of both optimizers falls linearly from `rate` to `final_rate`.
+            epochs, steps_per_epoch: length of the training.
+            options: the other arguments of the constructor.
+        """
+        model = cls(
+            words=words,
+            topics=topics,
+            widths=encoder_widths,
+            turns=alternate * steps_per_epoch,
+            kl_weight=lambda step: linear_weight(step, kl_warm_up),
+            **options,
+        )
+        updates = epochs * steps_per_epoch // (2 if alternate else 1)  # of each optimizer
+        model.compile(adam(rate, final_rate, updates), adam(rate, final_rate, updates))
+        return model
+
     def infer(self, x: tf.Tensor, dropout_seed: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor]:
-        """(mu, log sigma^2) of q(z | x), each [B, topics], from counts x [B, V]; without a seed nothing is dropped."""
+        """Return (mu, log sigma^2) of q(z | x), each [B, topics].
+
+        Args:
+            x: counts, float32 [B, V].
+            dropout_seed: int32 [2]; None: no dropout.
+        """
         h = tf.math.log1p(x) if self.log_counts else x
         for layer in self.hidden:
             h = layer(h)
         h = dropped(h, self.rate, dropout_seed)
         return self.mu(h), self.log_variance(h)
 
-    def elbo_terms(self, batch, seed, training=False):
+    def elbo_terms(self, batch: tf.Tensor, seed: tf.Tensor, training: bool = False) -> ElboTerms:
         dropout_seed, z_seed = tf.unstack(tf.random.split(seed, 2))
 
-        def q():
+        def q() -> tuple[tf.Tensor, tf.Tensor]:
             return self.infer(batch, dropout_seed if training else None)
 
-        if training and self.turns:  # no gradient is formed for an inference network that rests
-            posterior = tf.cond(self.decoder_learns, lambda: tuple(map(tf.stop_gradient, q())), q)
+        if training and self.turns:  # without gradients of the inference network in the turns of the decoder
+            mu, log_variance = tf.cond(self.decoder_learns, lambda: tuple(map(tf.stop_gradient, q())), q)
         else:
-            posterior = q()
-        return self.terms_under(batch, *posterior, z_seed)
+            mu, log_variance = q()
+        return self.terms_under(batch, mu, log_variance, z_seed)
 
     def terms_under(self, x: tf.Tensor, mu: tf.Tensor, log_variance: tf.Tensor, seed: tf.Tensor) -> ElboTerms:
-        """The terms of counts x [B, V] with q(z | x) = N(mu, exp(log_variance)), each [B, topics], from wherever it came."""
+        """Return the terms of counts x [B, V] for q(z | x) = N(mu, exp(log_variance)).
+
+        Args:
+            mu, log_variance: [B, topics] each, computed by `infer` or in another way.
+            seed: int32 [2].
+        """
         z = gaussian(mu, log_variance).sample(seed=seed)
         kl = gaussian_kl(mu, log_variance)
         return ElboTerms(multinomial_nll(self.decoder(z), x), kl, kl)
 
     def refine(self, x: tf.Tensor, steps: int, rate: float, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """(mu, log sigma^2) of x [B, V], where `steps` of Adam on each document's own bound lead from `infer`.
+        """Return refined (mu, log sigma^2) of x [B, V], each [B, topics].
 
-        What bounds log p(x) for every q is tighter for this one; the network, which has one pass, is not touched. Not in
-        the paper: after Krishnan, Liang & Hoffman 2018, who refine in training too. LDA's inference is such a loop as well.
+        They start as the result of `infer`. Then `steps` steps of Adam improve the bound of each document. The bound
+        holds for every q, and is tighter for a refined one. The inference network, which computes q in one pass, stays
+        as it is.
+
+        Refining is not in the paper. It follows Krishnan, Liang & Hoffman 2018, who also refine in training. The
+        inference of LDA is a loop of this kind, too.
 
         Args:
-            rate: at the first step, in the units of mu and log sigma^2; it falls to 0 on a straight line.
+            steps: number of steps.
+            rate: Adam's learning rate at the first step, in the units of mu and log sigma^2; it falls linearly to 0.
             seed: int32 [2].
         """
-        q = [keras.Variable(start) for start in self.infer(x)]
-        adam = keras.optimizers.Adam(keras.optimizers.schedules.PolynomialDecay(rate, steps, 0.0))
-        adam.build(q)
+        mu, log_variance = q = [keras.Variable(start) for start in self.infer(x)]
+        optimizer = adam(rate, 0.0, steps)
+        optimizer.build(q)
 
         @tf.function
-        def step(seed):
+        def step(seed: Any) -> None:  # int32 [2]; the stubs declare the result of fold_in an int
             with tf.GradientTape() as tape:
-                terms = self.terms_under(x, *q, seed)
+                # TensorFlow computes with the Keras variables as with tensors
+                terms = self.terms_under(x, mu, log_variance, seed)  # pyright: ignore[reportArgumentType]
                 loss = tf.reduce_sum(terms.nll + terms.kl)
-            adam.apply(tape.gradient(loss, [v.value for v in q]), q)
+            optimizer.apply(tape.gradient(loss, [v.value for v in q]), q)
 
         for i in range(steps):
             step(tf.random.fold_in(seed, i))
-        return tuple(v.value for v in q)
+        return mu.value, log_variance.value
 
-    def shares(self, batch):
+    def shares(self, batch: tf.Tensor) -> tf.Tensor:
+        """Return the weight of each document in the loss, [B], by its number of words; the mean over the batch is 1.
+
+        A document without words counts as a document of one word.
+        """
         shares = tf.maximum(tf.reduce_sum(batch, 1), 1.0) ** -self.length_power
         return shares / tf.reduce_mean(shares)
 
-    def compile(self, optimizer: keras.Optimizer, encoder_optimizer: keras.Optimizer):
-        """Takes the optimizer of R and b and that of the inference network; apart, so that each may rest in turn."""
-        keras.Model.compile(self, optimizer=optimizer, jit_compile=False)
+    def compile(  # pyright: ignore[reportIncompatibleMethodOverride]  # the base class has one optimizer
+        self, optimizer: keras.Optimizer, encoder_optimizer: keras.Optimizer
+    ) -> None:
+        """Set the optimizers of the decoder (R and b) and of the inference network, which may be trained in turns."""
+        # Keras also accepts a bool
+        keras.Model.compile(self, optimizer=optimizer, jit_compile=False)  # pyright: ignore[reportArgumentType]
         self.encoder_optimizer = encoder_optimizer
         self.optimizer.build(self.decoder.trainable_variables)
         self.encoder_optimizer.build(self.encoder_variables)
@@ -116,19 +182,19 @@ class NVDM(TextVAE):
 
     @property
     def encoder_variables(self) -> list[keras.Variable]:
-        """Those of the inference network; `trainable_variables` has the two of the decoder last."""
+        """The variables of the inference network: all of `trainable_variables` but the last two, the decoder's."""
         return self.trainable_variables[:-2]
 
     @property
     def decoder_learns(self) -> tf.Tensor:
-        """Whether it is the decoder's turn, bool scalar."""
+        """Whether the decoder is trained in this step, bool scalar; defined if `turns` is not 0."""
         return (self.step // self.turns) % 2 == 0
 
-    def update(self, gradients):
-        def learn_decoder():
+    def update(self, gradients: list[tf.Tensor | tf.IndexedSlices]) -> None:
+        def learn_decoder() -> None:
             self.optimizer.apply(gradients[-2:], self.decoder.trainable_variables)
 
-        def learn_encoder():
+        def learn_encoder() -> None:
             self.encoder_optimizer.apply(gradients[:-2], self.encoder_variables)
 
         if self.turns:

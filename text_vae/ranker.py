@@ -1,32 +1,33 @@
-"""What models of answer selection share: the words' vectors, the LSTMs that read, and which words are shared.
+"""The parts that models of answer selection share: word vectors, LSTMs over texts, and the matching of words by stem.
 
-A batch is as `data.answers.batches` gives it: Q questions, N candidates of theirs.
+Batches are those of `data.answers.batches`: Q questions, and all their N candidates.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import keras
 import tensorflow as tf
 
-from text_vae.base import TextVAE
+from data.answers import AnswerBatch
+from text_vae.base import Own, TextVAE
 from text_vae.layers import dropped, last, recurrent
 
 
 class Read(NamedTuple):
-    """A text as an LSTM reads it."""
+    """The states of an LSTM over a batch of texts."""
 
     states: tf.Tensor  # [B, T, units]
-    last: tf.Tensor  # [B, units], after the last word
-    mask: tf.Tensor  # bool [B, T], true for words
+    last: tf.Tensor  # [B, units], the state after the last word
+    mask: tf.Tensor  # bool [B, T], true for words and false for padding
 
 
 class Reader(keras.layers.Layer):
-    """A stack of LSTMs over texts, after dropout on the words' vectors.
+    """A stack of LSTMs over texts, with dropout on the word vectors.
 
     Args:
-        inputs: width of a word's vector.
-        units, layers: of the LSTMs.
-        dropout: rate, in training.
+        inputs: width of the word vectors.
+        units, layers: width and number of the LSTMs.
+        dropout: dropout rate, in training.
     """
 
     def __init__(self, *, inputs: int, units: int, layers: int, dropout: float):
@@ -37,7 +38,13 @@ class Reader(keras.layers.Layer):
         self.built = True
 
     def read(self, x: tf.Tensor, lengths: tf.Tensor, seed: tf.Tensor | None = None) -> Read:
-        """Reads vectors x [B, T, inputs] of texts of `lengths` int32 [B]; without a seed nothing is dropped."""
+        """Return the states of the last LSTM.
+
+        Args:
+            x: word vectors, [B, T, inputs].
+            lengths: int32 [B], the numbers of words.
+            seed: int32 [2], of dropout; None: no dropout.
+        """
         h = dropped(x, self.rate, seed)
         for layer in self.stack:
             h = layer(h)[0]
@@ -45,26 +52,41 @@ class Reader(keras.layers.Layer):
 
 
 class Ranker(TextVAE):
-    """A model that scores candidates.
+    """A model that scores the candidates of a question.
 
     Args:
         words: V, size of the vocabulary.
-        embedding: width of the words' vectors.
-        fine_tune: whether they are trained.
-        options: those of `TextVAE`.
+        embedding: width of the word vectors.
+        fine_tune: whether the word vectors are trained.
+        options: the arguments of `TextVAE`.
     """
 
-    def __init__(self, *, words: int, embedding: int, fine_tune: bool, **options):
+    def __init__(self, *, words: int, embedding: int, fine_tune: bool, **options: Any):
         super().__init__(**options)
         self.embedding = keras.layers.Embedding(words, embedding, trainable=fine_tune)
         self.embedding.build()
 
-    def scores(self, batch, seed: tf.Tensor) -> tf.Tensor:
-        """What speaks for each candidate, [N, K], to be added up with weights of which the first is 1; reads no label."""
+    @classmethod
+    def create(cls: type[Own], *, rate: float, **options: Any) -> Own:
+        """Return a compiled model.
+
+        Args:
+            rate: Adam's learning rate.
+            options: the constructor's arguments.
+        """
+        model = cls(**options)
+        model.compile(keras.optimizers.Adam(rate))
+        return model
+
+    def scores(self, batch: AnswerBatch, seed: tf.Tensor) -> tf.Tensor:
+        """Return K scores of each candidate, [N, K], without use of the labels.
+
+        Candidates are ranked by the weighted sum of their scores; the first weight is 1. `seed` is int32 [2].
+        """
         raise NotImplementedError
 
 
-def shared_words(batch) -> tf.Tensor:
-    """bool [N, T, U]: whether word t of a candidate's question and word u of the candidate have one stem."""
+def shared_words(batch: AnswerBatch) -> tf.Tensor:
+    """Return whether word t of each candidate's question and word u of the candidate share a stem, bool [N, T, U]."""
     asked = tf.gather(batch["question_stems"], batch["groups"])
     return asked[:, :, None] == batch["candidate_stems"][:, None, :]

@@ -6,13 +6,13 @@ import errno
 import os
 import sys
 from collections.abc import Callable
-from typing import get_type_hints
+from typing import Any, NoReturn, get_type_hints
 
 from data.errors import Diverged, InputError, nearest
-from training.config import Config, element_type, flag
+from training.config import GROUPS, Config, element_type, flag
 
-DIVERGED = 3  # exit code of a training whose loss is no longer a number
-ADVICE = dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "make room")  # where the disk refuses
+DIVERGED = 3  # exit code of a training whose loss or weights became non-finite
+ADVICE = dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "make room")  # by the error of the file system
 ADVICE |= dict.fromkeys((errno.EROFS, errno.EACCES), "allow access")
 ADVICE |= dict.fromkeys(
     (errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ENOTEMPTY), "name another place"
@@ -20,7 +20,7 @@ ADVICE |= dict.fromkeys(
 
 
 def count(text: str) -> int:
-    """How many, at least one; the `type` of an argument."""
+    """Return a number of at least 1; the `type` of an argument."""
     number = int(text)
     if number < 1:
         raise argparse.ArgumentTypeError(f"{text}: give at least 1")
@@ -28,21 +28,22 @@ def count(text: str) -> int:
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser that answers a wrong flag in one line, with exit code 2: who else has it, or the nearest right one.
+    """A parser whose errors are one line with a suggestion: the modes that have a wrong flag, or the nearest right flag.
 
     Args:
-        modes_with: flag -> the modes that have it, for a program whose flags are a mode's.
+        modes_with: flag -> the modes that have it, for a program whose flags depend on the mode.
     """
 
-    def __init__(self, modes_with: Callable[[str], list[str]] = lambda flag: [], **options):
+    def __init__(self, modes_with: Callable[[str], list[str]] = lambda flag: [], **options: Any):
         self.modes_with = modes_with
         super().__init__(allow_abbrev=False, **options)
 
     @property
     def flags(self) -> list[str]:
+        """Every flag that the parser knows."""
         return [text for action in self._actions for text in action.option_strings]
 
-    def parse_args(self, args=None, namespace=None):
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
         parsed, unknown = self.parse_known_args(args, namespace)
         if unknown:
             wrong = unknown[0].split("=")[0]
@@ -52,37 +53,49 @@ class Parser(argparse.ArgumentParser):
             )
         return parsed
 
-    def error(self, message):
+    def error(self, message: str) -> NoReturn:
         raise InputError(message)
 
 
-def add_config_options(parser: argparse.ArgumentParser, config_class: type[Config]):
-    """One flag per field; a flag that is not given is absent from the result, so that presets can tell."""
+def add_config_options(parser: argparse.ArgumentParser, config_class: type[Config]) -> None:
+    """Add one flag for each field, in the groups that the fields belong to.
+
+    A flag that is not given is absent from the result, so that a preset can decide its value.
+    """
     hints = get_type_hints(config_class)
-    for field in dataclasses.fields(config_class):
-        kind, help_text = element_type(hints[field.name]), field.metadata["help"]
-        shown = " ".join(map(str, field.default)) if isinstance(field.default, tuple) else field.default
-        if field.default is not None:
-            help_text += f" (default: {shown})"
-        options = {"dest": field.name, "default": argparse.SUPPRESS, "help": help_text}
-        if kind is bool:
-            parser.add_argument(flag(field.name), action=argparse.BooleanOptionalAction, **options)
-        elif isinstance(field.default, tuple):
-            parser.add_argument(flag(field.name), type=kind, nargs="+", metavar="N", **options)
-        else:
-            choices = field.metadata["choices"]
-            metavar = "{" + ",".join(choices) + "}" if choices else kind.__name__.upper()
-            parser.add_argument(flag(field.name), type=kind, metavar=metavar, **options)
+    fields = dataclasses.fields(config_class)
+    for group in GROUPS:
+        section = parser.add_argument_group(group)
+        for field in (field for field in fields if field.metadata["group"] == group):
+            kind, help_text = element_type(hints[field.name]), field.metadata["help"]
+            shown = " ".join(map(str, field.default)) if isinstance(field.default, tuple) else field.default
+            if field.default is not None:
+                help_text += f" (default: {shown})"
+            options: dict[str, Any] = {"dest": field.name, "default": argparse.SUPPRESS, "help": help_text}
+            if kind is bool:
+                section.add_argument(flag(field.name), action=argparse.BooleanOptionalAction, **options)
+            elif isinstance(field.default, tuple):
+                section.add_argument(flag(field.name), type=kind, nargs="+", metavar="N", **options)
+            else:
+                choices = field.metadata["choices"]
+                metavar = "{" + ",".join(choices) + "}" if choices else kind.__name__.upper()
+                section.add_argument(flag(field.name), type=kind, metavar=metavar, **options)
 
 
 def run_program(
     main: Callable[[list[str]], None], argv: list[str] | None = None, go_on: str = "give the same command again"
 ) -> int:
-    """Calls `main` with the arguments of the command line; returns the exit code. go_on: what to do once it may.
+    """Call `main` with the arguments of the command line; return the exit code.
 
-    Bad input, a full disk and a place that may not be written are one line on standard error and 2, a loss that is no
-    number DIVERGED; an interruption by the user is 130, and a reader of the output that closes it early, such as `head`,
-    141, without a word.
+    An error is one line on standard error. The exit codes:
+
+    - 2: bad input, a full disk, or a place that must not be written.
+    - DIVERGED: the training became non-finite.
+    - 130: the user interrupted the program.
+    - 141: the reader of the output, such as `head`, closed it early; nothing is printed.
+
+    Args:
+        go_on: how to continue after the cause is mended.
     """
     program = main.__module__ if main.__module__ != "__main__" else sys.argv[0]
     try:
@@ -91,7 +104,7 @@ def run_program(
         finally:
             sys.stdout.flush()
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is still to be flushed at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what the exit still flushes
         return 141
     except InputError as error:
         print(f"{program}: {error}", file=sys.stderr)

@@ -10,7 +10,7 @@ from data.answers import NEIGHBOURS, NO_MATCH, batches, evaluation_batches, load
 from data.errors import InputError
 from data.vocabulary import PAD, UNK
 
-PAIRS = [  # question's id, question, candidate, label
+PAIRS = [  # id of the question, question, candidate, label
     ("1", "who formed the caves", "a glacier formed caves", 1),
     ("1", "who formed the caves", "the ice is high", 0),
     ("2", "how high is it", "the ice is five miles high today", 1),
@@ -69,7 +69,8 @@ def test_blocks(tmp_path):
     text = BLOCK.format("1.1", RIGHT + WRONG) + "<!DOCTYPE x [<!ENTITY a 'b'>]>\n" + BLOCK.format(2, WRONG + RIGHT)
     corpus = load_answers(str(write_blocks(tmp_path / "trec", text)))
     assert corpus.test.questions == [["who", "formed", "caves", "?"]] * 2
-    assert corpus.test.candidates[:2] == [["a", "glacier", "formed", "them"], ["no", "&amp;", "one"]]  # no entities
+    assert corpus.test.candidates[0] == ["a", "glacier", "formed", "them"]
+    assert corpus.test.candidates[1] == ["no", "&amp;", "one"]  # entities are not expanded
     np.testing.assert_array_equal(corpus.test.labels, [1, 0, 0, 1])
     np.testing.assert_array_equal(corpus.test.groups, [0, 0, 1, 1])
 
@@ -99,7 +100,7 @@ def test_few_questions_without_candidates_are_left_out_and_counted(tmp_path):
         (BLOCK.format(1, "<positive>\n</positive>\n"), "line 6: <positive> has no tokens"),
         ("<QApairs id='1'>\n" + RIGHT + "</QApairs>\n", "line 1: the block has no question"),
         (BLOCK.format(1, WRONG), "the train part of .* has no right answer"),
-        (BLOCK.format(1, WRONG) + BLOCK.format(2, RIGHT), "has no question with a right and a wrong answer"),
+        (BLOCK.format(1, WRONG) + BLOCK.format(2, RIGHT), "the train part of .* has no question with both"),
         ("<QApairs>\n" * 5000, "line 2: <qapairs> inside of <qapairs>"),
     ],
 )
@@ -113,9 +114,9 @@ def test_bad_blocks(tmp_path, text, said):
     ("file", "text", "said"),
     [
         ("dev/sim.txt", "1\n0\n1\n0\n", "sim.txt has 4 lines and id.txt has 5"),
-        ("train/sim.txt", "1\n0\n2\n0\n0\n", "sim.txt, line 3: '2' is no label"),
+        ("train/sim.txt", "1\n0\n2\n0\n0\n", "sim.txt, line 3: '2' is not a label"),
         ("train/b.toks", "a\nb\n\nd\ne\n", "b.toks, line 3 is empty"),
-        ("train/a.toks", "a\nb\nc\nc\nc\n", "a.toks, line 2: not the first question of id 1"),
+        ("train/a.toks", "a\nb\nc\nc\nc\n", "a.toks, line 2: .* id 1:"),
         ("dev/sim.txt", "0\n" * 5, "the validation part of .* has no right answer"),
         ("test/a.toks", b"\xff\n", "a.toks, line 1: byte 0xff is not UTF-8"),
     ],
@@ -146,7 +147,7 @@ def test_a_batch_has_questions_with_all_of_their_candidates(tmp_path):
     np.testing.assert_array_equal(batch["groups"], [0, 0, 1, 1, 1])
     np.testing.assert_array_equal(batch["labels"], [1, 0, 1, 0, 0])
     assert (batch["candidate_stems"][3, 1:] == NO_MATCH).numpy().all()
-    assert batch["candidates"][0, 1] == UNK  # glacier stands there once
+    assert batch["candidates"][0, 1] == UNK  # glacier occurs once
     assert batch["candidate_stems"][0, 2] == batch["question_stems"][0, 1]  # formed
 
 
@@ -166,7 +167,7 @@ def test_the_order_is_a_function_of_seed_epoch_and_step(tmp_path):
 
     whole = asked(0, 0, 6)
     assert whole == asked(0, 0, 6)
-    assert whole[2:] == asked(0, 1, 4)  # two steps an epoch: the ninth question is dropped
+    assert whole[2:] == asked(0, 1, 4)  # an epoch has two steps and drops the ninth question
     assert whole != asked(1, 0, 6)
     assert whole[:2] != whole[2:4]
     with pytest.raises(InputError, match="batch size 10 does not fit 9"):
@@ -190,7 +191,7 @@ def test_docstrings_ask_and_their_neighbours_do_not_answer(monkeypatch):
     assert known.isdisjoint(map(tuple, test.candidates))
     assert len(set(map(tuple, corpus.training_texts))) == len(corpus.training_texts) == 2 * 16 * NEIGHBOURS
     number = corpus.train.questions[0][1]
-    assert number in corpus.vocabulary.words and f"x{number}" not in corpus.vocabulary.words  # it stands there once
+    assert number in corpus.vocabulary.words and f"x{number}" not in corpus.vocabulary.words  # it occurs once
     assert "numpy" in corpus.facts["versions"]
 
 

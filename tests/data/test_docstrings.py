@@ -90,7 +90,10 @@ def nothing():
 
 @pytest.fixture
 def read(monkeypatch, tmp_path):
-    """Path of a file -> its source; the docstrings of these files, whose packages fail where they are imported."""
+    """Return a function that writes files, given the source at each path, and returns their docstrings.
+
+    The packages of these files raise if they are imported.
+    """
 
     def read(**files):
         for path, source in files.items():
@@ -121,7 +124,7 @@ def test_prose_of_public_objects(read):
     ]
     assert cook.summary == "A cook, without a full stop." and cook.paragraphs == []
     assert in_pot.name == "toyfish.food.Cook.cook" and in_pot.paragraphs == ["The pot stays hot for long."]
-    assert more.summary == "Cook in a big pot." and more.paragraphs == []  # its paragraph was met before
+    assert more.summary == "Cook in a big pot." and more.paragraphs == []  # its paragraph occurred before
     assert bake.sentences[:2] == ["Bake a fish until it is done.", "Serve it warm with two toy.Lemon halves."]
 
 
@@ -151,7 +154,7 @@ def test_versions(read, monkeypatch):
     assert reader.versions() == {"toyfish": numpy.__version__}
     monkeypatch.setattr(reader, "PACKAGES", {"toyfish": "no-such-fish"})
     reader.versions.cache_clear()
-    with pytest.raises(InputError, match="no-such-fish .*not installed: pip install -r requirements.txt"):
+    with pytest.raises(InputError, match="no-such-fish.* not installed: pip install -r requirements.txt"):
         reader.read_docstrings()
 
 
@@ -172,7 +175,7 @@ def test_installed_packages(monkeypatch):
 
 
 def test_the_built_in_corpus_serves_every_text_mode():
-    """All packages as they are installed, read by every reader, without a network."""
+    """Every reader reads all installed packages, without a network."""
     corpora = [load("docstrings") for load in (load_documents, load_sentences, load_paragraphs, load_answers)]
     for corpus in corpora:
         assert corpus.facts["versions"] == reader.versions()

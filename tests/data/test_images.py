@@ -15,19 +15,19 @@ from PIL import Image
 from data import images as reader
 from data.errors import InputError
 
-downloadable = reader._downloadable  # the real one; the fixture below replaces it
+downloadable = reader._downloadable  # the original; the fixture below replaces it
 EVERY_VALUE = np.arange(256, dtype=np.uint8)
 
 
 @pytest.fixture(autouse=True)
 def offline(monkeypatch, tmp_path):
-    """No test reaches the network or finds a data set that happens to be prepared in the home folder."""
+    """Hide the network, and any data set that is prepared in the home folder, from every test."""
     monkeypatch.setattr(reader, "_downloadable", lambda name: False)
     monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "no_tfds"))
 
 
 def raises(match):
-    """InputError whose message is one line that matches."""
+    """Expect an InputError whose message is one line and matches."""
     return pytest.raises(InputError, match=rf"^.*(?:{match}).*\Z")
 
 
@@ -110,7 +110,7 @@ def test_mnist(tfds_dir):
     assert mnist.train.images.dtype == np.uint8 and mnist.train.labels.dtype == np.int64
     digits = np.bincount(np.concatenate([mnist.train.labels, mnist.validation.labels]))
     np.testing.assert_array_equal(digits, [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949])  # as published
-    assert np.bincount(mnist.validation.labels, minlength=10).min() > 800  # random, not by label
+    assert np.bincount(mnist.validation.labels, minlength=10).min() > 800  # the cut is random, not by label
 
 
 def copy_of_mnist(tfds_dir, target):
@@ -136,7 +136,7 @@ def prepare(parent, version="3.0.1"):
     (parent / "mnist" / version / "dataset_info.json").write_text(json.dumps({}))
 
 
-def test_default_is_mnist_where_it_is_prepared(tmp_path, monkeypatch):
+def test_default_is_mnist_if_it_is_prepared(tmp_path, monkeypatch):
     monkeypatch.delenv("INFOBIGBIGAN_DATA", raising=False)
     assert reader.choose_dataset(None, None) == "digits"
     prepare(tmp_path / "given")
@@ -148,7 +148,7 @@ def test_default_is_mnist_where_it_is_prepared(tmp_path, monkeypatch):
     assert reader.choose_dataset(None, str(tmp_path / "elsewhere")) == "digits"
 
 
-def test_default_is_mnist_where_it_can_be_downloaded(tmp_path, monkeypatch):
+def test_default_is_mnist_if_it_can_be_downloaded(tmp_path, monkeypatch):
     monkeypatch.setattr(reader, "_downloadable", lambda name: name == "mnist")
     assert reader.choose_dataset(None, str(tmp_path)) == "mnist"
 
@@ -186,7 +186,7 @@ def test_a_server_that_hangs_is_given_up_in_seconds(monkeypatch):
     assert time.monotonic() - start < 2
 
 
-def test_downloadable_where_the_server_answers(monkeypatch):
+def test_downloadable_if_the_server_answers(monkeypatch):
     with socket.create_server(("127.0.0.1", 0)) as server:
         monkeypatch.setitem(reader.DOWNLOAD_SERVERS, "mnist", server.getsockname())
         assert downloadable("mnist")
@@ -236,7 +236,8 @@ def test_npz_resized_to_a_square(tmp_path):
     images = np.repeat(EVERY_VALUE[:20], 12 * 8 * 3).reshape(20, 12, 8, 3)
     dataset = reader.load(save_npz(tmp_path / "x.npz", images=images), image_size=6)
     assert dataset.image_shape == (6, 6, 3)
-    np.testing.assert_array_equal(np.sort(all_images(dataset)[:, 2, 3, 1]), EVERY_VALUE[:20])  # flat stays flat
+    # Resizing keeps a constant image.
+    np.testing.assert_array_equal(np.sort(all_images(dataset)[:, 2, 3, 1]), EVERY_VALUE[:20])
 
 
 @pytest.mark.parametrize(
@@ -356,7 +357,7 @@ def test_sixteen_bit_image(tmp_path):
         reader.load(path)
 
 
-def test_a_single_sub_folder_is_no_class(tmp_path):
+def test_a_single_sub_folder_gives_no_labels(tmp_path):
     save_pictures(tmp_path / "all", random_images(20, 8, 8))
     assert reader.load(str(tmp_path)).train.labels is None
 
@@ -376,7 +377,7 @@ def test_empty_small_and_ambiguous_folders(tmp_path):
 
 
 def numbered(count):
-    """Images that carry their own number in every pixel."""
+    """Return images whose pixels all equal the number of the image."""
     return np.broadcast_to(np.arange(count, dtype=np.uint8)[:, None, None, None], (count, 2, 2, 1)).copy()
 
 

@@ -14,12 +14,12 @@ from data.vocabulary import EOS, PAD, RESERVED, UNK
 
 
 def raises(match):
-    """InputError whose message is one line that matches."""
+    """Expect an InputError whose message is one line and matches."""
     return pytest.raises(InputError, match=rf"^.*(?:{match}).*\Z")
 
 
 def write(folder, **parts):
-    """A folder of .txt files, their lines given as lists."""
+    """Write a folder of .txt files, given the lines of each, and return its path."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, lines in parts.items():
         (folder / f"{name}.txt").write_text("".join(f"{line}\n" for line in lines))
@@ -48,7 +48,7 @@ def test_file_is_cut_at_random_and_keeps_every_sentence(tmp_path):
     assert all(ids.dtype == np.int32 and ids.shape == (3,) for part in corpus[1:4] for ids in part)
     train = printed(corpus, corpus.train)
     assert len(set(train)) == 40 and set(train) < set(LINES) and train != sorted(train)
-    assert printed(corpus, corpus.test) == ["sentence number <unk>"] * 5  # their numbers are in no training sentence
+    assert printed(corpus, corpus.test) == ["sentence number <unk>"] * 5  # no training sentence has their numbers
     again = reader.load_sentences(str(tmp_path / "mine.txt"))
     assert again.vocabulary == corpus.vocabulary
     np.testing.assert_array_equal(again.train, corpus.train)
@@ -129,7 +129,7 @@ def test_bad_text(tmp_path):
 
 @pytest.fixture
 def docstrings(monkeypatch):
-    """Forty docstrings of three sentences and one of a single sentence."""
+    """Replace the corpus by forty docstrings of three sentences, and one docstring of one sentence."""
     found = [Docstring("p", "p.q", f"p.q.f{i}", f"Summary {i}.", [f"First {i}. Second {i}."]) for i in range(40)]
     found.append(Docstring("p", "p.q", "p.q.g", "Alone.", []))
     monkeypatch.setattr(reader, "read_docstrings", lambda: tuple(found))
@@ -188,14 +188,14 @@ def test_without_empty_lines_a_line_is_a_paragraph(tmp_path):
     assert (first, second, third) == (f"a{first[1:-5]} is .", f"b{first[1:-5]} , too !", f"c{first[1:-5]} ?")
 
 
-def test_empty_lines_around_a_text_end_no_paragraph(tmp_path):
+def test_empty_lines_around_a_text_do_not_end_a_paragraph(tmp_path):
     write(tmp_path, mine=["", *(f"A{i} is. B{i}, too!" for i in range(20)), " ", ""])
     assert [len(part) for part in reader.load_paragraphs(str(tmp_path / "mine.txt"))[1:4]] == [16, 2, 2]
 
 
 def test_texts_without_paragraphs(tmp_path):
     for name in ("ptb", "multi30k"):
-        with raises(f"{name} has sentences and no paragraphs: use brown"):
+        with raises(f"{name} has sentences but no paragraphs: use brown"):
             reader.load_paragraphs(name)
     with raises("the train part of .* has no paragraphs of 2 to 8 sentences .*empty line"):
         reader.load_paragraphs(write(tmp_path, train=LINES, valid=LINES[:2], test=LINES[:2]))
@@ -205,7 +205,7 @@ def test_texts_without_paragraphs(tmp_path):
 
 
 def numbered(count, seed=0):
-    """Sentences of 1 to 30 words; the first word is the sentence's own number plus 10, the others are 9."""
+    """Return sentences of 1 to 30 words. The first word is the number of the sentence plus 10; the others are 9."""
     lengths = np.random.default_rng(seed).integers(1, 31, count)
     return [np.array([10 + i] + [9] * (length - 1), np.int32) for i, length in enumerate(lengths)]
 
@@ -264,7 +264,7 @@ def test_first_epoch_equals_skipping_epochs():
 
 
 def padding(batches):
-    """Share of PAD among all tokens of batches."""
+    """Return the share of PAD among all tokens of batches."""
     return 1 - sum(b["lengths"].sum() for b in batches) / sum(b["tokens"].size for b in batches)
 
 
@@ -275,7 +275,7 @@ def test_lengths_are_alike_in_a_batch_and_mixed_along_the_epoch():
     assert abs(np.corrcoef(means[:-1], means[1:])[0, 1]) < 0.2  # not sorted
     first = {tuple(sorted(batch["tokens"][:, 0])) for batch in batches}
     second = {tuple(sorted(b["tokens"][:, 0])) for b in take(numbered(4000), 250, batch_size=16, first_epoch=1)}
-    assert not first & second  # other neighbours in another epoch
+    assert not first & second  # each epoch has other neighbours
 
 
 @pytest.mark.parametrize("batch_size", [0, 11])
@@ -295,7 +295,7 @@ def test_evaluation_batches_hold_every_sentence_once_by_length():
     results = np.empty(43)
     results[indices] = lengths
     np.testing.assert_array_equal(results, [len(ids) + 1 for ids in sentences])
-    with raises("batch size 0 is not a size"):
+    with raises("batch size 0 is too small"):
         reader.evaluation_batches(sentences, 0)
 
 
@@ -310,7 +310,7 @@ def test_a_joined_paragraph_ends_with_an_empty_sentence():
     for ids in (row, joined, np.append(row, [PAD, PAD])):
         split = reader.split(ids)
         assert [list(sentence) for sentence in split] == [list(sentence) for sentence in paragraph]
-    assert [list(sentence) for sentence in reader.split(row[:4])] == [[5, 6], [7]]  # cut off before its end
+    assert [list(sentence) for sentence in reader.split(row[:4])] == [[5, 6], [7]]  # cut before its end
     assert reader.split(np.array([EOS, 5, EOS])) == []
 
 
@@ -338,10 +338,11 @@ def ptb(data_dir):
 
 
 def test_ptb(ptb):
-    assert [len(part) for part in ptb[1:4]] == [42_068, 3_370, 3_761]  # none is longer than the limit
+    assert [len(part) for part in ptb[1:4]] == [42_068, 3_370, 3_761]  # no sentence exceeds the limit
     assert [ptb.facts[part]["tokens"] for part in reader.PARTS] == [887_521, 70_390, 78_669]
-    assert ptb.vocabulary.size == 10_002  # 9,998 words, <unk> and </s>, as published, and two that nobody predicts
-    assert [ptb.facts[part]["unknown"] for part in reader.PARTS] == [45_020, 3_485, 4_794]  # only those of the files
+    assert ptb.vocabulary.size == 10_002  # 9,998 words, <unk> and </s>, as published, and two unpredicted ids
+    unknown = [ptb.facts[part]["unknown"] for part in reader.PARTS]
+    assert unknown == [45_020, 3_485, 4_794]  # only the <unk> of the files
     text = Path(os.environ["INFOBIGBIGAN_DATA"], "ptb", "test.txt").read_text().splitlines()
     assert printed(ptb, ptb.test) == [" ".join(line.split()) for line in text]
 

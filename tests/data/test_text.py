@@ -5,7 +5,7 @@ from data.errors import InputError
 
 
 def raises(match):
-    """InputError whose message is one line that matches."""
+    """Expect an InputError whose message is one line and matches."""
     return pytest.raises(InputError, match=rf"^.*(?:{match}).*\Z")
 
 

@@ -22,7 +22,7 @@ def test_most_frequent_words_come_first_and_ties_in_alphabetical_order():
 def test_size_counts_the_reserved_ids():
     assert build_vocabulary(SENTENCES, 7).words == (*RESERVED, "the", "sat", "cat")
     assert build_vocabulary(SENTENCES, 7).size == 7
-    with pytest.raises(InputError, match="a vocabulary of 4 ids has no room for words: 4 ids are reserved"):
+    with pytest.raises(InputError, match="a vocabulary of 4 ids has no room for words.* 4 ids are reserved"):
         build_vocabulary(SENTENCES, 4)
 
 
@@ -52,4 +52,4 @@ def test_digest_changes_with_any_word_and_its_place():
     digests = [digest([*RESERVED, *words]) for words in (["a", "b"], ["b", "a"], ["a"], ["ab"])]
     assert len(set(digests)) == 4
     assert all(len(found) == 16 and set(found) <= set("0123456789abcdef") for found in digests)
-    assert digest(RESERVED) == "52d25f083aa02766"  # as sha256sum gives it
+    assert digest(RESERVED) == "52d25f083aa02766"  # the output of sha256sum

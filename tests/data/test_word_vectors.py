@@ -22,7 +22,7 @@ def test_every_form(tmp_path, form):
     found = read_word_vectors(file, VOCABULARY)
     assert found.dtype == np.float32 and found.shape == (7, 3)
     np.testing.assert_allclose(found[[4, 6]], [[1, 2, 3], [-1, 0.5, 0.2]], rtol=1e-6)
-    assert not found[PAD].any() and found[UNK].any() and found[5].any()  # cave: drawn
+    assert not found[PAD].any() and found[UNK].any() and found[5].any()  # the vector of cave is drawn
     np.testing.assert_array_equal(found, read_word_vectors(file, VOCABULARY))
 
 
@@ -36,7 +36,7 @@ def test_every_form(tmp_path, form):
         (b"ice 1 2\nh\xffgh 1 2\n", "line 2: byte 0xff is not UTF-8"),
         ("zebra 1 2\n", "none of the words"),
         ("", "is empty"),
-        ("3 2\nice 1 2\n", r"damaged \(it has 1 words and says 3\)"),
+        ("3 2\nice 1 2\n", r"damaged \(it has 1 words, .* 3\)"),
         ("ice\n", "line 1: 0 numbers at its end"),
     ],
 )
@@ -65,7 +65,7 @@ def test_words_may_hold_spaces_and_be_numbers(tmp_path):
 
 
 def test_no_file(tmp_path):
-    with pytest.raises(InputError, match="is no file"):
+    with pytest.raises(InputError, match="--word-vectors: .*v.txt is not a file"):
         read_word_vectors(tmp_path / "v.txt", VOCABULARY)
 
 

@@ -29,7 +29,7 @@ def check(losses, **expected):
         np.testing.assert_allclose(losses[name], values, rtol=1e-6)
 
 
-def test_parts_are_the_scores_that_are_on(real):
+def test_parts_are_the_scores_that_are_not_none(real):
     assert list(real.parts()) == ["x", "xz"]
     assert Scores().parts() == {}
 
@@ -64,16 +64,17 @@ def test_every_part_has_one_value_per_example(loss, real, fake):
 @pytest.mark.parametrize("loss, player", [(hinge_discriminator, "d"), (signed_generator, "ge"),
                                           (logistic_discriminator, "d"), (logistic_generator, "ge")])  # fmt: skip
 def test_the_players_pull_in_opposite_directions(loss, player):
-    real, fake = tf.Variable([0.5]), tf.Variable([-0.25])
+    real, fake = tf.constant([0.5]), tf.constant([-0.25])
     with tf.GradientTape() as tape:
+        tape.watch([real, fake])
         part = loss(Scores(z=real), Scores(z=fake))["z"]
-    on_real, on_fake = tape.gradient(part, [real, fake])
-    sign = 1 if player == "d" else -1  # the discriminators raise the real score and lower the fake one
+    on_real, on_fake = map(tf.convert_to_tensor, tape.gradient(part, [real, fake]))
+    sign = 1 if player == "d" else -1  # the discriminator raises real scores and lowers fake scores
     assert sign * on_real[0] < 0 < sign * on_fake[0]
 
 
 @pytest.mark.parametrize("discriminator", [hinge_discriminator, logistic_discriminator])
-def test_the_discriminator_that_knows_nothing(discriminator):
+def test_the_loss_of_a_discriminator_whose_scores_are_all_zero(discriminator):
     zeros = Scores(xz=tf.zeros(2))
     at_zero = {hinge_discriminator: 2.0, logistic_discriminator: 2 * np.log(2)}[discriminator]
     check(discriminator(zeros, zeros), xz=[at_zero, at_zero])
@@ -81,15 +82,16 @@ def test_the_discriminator_that_knows_nothing(discriminator):
 
 @pytest.mark.parametrize("loss, swapped", [(logistic_discriminator, False), (logistic_generator, True)])
 def test_logistic_losses_of_large_logits_are_finite(loss, swapped):
-    logits = tf.Variable([1e4, -1e4])
+    logits = tf.constant([1e4, -1e4])
     with tf.GradientTape() as tape:
+        tape.watch(logits)
         part = loss(Scores(x=logits), Scores(x=-logits))["x"]
-    gradient = tape.gradient(part, logits)
+    gradient = tf.convert_to_tensor(tape.gradient(part, logits))
     np.testing.assert_allclose(part, [2e4, 0.0] if swapped else [0.0, 2e4])
     np.testing.assert_allclose(gradient, [2.0, 0.0] if swapped else [0.0, -2.0])
 
 
 @pytest.mark.parametrize("loss", [hinge_discriminator, logistic_discriminator, logistic_generator])
-def test_a_score_that_one_side_lacks_is_an_error(loss, real, fake):
+def test_a_score_that_only_one_side_has_is_an_error(loss, real, fake):
     with pytest.raises(ValueError):
         loss(real, fake._replace(x=None))

@@ -21,7 +21,7 @@ tfd = tfp.distributions
 
 @pytest.fixture
 def gaussians():
-    """(mu, log_variance) of q and of p, [2, 3, 4] each, all four unlike."""
+    """mu and log_variance of q, then of p: four different arrays [2, 3, 4]."""
     random = np.random.default_rng(0)
     return [(scale * random.normal(size=(2, 3, 4)) + shift).astype("float32")
             for scale, shift in ((1.0, 0.5), (0.7, -1.0), (2.0, -0.3), (0.4, 0.8))]  # fmt: skip
@@ -45,10 +45,11 @@ def test_gaussian_kl_against_tfp(gaussians):
 
 
 def test_gaussian_kl_by_hand():
-    np.testing.assert_allclose(gaussian_kl([[3.0, 0.0]], [[0.0, math.log(4)]]), [4.5 + 1.5 - math.log(2)], rtol=1e-6)
+    kl = gaussian_kl(tf.constant([[3.0, 0.0]]), tf.constant([[0.0, math.log(4)]]))
+    np.testing.assert_allclose(kl, [4.5 + 1.5 - math.log(2)], rtol=1e-6)
 
 
-def test_gaussian_kl_between_against_tfp_and_not_the_other_way_round(gaussians):
+def test_gaussian_kl_between_against_tfp_and_in_the_right_direction(gaussians):
     mu_q, log_variance_q, mu_p, log_variance_p = gaussians
     q, p = normal(mu_q, log_variance_q), normal(mu_p, log_variance_p)
     kl = gaussian_kl_between(*gaussians)
@@ -57,7 +58,7 @@ def test_gaussian_kl_between_against_tfp_and_not_the_other_way_round(gaussians):
     np.testing.assert_array_equal(gaussian_kl_between(mu_q, log_variance_q, mu_q, log_variance_q), np.zeros((2, 3)))
 
 
-def test_gaussian_kl_is_the_one_between_q_and_a_standard_prior(gaussians):
+def test_gaussian_kl_is_the_kl_between_q_and_a_standard_prior(gaussians):
     mu, log_variance = gaussians[:2]
     np.testing.assert_allclose(
         gaussian_kl_between(mu, log_variance, 0.0, 0.0), gaussian_kl(mu, log_variance), rtol=1e-6
@@ -81,14 +82,14 @@ def test_gaussian_kl_keeps_its_digits_near_collapse():
 @pytest.mark.parametrize("part, expected", [(1.0, [4.0, 3.0, 1.0]), (0.75, [5.0, 3.0, 1.0]), (0.5, [6.0, 4.5, 1.0]),
                                             (0.25, [7.0, 6.0, 1.0])])  # fmt: skip
 def test_timestep_kl_by_hand(part, expected):
-    # lengths 4, 3, 1: ceil(part n) = 4, 3, 1; 3, 3, 1; 2, 2, 1; 1, 1, 1 last steps
+    # for lengths 4, 3 and 1, ceil(part n) is 4, 3, 1; then 3, 3, 1; then 2, 2, 1; then 1, 1, 1
     kl = tf.constant([[1.0, 3.0, 5.0, 7.0], [0.0, 3.0, 6.0, 99.0], [1.0, 99.0, np.nan, 99.0]])
     np.testing.assert_allclose(timestep_kl(kl, tf.constant([4, 3, 1]), part), expected)
 
 
 @pytest.mark.parametrize("part, length, kept", [(0.3, 50, 15), (0.6, 25, 15), (0.07, 100, 7), (0.001, 1, 1)])
 def test_timestep_kl_counts_no_step_too_many(part, length, kept):
-    first = tf.cast(tf.range(length) == length - kept, tf.float32)[None]  # 1 where the last `kept` begin
+    first = tf.cast(tf.range(length) == length - kept, tf.float32)[None]  # 1 at the first of the last `kept` steps
     np.testing.assert_allclose(timestep_kl(first, tf.constant([length]), part), [1 / kept], rtol=1e-5)
 
 
@@ -97,22 +98,22 @@ def test_timestep_kl_of_an_empty_sentence_is_zero():
 
 
 @pytest.mark.parametrize("part", [0.0, -0.5, 1.5])
-def test_timestep_kl_refuses_a_part_that_is_none(part):
+def test_timestep_kl_refuses_a_part_outside_its_range(part):
     with pytest.raises(ValueError, match="part"):
         timestep_kl(tf.ones([2, 3]), tf.constant([3, 2]), part)
 
 
 def nll_of_logits(logits, tokens, lengths):
-    """token_nll of a vocabulary whose kernel is I."""
+    """token_nll with the identity as kernel, so that h is the logits."""
     size = logits.shape[-1]
     return token_nll(logits, tf.eye(size), tf.zeros([size]), tokens, lengths)
 
 
-def test_the_gradients_of_token_nll_are_those_of_the_plain_formula():
+def test_token_nll_has_the_gradients_of_the_plain_formula():
     random = np.random.default_rng(3)
     arrays = [random.normal(size=shape).astype("float32") for shape in ((3, 4, 6), (6, 5), (5,))]
     h, kernel, bias = map(tf.constant, arrays)
-    _, tokens, lengths = logits_and_tokens()
+    tokens, lengths = map(tf.constant, logits_and_tokens()[1:])
     weight = tf.constant([0.5, -2.0, 3.0])
     with tf.GradientTape(persistent=True) as tape:
         tape.watch([h, kernel, bias])
@@ -121,7 +122,8 @@ def test_the_gradients_of_token_nll_are_those_of_the_plain_formula():
         plain = tf.reduce_sum(plain * tf.sequence_mask(lengths, 4, tf.float32), 1) * weight
     np.testing.assert_allclose(ours, plain, rtol=1e-5)
     for variable in (h, kernel, bias):
-        np.testing.assert_allclose(tape.gradient(ours, variable), tape.gradient(plain, variable), rtol=1e-4, atol=1e-6)
+        gradient, expected = (tf.convert_to_tensor(tape.gradient(nll, variable)) for nll in (ours, plain))
+        np.testing.assert_allclose(gradient, expected, rtol=1e-4, atol=1e-6)
 
 
 def test_token_nll_against_numpy():
@@ -144,11 +146,11 @@ def test_pad_never_counts():
         x = tf.constant(logits)
         tape.watch(x)
         nll = nll_of_logits(x, tokens, lengths)
-    gradient = np.abs(tape.gradient(nll, x)).sum(-1)
+    gradient = np.abs(tf.convert_to_tensor(tape.gradient(nll, x))).sum(-1)
     np.testing.assert_array_equal(gradient > 0, ~pad)
 
 
-def test_a_decoder_that_knows_nothing_pays_log_v_a_token():
+def test_a_uniform_decoder_has_an_nll_of_log_v_per_token():
     np.testing.assert_allclose(
         nll_of_logits(tf.zeros([2, 6, 10]), tf.ones([2, 6], tf.int32), tf.constant([6, 3])),
         math.log(10) * np.array([6, 3]),
@@ -161,7 +163,7 @@ def test_multinomial_nll_is_the_nll_of_its_words_one_by_one():
     counts = np.array([[2, 0, 1, 0], [0, 3, 1, 1]], "float32")
     words = np.array([[0, 2, 0, 0, 0], [1, 3, 1, 2, 1]])
     one_by_one = nll_of_logits(np.repeat(logits[:, None], 5, axis=1), words, np.array([3, 5]))
-    np.testing.assert_allclose(multinomial_nll(logits, counts), one_by_one, rtol=1e-5)
+    np.testing.assert_allclose(multinomial_nll(tf.constant(logits), tf.constant(counts)), one_by_one, rtol=1e-5)
 
 
 def test_multinomial_nll_has_the_right_gradient():
@@ -169,7 +171,8 @@ def test_multinomial_nll_has_the_right_gradient():
     with tf.GradientTape() as tape:
         tape.watch(logits)
         nll = multinomial_nll(logits, counts)
-    np.testing.assert_allclose(tape.gradient(nll, logits), 5 * tf.nn.softmax(logits) - counts, rtol=1e-5)
+    gradient = tf.convert_to_tensor(tape.gradient(nll, logits))
+    np.testing.assert_allclose(gradient, 5 * tf.nn.softmax(logits) - counts, rtol=1e-5)
 
 
 def test_free_bits_by_hand():
@@ -222,6 +225,7 @@ def test_everything_runs_in_a_graph_of_unknown_shape():
 
     logits, tokens, lengths = logits_and_tokens()
     lengths[2] = 1
+    logits, tokens, lengths = map(tf.constant, (logits, tokens, lengths))
     expected = nll_of_logits(logits, tokens, lengths) + 0.75 * timestep_kl(
         gaussian_kl(logits, 0.1 * logits), lengths, 0.5
     )

@@ -12,7 +12,7 @@ from metrics.clustering import (
 
 
 def examples(table):
-    """Codes and labels whose contingency table is `table`."""
+    """Return codes and labels whose contingency table is `table`."""
     pairs = [(code, label) for (code, label), count in np.ndenumerate(table) for _ in range(count)]
     return np.array(pairs).T
 
@@ -24,13 +24,13 @@ def test_confusion_counts_pairs():
 
 
 @pytest.mark.parametrize("codes, labels", [([0, 3], [0, 1]), ([0, -1], [0, 1]), ([0, 1], [0, 2]), ([0, 1, 1], [0, 1])])
-def test_confusion_refuses_what_it_cannot_count(codes, labels):
+def test_confusion_refuses_unequal_lengths_and_values_outside_the_range(codes, labels):
     with pytest.raises(ValueError):
         confusion(codes, labels, num_codes=3, num_classes=2)
 
 
-def test_best_match_where_the_greedy_one_is_worse():
-    # greedy takes 10 first and ends with 10 + 1 + 1 = 12; the best match is 9 + 8 + 1 = 18
+def test_the_best_match_beats_the_greedy_match():
+    # a greedy match takes 10 first and gets 10 + 1 + 1 = 12 right; the best match gets 9 + 8 + 1 = 18
     codes, labels = examples([[10, 9, 0], [8, 1, 0], [0, 0, 1]])
     code_to_class = match_codes(codes, labels, num_codes=3)
     np.testing.assert_array_equal(code_to_class, [1, 0, 2])
@@ -49,7 +49,7 @@ def test_fewer_codes_than_classes():
     assert matched_accuracy(codes, labels, code_to_class) == 13 / 21
 
 
-def test_the_map_is_fitted_on_one_split_and_scored_on_another():
+def test_the_map_is_fitted_on_one_part_and_scored_on_another():
     code_to_class = match_codes([0, 0, 1, 1], [1, 1, 0, 0], num_codes=2)
     assert matched_accuracy(np.array([0, 1, 1, 0]), np.array([1, 0, 1, 0]), code_to_class) == 0.5
 
@@ -71,7 +71,7 @@ def test_normalized_mutual_information_by_hand():
     assert normalized_mutual_information([0, 1, 0, 1], [0, 0, 1, 1]) == pytest.approx(0, abs=1e-12)
 
 
-def test_kmeans_finds_separate_clusters_whatever_their_names():
+def test_kmeans_finds_separate_clusters():
     random = np.random.default_rng(0)
     labels = random.integers(0, 3, 300)
     codes = np.array([[0, 0], [20, 0], [0, 20]])[labels] + random.normal(size=(300, 2))

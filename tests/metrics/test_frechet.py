@@ -1,3 +1,4 @@
+import pickle
 import subprocess
 import sys
 
@@ -7,12 +8,12 @@ import pytest
 from sklearn.datasets import load_digits
 
 from metrics import frechet
-from metrics.frechet import feature_network, frechet_distance, kernel_distance
+from metrics.frechet import FeatureNetwork, FeatureRecipe, frechet_distance, kernel_distance, train_features
 
 
 @pytest.fixture
 def activations():
-    """Two lopsided sets: other counts, means, scales and correlations."""
+    """Two sets with different counts, means, scales and correlations."""
     random = np.random.default_rng(1)
     real = random.normal(size=(300, 8)) @ random.normal(size=(8, 8)) + 0.5
     generated = 0.7 * random.normal(size=(200, 8)) @ random.normal(size=(8, 8)) - random.normal(size=8)
@@ -40,11 +41,11 @@ def numpy_kernel_distance(x, y):
 
 def test_the_tfgan_loader_is_still_needed():
     plain = subprocess.run([sys.executable, "-c", "import tensorflow_gan"], capture_output=True)
-    assert plain.returncode != 0, "import tensorflow_gan works again: drop _import_classifier_metrics"
+    assert plain.returncode != 0, "import tensorflow_gan works again: delete _import_classifier_metrics"
 
 
 def test_frechet_distance_by_hand():
-    # means 1 and 8, deviations sqrt(2) and 4 sqrt(2): 7^2 + (3 sqrt(2))^2
+    # means 1 and 8, standard deviations sqrt(2) and 4 sqrt(2): 7^2 + (3 sqrt(2))^2
     assert frechet_distance([[0.0], [2.0]], [[4.0], [12.0]]) == pytest.approx(67.0)
 
 
@@ -63,7 +64,7 @@ def test_frechet_distance_of_a_set_with_itself(activations):
 
 
 @pytest.mark.parametrize("distance", [frechet_distance, kernel_distance])
-def test_activations_that_give_no_number_are_refused(distance):
+def test_activations_that_would_give_nan_are_refused(distance):
     fine = np.ones((3, 2))
     for bad in (np.full((3, 2), np.nan), np.full((3, 2), np.inf), np.ones((1, 2)), np.ones(3), np.ones((3, 5))):
         with pytest.raises(ValueError):
@@ -76,7 +77,7 @@ def test_kernel_distance_against_numpy(activations):
     assert kernel_distance(*activations[::-1]) == pytest.approx(expected, rel=1e-9)
 
 
-def test_kernel_distance_in_blocks_does_not_mind_sorted_sets(monkeypatch):
+def test_kernel_distance_in_blocks_does_not_depend_on_sorting(monkeypatch):
     random = np.random.default_rng(2)
     centres = np.repeat(random.normal(size=(4, 8)), 100, axis=0)  # sorted by class
     real, generated = centres + 0.1 * random.normal(size=(2, 400, 8))
@@ -93,82 +94,72 @@ def test_kernel_distance_needs_two_rows_a_block(monkeypatch):
         kernel_distance(np.ones((100, 2)), np.ones((19, 2)))
 
 
-def test_feature_network_learns_digits_and_sees_damage(digits, tmp_path, monkeypatch):
-    monkeypatch.setattr(frechet, "UPDATES", 500)
-    network = feature_network(*digits, tmp_path)
+def test_features_of_digits_detect_damage(digits):
+    network = FeatureNetwork.from_weights(train_features(*digits, recipe=FeatureRecipe(updates=500)))
     features = network.features(digits[2])
     assert features.shape == (539, 64) and features.dtype == np.float32
     assert network.test_accuracy > 0.95
-    assert "on labels" in network.description
+    assert "on labels" in network.description and "1,258 images, 500 updates" in network.description
     noise = np.random.default_rng(0).uniform(-1, 1, digits[2].shape).astype(np.float32)
-    train_features = network.features(digits[0])
-    assert frechet_distance(train_features, network.features(noise)) > 10 * frechet_distance(train_features, features)
+    train, damaged = network.features(digits[0]), network.features(noise)
+    assert frechet_distance(train, damaged) > 10 * frechet_distance(train, features)
 
 
-def test_feature_network_minds_no_global_state_and_changes_none(digits, tmp_path, monkeypatch):
-    monkeypatch.setattr(frechet, "UPDATES", 20)
-    first = feature_network(*digits, tmp_path / "first")
+def test_training_neither_depends_on_global_state_nor_changes_it(digits):
+    first = train_features(*digits, recipe=FeatureRecipe(updates=20))
     keras.utils.set_random_seed(7)
     expected = np.random.rand(), float(keras.random.normal(()))
     keras.utils.set_random_seed(7)
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
-        second = feature_network(*digits, tmp_path / "second")
+        second = train_features(*digits, recipe=FeatureRecipe(updates=20))
+        networks = [FeatureNetwork.from_weights(weights) for weights in (first, second)]
     finally:
         keras.config.set_dtype_policy("float32")
     assert (np.random.rand(), float(keras.random.normal(()))) == expected
-    for a, b in zip(first.extractor.get_weights(), second.extractor.get_weights(), strict=True):
+    assert first[1:] == second[1:]
+    for a, b in zip(first.arrays, second.arrays, strict=True):
+        np.testing.assert_array_equal(a, b)
+    np.testing.assert_array_equal(networks[0].features(digits[2]), networks[1].features(digits[2]))
+
+
+def test_the_network_is_built_from_the_trained_weights(digits):
+    weights = train_features(*digits, recipe=FeatureRecipe(updates=5))
+    network = FeatureNetwork.from_weights(pickle.loads(pickle.dumps(weights)))  # as a cache on disk returns them
+    assert (network.test_accuracy, network.description) == (weights.test_accuracy, weights.description)
+    for a, b in zip(network.extractor.get_weights(), weights.arrays[:-2], strict=True):  # all but the last layer
         np.testing.assert_array_equal(a, b)
 
 
-def test_cache_is_read_keyed_by_content_and_rebuilt_when_corrupt(digits, tmp_path, monkeypatch):
-    images, labels, test_images, test_labels = digits
-    monkeypatch.setattr(frechet, "UPDATES", 5)
-    trained = feature_network(*digits, tmp_path)
-    (file,) = tmp_path.iterdir()
-    whole = file.read_bytes()
-
-    with monkeypatch.context() as untrainable:
-        untrainable.setattr(frechet, "_train", None)
-        read = feature_network(*digits, tmp_path)
-        assert read.test_accuracy == trained.test_accuracy
-        np.testing.assert_array_equal(read.features(test_images[:9]), trained.features(test_images[:9]))
-        for other in ((images, labels[::-1]), (-images, labels)):
-            with pytest.raises(TypeError):  # another key: tries to train
-                feature_network(*other, test_images, test_labels, tmp_path)
-
-    flipped = bytearray(whole)
-    flipped[len(whole) // 2] ^= 1
-    for damaged in (b"", whole[: len(whole) // 2], bytes(flipped)):
-        file.write_bytes(damaged)
-        rebuilt = feature_network(*digits, tmp_path)
-        for a, b in zip(rebuilt.extractor.get_weights(), trained.extractor.get_weights(), strict=True):
-            np.testing.assert_array_equal(a, b)
-        with np.load(file) as stored:
-            assert stored["test_accuracy"] == trained.test_accuracy
-    assert list(tmp_path.iterdir()) == [file]
-
-
-def test_without_labels_the_network_learns_rotations(digits, tmp_path, monkeypatch):
-    monkeypatch.setattr(frechet, "UPDATES", 200)
+def test_without_labels_the_network_learns_rotations(digits):
     images, _, test_images, test_labels = digits
-    network = feature_network(images, None, test_images, test_labels, tmp_path)
-    assert 0.7 < network.test_accuracy < 1
-    assert "without labels" in network.description
-    monkeypatch.setattr(frechet, "_train", None)  # a hit: test labels are not part of the key
-    feature_network(images, None, test_images, None, tmp_path)
+    weights = train_features(images, None, test_images, test_labels, recipe=FeatureRecipe(updates=200))
+    assert 0.7 < weights.test_accuracy < 1
+    assert "without labels" in weights.description
 
 
-def test_rotations_need_square_images(tmp_path):
+def test_without_labels_the_test_labels_are_ignored(digits):
+    images, _, test_images, test_labels = digits
+    first, second = (
+        train_features(images, None, test_images, labels, recipe=FeatureRecipe(updates=2))
+        for labels in (test_labels, None)
+    )
+    assert first[1:] == second[1:]
+    for a, b in zip(first.arrays, second.arrays, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_rotations_need_square_images():
     images = np.zeros((4, 8, 6, 1), np.float32)
     with pytest.raises(ValueError, match="square"):
-        feature_network(images, None, images, None, tmp_path)
+        train_features(images, None, images, None, recipe=FeatureRecipe(updates=1))
 
 
 @pytest.mark.parametrize("shape", [(28, 28, 1), (20, 32, 3)])
-def test_feature_network_takes_other_shapes(shape, tmp_path, monkeypatch):
-    monkeypatch.setattr(frechet, "UPDATES", 1)
+def test_features_of_other_shapes(shape):
     images = np.random.default_rng(0).uniform(-1, 1, (6, *shape)).astype(np.float32)
     labels = np.arange(6) % 3
-    network = feature_network(images, labels, images, labels, tmp_path)
+    network = FeatureNetwork.from_weights(
+        train_features(images, labels, images, labels, recipe=FeatureRecipe(updates=1))
+    )
     assert network.features(images).shape == (6, 64)

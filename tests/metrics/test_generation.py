@@ -16,7 +16,7 @@ def random_texts():
 
 
 def test_distinct_n_by_hand():
-    sample = texts("a b a b", "a b c")  # ab ba ab ab bc: 3 of 5
+    sample = texts("a b a b", "a b c")  # 2-grams ab ba ab ab bc: 3 of 5 are distinct
     assert distinct_n(sample, 1) == 3 / 7
     assert distinct_n(sample, 2) == 3 / 5
     assert distinct_n(sample, 4) == 1
@@ -28,9 +28,9 @@ def test_bigrams_do_not_cross_texts():
 
 
 def test_self_bleu_by_hand():
-    # "a b c d": 1-grams 3 of 4, 2-grams 2 of 3; "a b c e" likewise
+    # in either text 3 of 4 1-grams and 2 of 3 2-grams match
     assert self_bleu(texts("a b c d", "a b c e"), 2) == pytest.approx(np.sqrt(3 / 4 * 2 / 3))
-    # no 3-gram of "a b x" is matched: 0.1 of 1; 2-grams 1 of 2, 1-grams 2 of 3
+    # in either text 2 of 3 1-grams and 1 of 2 2-grams match; the only 3-gram does not, so it counts 0.1 of 1
     assert self_bleu(texts("a b x", "a b y"), 3) == pytest.approx((2 / 3 * 1 / 2 * 0.1) ** (1 / 3))
 
 
@@ -41,7 +41,7 @@ def test_self_bleu_at_its_extremes():
         self_bleu(texts("a b c"), 4)
 
 
-def test_self_bleu_of_capped_references(random_texts, monkeypatch):
+def test_self_bleu_with_a_limit_on_references(random_texts, monkeypatch):
     every = self_bleu(random_texts, 2)
     monkeypatch.setattr(generation, "REFERENCES", 19)
     assert self_bleu(random_texts, 2) == every
@@ -56,14 +56,14 @@ def test_a_text_is_never_its_own_reference(monkeypatch):
 
 
 def test_corpus_bleu_against_by_hand():
-    # 1-grams 4 + 1 of 5 + 2, 2-grams 3 of 4 + 1, 3-grams 2 of 3 + 1, 4-grams 1 of 2 + 1: NLTK counts a text that is
-    # too short for an order as one n-gram without a match
+    # Matches over n-grams, for orders 1 to 4: (4 + 1) / (5 + 2), 3 / (4 + 1), 2 / (3 + 1), 1 / (2 + 1).
+    # If a text is too short for an order, NLTK counts one n-gram without a match.
     generated = texts("a b c d z", "e y")
-    expected = (5 / 7 * 3 / 5 * 2 / 4 * 1 / 3) ** 0.25  # references of 5 and 2 words: no brevity penalty
+    expected = (5 / 7 * 3 / 5 * 2 / 4 * 1 / 3) ** 0.25  # references have 5 and 2 words, so there is no brevity penalty
     assert corpus_bleu_against(generated, texts("a b c d e", "f e")) == pytest.approx(expected)
 
 
-def test_corpus_bleu_adds_up_before_it_divides_and_is_short_of_length():
+def test_corpus_bleu_of_a_perfect_match_of_a_short_text_and_of_nothing():
     reference = texts("a b c d e f g h")
     assert corpus_bleu_against(reference, reference) == 1
     assert corpus_bleu_against(texts("a b c d"), reference) == pytest.approx(np.exp(1 - 8 / 4))
@@ -73,7 +73,7 @@ def test_corpus_bleu_adds_up_before_it_divides_and_is_short_of_length():
         corpus_bleu_against([], reference)
 
 
-def test_corpus_bleu_of_capped_references(random_texts, monkeypatch):
+def test_corpus_bleu_with_a_limit_on_references(random_texts, monkeypatch):
     every = corpus_bleu_against(random_texts[:5], random_texts[5:])
     monkeypatch.setattr(generation, "REFERENCES", 3)
     assert 0 < corpus_bleu_against(random_texts[:5], random_texts[5:]) < every
@@ -81,9 +81,9 @@ def test_corpus_bleu_of_capped_references(random_texts, monkeypatch):
 
 def test_repeated_ngrams_by_hand():
     paragraph = texts("good food good food", "the good food", "the end")
-    # distinct: good, food, the, end; in two sentences: good, food, the
+    # distinct 1-grams: good, food, the, end; in two sentences: good, food, the
     assert repeated_ngrams(paragraph, 1) == 3 / 4
-    # good food, food good, the good, the end; in two sentences: good food
+    # distinct 2-grams: good food, food good, the good, the end; in two sentences: good food
     assert repeated_ngrams(paragraph, 2) == 1 / 4
     assert repeated_ngrams(texts("so so good", "fine"), 1) == 0
     assert repeated_ngrams(paragraph, 5) == repeated_ngrams([], 1) == 0

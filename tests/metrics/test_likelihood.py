@@ -16,15 +16,15 @@ from metrics.likelihood import (
 
 
 def linear_gaussian(samples, examples, seed=0):
-    """Log weights [S, N] under a q that is off, and the exact -log p(x) [N].
+    """Return log weights [S, N] under a q that differs from the posterior, and the exact -log p(x) [N].
 
-    z ~ N(0, 1), x | z ~ N(2 z, 0.5^2); so x ~ N(0, 4.25), and z | x ~ N(8 x / 17, 1 / 17).
+    z ~ N(0, 1) and x | z ~ N(2 z, 0.5^2), so x ~ N(0, 4.25) and z | x ~ N(8 x / 17, 1 / 17).
     """
     random = np.random.default_rng(seed)
     x = np.sqrt(4.25) * random.normal(size=examples)
-    q = norm(8 / 17 * x + 0.1, 1.3 / np.sqrt(17))
-    z = q.rvs((samples, examples), random_state=random)
-    return norm(2 * z, 0.5).logpdf(x) + norm.logpdf(z) - q.logpdf(z), -norm(0, np.sqrt(4.25)).logpdf(x)
+    q = 8 / 17 * x + 0.1, 1.3 / np.sqrt(17)  # mean and deviation
+    z = norm.rvs(*q, size=(samples, examples), random_state=random)
+    return norm.logpdf(x, 2 * z, 0.5) + norm.logpdf(z) - norm.logpdf(z, *q), -norm.logpdf(x, 0, np.sqrt(4.25))
 
 
 def test_importance_weighted_nll_converges_to_the_exact_marginal():
@@ -56,24 +56,24 @@ def test_small_weights_do_not_underflow():
     np.testing.assert_allclose(importance_weighted_nll(np.full((4, 2), -5000.0)), [5000, 5000])
 
 
-def test_perplexity_of_a_decoder_of_known_likelihood():
-    # each word has probability 1/8 for a third of the tokens and 1/64 for the others: 64^(5/6) = 32
+def test_perplexity_by_hand():
+    # a third of the tokens has probability 1/8, the others 1/64: 64^(5/6) = 32
     assert perplexity(100 * np.log(8) + 200 * np.log(64), 300) == pytest.approx(32)
     with pytest.raises(ValueError):
         perplexity(1.0, 0)
 
 
-def test_document_and_corpus_perplexity_are_two_figures():
+def test_document_and_corpus_perplexity_differ():
     nll, counts = np.array([1 * np.log(2), 3 * np.log(16)]), np.array([1, 3])
     assert document_perplexity(nll, counts) == pytest.approx(2**2.5)  # mean of 1 and 4 bits
     assert corpus_perplexity(nll, counts) == pytest.approx(2**3.25)  # 13 bits over 4 words
 
 
-@pytest.mark.parametrize("figure", [document_perplexity, corpus_perplexity])
-def test_perplexity_refuses_documents_it_cannot_divide_by(figure):
+@pytest.mark.parametrize("score", [document_perplexity, corpus_perplexity])
+def test_perplexity_refuses_documents_without_words_and_unequal_lengths(score):
     for counts in ([3, 0], [3], [[3], [2]]):
         with pytest.raises(ValueError):
-            figure([1.0, 2.0], counts)
+            score([1.0, 2.0], counts)
 
 
 def test_mutual_information_of_separate_posteriors_is_log_n_and_never_more():
@@ -90,7 +90,7 @@ def test_mutual_information_of_identical_posteriors_is_zero():
 
 
 def test_mutual_information_of_two_overlapping_posteriors():
-    # 0.5 N(-1, 1) + 0.5 N(1, 1): h(mixture) - h(N(0, 1)), integrated
+    # entropy of 0.5 N(-1, 1) + 0.5 N(1, 1), integrated, less the entropy of N(0, 1)
     x = np.linspace(-12, 12, 20001)
     density = 0.5 * norm.pdf(x, -1) + 0.5 * norm.pdf(x, 1)
     expected = -np.trapezoid(density * np.log(density), x) - 0.5 * np.log(2 * np.pi * np.e)

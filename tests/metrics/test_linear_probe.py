@@ -7,7 +7,7 @@ from metrics.linear_probe import linear_accuracy
 
 @pytest.fixture(scope="module")
 def digits():
-    return load_digits(return_X_y=True)  # pixels [1797, 64], three of them constant, and labels
+    return load_digits(return_X_y=True)  # pixels [1797, 64], with three constant columns, and labels
 
 
 def test_pixels_of_digits(digits):
@@ -28,7 +28,7 @@ def test_accuracy_is_scored_on_the_test_set():
     assert linear_accuracy(codes, [0, 0, 1, 1], test_codes, [0, 1, 1, 0]) == 0.75
 
 
-def test_codes_that_carry_nothing_stay_at_chance():
+def test_random_codes_stay_at_chance():
     random = np.random.default_rng(0)
     codes, labels = random.normal(size=(4000, 3)), random.integers(0, 10, 4000)
     assert linear_accuracy(codes[:2000], labels[:2000], codes[2000:], labels[2000:]) < 0.15

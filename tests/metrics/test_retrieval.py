@@ -24,28 +24,28 @@ def test_query_likelihood_by_hand():
     np.testing.assert_allclose(score, np.log(0.5 / 2 + 0.5 * 2 / 4) + np.log(0.5 * 1 / 4))
 
 
-def test_bm25_ranks_rare_shared_terms_first_and_knows_its_formula():
+def test_bm25_ranks_rare_shared_terms_first_and_follows_its_formula():
     candidates = [["a", "b", "c"], ["a", "d", "e"], ["a", "a", "f"], ["g", "h", "i"]]
     scores = bm25_scores([["a", "d", "nowhere"]] * 4, candidates)
     assert scores[1] > scores[2] > scores[0] > scores[3] == 0
 
-    def term(count, documents):  # all candidates are of average length
+    def term(count, documents):  # every candidate has the average length
         return np.log(1 + (4 - documents + 0.5) / (documents + 0.5)) * count / (count + 1.5)
 
     np.testing.assert_allclose(scores, [term(1, 3), term(1, 3) + term(1, 1), term(2, 3), 0], rtol=1e-5)
 
 
-def test_logistic_scores_order_what_they_were_fitted_to():
+def test_logistic_scores_order_the_training_set():
     features = np.array([[0.0, 5.0], [1.0, 5.0], [2.0, 5.0], [3.0, 5.0]])
     scores = logistic_scores(features, [0, 0, 1, 1], features)
     assert (np.diff(scores) > 0).all() and scores[1] < 0 < scores[2]
 
 
-def test_cosines_of_pairs_and_of_nothing():
+def test_cosines_of_pairs_and_of_a_zero_row():
     first, second = np.array([[3.0, 4.0], [1.0, 0.0], [0.0, 0.0]]), np.array([[4.0, 3.0], [0.0, 2.0], [1.0, 1.0]])
     np.testing.assert_allclose(paired_cosines(first, second), [0.96, 0, 0])
 
 
-def test_near_is_seen_from_the_mean():
+def test_nearness_is_measured_from_the_mean():
     known = np.array([[11.0, 10.0], [9.0, 10.0], [10.0, 11.0], [10.0, 9.0]])
     np.testing.assert_array_equal(nearest(np.array([[12.0, 9.5], [10.1, 12.0]]), known, 2), [[0, 3], [2, 0]])

@@ -18,7 +18,7 @@ from metrics.topics import (
 )
 
 WORDS = ["sun", "moon", "tax", "law", "the"]
-# documents with: sun and moon, sun and moon, sun, tax and law, law, nothing but "the"
+# the documents contain: sun and moon; sun and moon; sun; tax and law; law; only "the"
 COUNTS = csr_matrix(
     [[3, 1, 0, 0, 1], [1, 1, 0, 0, 0], [2, 0, 0, 0, 5], [0, 0, 1, 4, 1], [0, 0, 0, 2, 0], [0, 0, 0, 0, 1]]
 )
@@ -26,7 +26,7 @@ COUNTS = csr_matrix(
 
 @pytest.fixture(scope="module")
 def documents():
-    """300 documents of about 40 words: the first half over words 0 to 4, the others over 5 to 9."""
+    """300 documents of about 40 words each: the first half uses words 0 to 4, the second half words 5 to 9."""
     random = np.random.default_rng(0)
     topics = np.repeat(np.eye(2), 5, axis=1) / 5
     return csr_array([random.multinomial(random.integers(30, 50), topics[d // 150]) for d in range(300)])
@@ -46,7 +46,7 @@ def test_coherence_against_npmi_by_hand():
     assert expected[1] > 0 > expected[2] > -1
 
 
-def test_coherence_minds_neither_counts_nor_order_nor_the_kind_of_sparse_matrix():
+def test_coherence_depends_neither_on_counts_nor_order_nor_matrix_type():
     coherence = coherence_npmi([["sun", "moon", "the"]], COUNTS, WORDS)
     for counts in (COUNTS > 0, COUNTS * 7, csr_array(COUNTS), COUNTS[[3, 1, 0, 5, 2, 4]]):
         assert coherence_npmi([["the", "sun", "moon"]], csr_matrix(counts, dtype=float), WORDS) == pytest.approx(
@@ -68,11 +68,14 @@ def test_topic_diversity():
     assert topic_diversity([["a", "b"]] * 4) == 1 / 4
 
 
-def test_top_words_are_the_heaviest_and_of_equals_the_first():
+def test_top_words_are_the_heaviest_and_ties_go_to_the_earlier_word():
     weights = np.array([[0.1, 0.4, 0.0, 0.4, 0.2], [-3.0, -9.0, -1.0, -2.0, -1.0]])
     assert top_words(weights, WORDS, COUNTS, count=3) == [["moon", "law", "the"], ["tax", "the", "law"]]
     without_moon = csr_array(COUNTS.toarray() * (np.array(WORDS) != "moon"))
-    assert top_words(weights, WORDS, without_moon, count=2) == [["law", "the"], ["tax", "the"]]  # it was not learned
+    assert top_words(weights, WORDS, without_moon, count=2) == [
+        ["law", "the"],
+        ["tax", "the"],
+    ]  # nothing was learned about moon
 
 
 def test_frequent_words_are_words_of_the_document():
@@ -98,7 +101,7 @@ def test_lda_of_one_topic_is_the_unigram_model(documents):
     np.testing.assert_allclose(lda_document_nll(lda, documents), -documents @ np.log(beta), rtol=1e-9)
 
 
-def test_lda_document_nll_is_a_close_bound_on_the_exact_one():
+def test_lda_document_nll_is_a_close_upper_bound_of_the_exact_nll():
     lda = LatentDirichletAllocation(2, doc_topic_prior=0.7, random_state=0).fit(COUNTS)
     beta = lda.components_ / lda.components_.sum(axis=1, keepdims=True)
     counts = COUNTS.toarray()
@@ -124,6 +127,6 @@ def test_lda_document_nll_against_tfp():
     np.testing.assert_allclose(lda_document_nll(lda, COUNTS), expected, atol=0.05)
 
 
-def test_lda_perplexity_is_of_the_order_of_the_words_it_chooses_from(documents):
+def test_lda_perplexity_is_near_the_number_of_words_per_topic(documents):
     nll = lda_document_nll(fit_lda(documents[::2], 2), documents[1::2])
-    assert 5 < document_perplexity(nll, documents[1::2].sum(axis=1)) < 6  # each topic has five words, all alike
+    assert 5 < document_perplexity(nll, documents[1::2].sum(axis=1)) < 6  # each topic has five equally likely words

@@ -3,7 +3,7 @@ import pytest
 import tensorflow as tf
 
 from models.layers import BatchNorm, Conv2D, Dense, GroupNorm, ResidualDense, SelfAttention, average_pool, upsample
-from training.images import has_bfloat16
+from tasks.images import has_bfloat16
 
 OUTPUTS = 5
 SPECTRAL = {  # a layer and the shape of its input
@@ -19,13 +19,13 @@ def normal(*shape, seed=0):
 
 
 def randomize(layer):
-    """Gives every trainable weight normal values: initial kernels are orthogonal, gains and offsets constant."""
+    """Assign normal values to every trainable weight; kernels are orthogonal at first, gains and offsets constant."""
     for seed, weight in enumerate(layer.trainable_variables):
         weight.assign(normal(*weight.shape, seed=seed + 1))
 
 
 def assert_near(actual, expected, tolerance=1e-5):
-    """Equal within `tolerance` of the largest expected value; 1e-5 is some tens of float32 roundings."""
+    """Assert equality within `tolerance` of the largest expected value; 1e-5 is some tens of float32 roundings."""
     np.testing.assert_allclose(actual, expected, rtol=0, atol=tolerance * np.abs(expected).max())
 
 
@@ -38,7 +38,7 @@ def as_matrix(kernel):
 
 @pytest.fixture(params=SPECTRAL)
 def spectral(request):
-    """A spectrally normalised layer with a random kernel, and an input."""
+    """A spectrally normalised layer with a random kernel, and an input of it."""
     layer_class, options, shape = SPECTRAL[request.param]
     layer, x = layer_class(OUTPUTS, **options), normal(*shape)
     layer.build(shape)
@@ -79,8 +79,11 @@ def test_other_calls_take_none_and_meet_the_same_sigma(spectral):
 
 
 def test_gradient_of_the_used_kernel_against_finite_differences(spectral):
-    """u and v are held, sigma is not. The differences are float64: their error, about 1e-9, is far below the tolerance,
-    which is for the layer's float32."""
+    """u and v are constants for the gradient, sigma is not.
+
+    The finite differences are float64. Their error, about 1e-9, is far below the tolerance, which is for the layer's
+    float32.
+    """
     layer, _ = spectral
     weights = normal(*layer.kernel.shape, seed=9)
     with tf.GradientTape() as tape:
@@ -139,7 +142,7 @@ def test_average_pool():
 
 
 def fused_and_plain(resample, shape, outputs, compute_dtype="float32"):
-    """The fused convolution, and a function of its two layers with the same variables."""
+    """Return (function, kernel) of the fused convolution, and of its two layers with the same variables."""
     fused, plain = Conv2D(outputs, resample=resample, compute_dtype=compute_dtype), Conv2D(outputs)
     for layer in (fused, plain):
         layer.build(shape)
@@ -152,7 +155,7 @@ def fused_and_plain(resample, shape, outputs, compute_dtype="float32"):
 
 
 def value_and_gradients(function, kernel, x):
-    """y, and the gradients of a weighted sum of y with respect to x and to the kernel."""
+    """Return y = function(x), and the gradients of a weighted sum of y with respect to x and to the kernel."""
     x = tf.constant(x)
     with tf.GradientTape() as tape:
         tape.watch(x)
@@ -178,8 +181,11 @@ def test_the_fused_convolution_is_its_two_layers(resample, shape, outputs):
 )
 @pytest.mark.parametrize("resample, shape, outputs", SIZES)
 def test_the_fused_convolution_in_bfloat16(resample, shape, outputs):
-    """A bfloat16 rounding is at most 2**-9 of what it rounds. The two inputs of a product, what comes out and the bias's
-    sum are rounded once each, so the error's norm is about 4 * 2**-9 of the result's at most."""
+    """The norm of the error is at most about 4 * 2**-9 of the norm of the result.
+
+    The error of a bfloat16 rounding is at most 2**-9 of the number. The two inputs of a product, its result and the sum
+    with the bias are rounded once each.
+    """
     pairs = fused_and_plain(resample, shape, outputs, "bfloat16")
     fused, plain = (value_and_gradients(*pair, normal(*shape)) for pair in pairs)
     assert [t.dtype for t in fused] == [tf.bfloat16, tf.float32, tf.float32]
@@ -192,14 +198,14 @@ def test_the_fused_convolution_in_bfloat16(resample, shape, outputs):
 
 
 def standardize(x, axes):
-    """Zero mean and unit variance over `axes`, in float64."""
+    """Return x with zero mean and unit variance over `axes`, in float64."""
     x = np.asarray(x, "float64")
     return (x - x.mean(axes, keepdims=True)) / np.sqrt(x.var(axes, keepdims=True) + 1e-5)
 
 
 @pytest.fixture
 def batch_norm():
-    """An unconditional norm of three channels, and two batches of other means and scales."""
+    """An unconditional norm of three channels, and two batches with different means and scales."""
     norm = BatchNorm(conditional=False)
     norm.build((None, 4, 6, 3))
     randomize(norm)
@@ -219,7 +225,7 @@ def test_batch_norm_keeps_the_statistics_of_its_last_training_batch(batch_norm):
     norm(tf.constant(last), training=True)
     norm(tf.constant(first))
     assert_near(norm.mean, np.mean(last, (0, 1, 2)))
-    assert_near(norm.variance, np.var(last, (0, 1, 2), ddof=1))  # TensorFlow reports the unbiased one
+    assert_near(norm.variance, np.var(last, (0, 1, 2), ddof=1))  # TensorFlow returns the unbiased variance
 
 
 def test_batch_norm_reads_the_stored_statistics_otherwise(batch_norm):

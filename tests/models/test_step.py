@@ -1,7 +1,7 @@
-"""The adversarial step of every mode, and what the models are used for, with tiny networks on noise.
+"""The adversarial step of every mode, and the use of the models, with tiny networks on noise.
 
-A model is built once for the module and stepped eagerly, which takes less time than to trace the step; every test compares
-around what it does itself, so their order does not matter.
+A model is built once for the module. Its steps run eagerly, which takes less time than tracing. Every test compares
+only what it changes itself, so the order of the tests does not matter.
 """
 
 import contextlib
@@ -18,9 +18,8 @@ from models.code import Code
 from models.discriminators import ImageDiscriminator
 from models.encoder import Encoding
 from models.gan import DECODE_BATCH, STATISTICS_BATCH, totalled
-from training import images
+from tasks.modes import MODES
 from training.config import make_config
-from training.modes import MODES
 
 BATCH, LATENT_DIM, CATEGORIES = 8, 6, 10
 NETWORKS = {
@@ -67,14 +66,15 @@ def batch():
 
 def build(name, **options):
     mode, own = CONFIGURATIONS[name]
-    config = make_config(MODES[mode].config, NETWORKS | own | options)
-    model = images.build(mode, config, images.facts(noise()))
+    task, config = MODES[mode].make_task(), make_config(MODES[mode].config, NETWORKS | own | options)
+    model = task.build(config, task.facts(noise()))
     for attend in model.generator.attend + model.image_discriminator.attend:
         if attend:
-            attend.gain.assign(0.5)  # at its initial 0 the rest of the attention has no gradient
+            attend.gain.assign(0.5)  # with the initial gain, 0, the rest of the attention has no gradient
     for network in model.discriminators:
         if getattr(network, "score", None):
-            network.score.bias.assign([3.0])  # with all scores inside the hinge's margin its gradient is exactly 0
+            # the gradient of the bias is exactly 0 if all scores are inside the margin of the hinge
+            network.score.bias.assign([3.0])
     return model
 
 
@@ -87,7 +87,7 @@ def model(request):
 
 
 def generator_side(model):
-    """G, E and their averages."""
+    """Return G, E and their averages."""
     return [network for pair in model.averaged for network in pair]
 
 
@@ -100,7 +100,7 @@ def same(before, after):
 
 
 def pairs(model, seed=0):
-    """A real and a fake pair."""
+    """Return a batch of real pairs and a batch of fake pairs."""
     fake_seed, real_seed = tf.constant([seed, 10]), tf.constant([seed, 11])
     return model.encode_pair(batch(), real_seed), model.generate_pair(BATCH, fake_seed)
 
@@ -151,7 +151,8 @@ def test_bound_and_estimate_of_a_code_of_both_kinds_against_numpy():
     p = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
     np.testing.assert_allclose(code.estimate(parameters), np.concatenate([p, mean], 1), rtol=1e-5)
     bound = np.log(3) + np.sum(c[:, :3] * np.log(p), 1)
-    bound += np.sum(np.log(2) + norm(mean, np.exp(log_sigma)).logpdf(c[:, 3:]), 1)  # uniform on [-1, 1]: log 2 each
+    # the entropy of a uniform code on [-1, 1] is log 2
+    bound += np.sum(np.log(2) + norm(mean, np.exp(log_sigma)).logpdf(c[:, 3:]), 1)
     np.testing.assert_allclose(code.bound(c, parameters), bound, rtol=1e-4)
 
 
@@ -203,7 +204,7 @@ def test_a_step_changes_every_trainable_weight_and_its_losses_are_finite(model):
 
 
 def test_the_optimizers_have_every_trainable_weight_of_their_side(model):
-    """By the networks' names, whatever the model says that it trains."""
+    """The expected weights are those of the networks by name, not those of the model's own lists."""
     sides = {
         "d": ("image_discriminator", "latent_discriminator", "joint_discriminator", "head"),
         "ge": ("generator", "encoder"),
@@ -218,7 +219,7 @@ def test_the_optimizers_have_every_trainable_weight_of_their_side(model):
 
 @pytest.mark.parametrize("player, other", [("d", "ge"), ("ge", "d")])
 def test_each_player_descends(player, other):
-    """While the other stands still, and z, noise and views are the same each time."""
+    """A player's loss falls if the other player does not move, and z, noise and views are the same in every step."""
     model, losses = build("info consistent E"), []
     with standing_still(getattr(model, f"{other}_optimizer")):
         for _ in range(4):
@@ -246,7 +247,7 @@ def test_a_score_is_of_the_pair_that_it_names(monkeypatch):
 
 
 def test_the_discriminators_updates_leave_the_weights_of_g_and_e_as_they_are(model):
-    """G's and E's own update is of rate 0."""
+    """The learning rate of G and E is 0."""
     own, others = ([v.numpy() for v in variables] for variables in (model.d_variables, model.ge_variables))
     with standing_still(model.ge_optimizer):
         model.train_step(batch())
@@ -255,7 +256,7 @@ def test_the_discriminators_updates_leave_the_weights_of_g_and_e_as_they_are(mod
 
 
 def test_g_and_e_follow_the_discriminators_that_the_last_step_left():
-    """Whether the discriminators move in this step makes no difference to G and E."""
+    """The update of G and E does not depend on the update of the discriminators in the same step."""
     moving, still = (build("info head", seed=7) for _ in range(2))
     moving.train_step(batch())
     with standing_still(still.d_optimizer):
@@ -266,8 +267,10 @@ def test_g_and_e_follow_the_discriminators_that_the_last_step_left():
 
 
 def test_the_update_of_g_and_e_leaves_the_discriminators_as_they_are(model):
-    """The discriminators' own updates are of rate 0. Each takes one power iteration, and nothing else does: u of F's
-    first kernel shows how many there were."""
+    """The learning rate of the discriminators is 0. Only their updates take a power iteration, one each.
+
+    u of F's first kernel shows the number of power iterations.
+    """
     layer = model.image_discriminator.blocks[0].conv_1
     matrix, u = layer.kernel.numpy().reshape(-1, layer.outputs), np.arange(1.0, 1.0 + layer.outputs)
     layer.u.assign(u)  # far from converged
@@ -330,7 +333,7 @@ def test_f_without_a_score_still_feeds_j():
 def test_f_tells_where_a_stroke_is_only_by_its_layout(layout_dim):
     network = ImageDiscriminator((32, 32, 1), (8,), layout_dim=layout_dim)
     x = np.zeros((2, 32, 32, 1), np.float32)
-    x[0, 14:17, 14] = x[1, 14:17, 16] = 1.0  # one position of the last map apart, far from the borders
+    x[0, 14:17, 14] = x[1, 14:17, 16] = 1.0  # two strokes, one position of the last map apart, far from the borders
     features, score = (values.numpy() for values in network(x))
     assert features.shape == (2, 8 + layout_dim) and score.shape == (2,)
     np.testing.assert_allclose(features[0, :8], features[1, :8], rtol=1e-4, atol=1e-5)
@@ -434,7 +437,7 @@ def test_refreshing_changes_the_averages_alone():
 
 
 def test_refreshed_statistics_are_those_of_the_averages_own_pass():
-    """In inference the refreshed network repeats its own pass in training mode; with G's statistics it would not."""
+    """The refreshed average has equal outputs in inference and in training mode; with G's statistics it has not."""
     model = shared("info encoder")
     model.train_step(batch())
     latents = model.sample_latents(STATISTICS_BATCH, tf.constant([model.seed, 1]))
@@ -514,7 +517,7 @@ def test_the_head_reads_the_network_it_stands_on(name, on_j):
         loss = model.information_loss(model.judge(fake), fake.c)
     gradients = tape.gradient(loss, [model.joint_discriminator.first.kernel, model.image_discriminator.score.kernel])
     assert (gradients[0] is not None) == on_j
-    assert gradients[1] is None  # the score has no part in it
+    assert gradients[1] is None  # the bound does not depend on the score
 
 
 def test_the_heads_estimate_of_a_real_image_trains_nothing():
@@ -536,7 +539,7 @@ def test_whom_the_bounds_of_the_generator_step_teach(part, reaches_g, reaches_e)
 
 @pytest.mark.parametrize("name, side", [("info consistent E", "ge"), ("info consistent head", "d")])
 def test_whom_the_codes_of_real_images_teach(name, side):
-    """E alone, or the head and the trunk of F: never G, which has no part in a real image."""
+    """The losses train E alone, or the head and its trunk F. They never train G, because a real image has no G."""
     model = shared(name)
     with tf.GradientTape(persistent=True) as tape:
         real, fake = pairs(model)
@@ -574,7 +577,7 @@ def test_the_head_learns_what_e_says_of_real_images():
 
 @pytest.mark.parametrize("name", ["info head", "info encoder"])
 def test_where_the_code_enters_g(name):
-    """`code_to="all"` widens the condition of every block by the code, "first" that of none."""
+    """`code_to="all"` appends the code to the condition of every block, "first" to the first layer's input alone."""
     model = shared(name)
     extra = model.code.dim if name == "info encoder" else 0
     inputs = [block.norm_1.gain.kernel.shape[0] for block in model.generator.blocks]
@@ -612,7 +615,7 @@ def test_generate_with_given_codes():
     with pytest.raises(ValueError, match="4 images need 4 codes, not 3"):
         model.generate(4, c=codes)
     for wrong in ([-1, 0], [10, 0], [0.5, 0], codes[:2, 1:]):
-        with pytest.raises(ValueError, match=r"c is neither categories from 0 to 9 nor codes \[N, 12\]"):
+        with pytest.raises(ValueError, match=r"categories from 0 to 9, or codes \[N, 12\]"):
             model.generate(2, c=wrong)
 
 
@@ -676,7 +679,7 @@ def test_classify(name):
 @pytest.mark.parametrize("method", ["encode", "reconstruct", "classify"])
 def test_images_of_another_range_are_refused(method):
     x = np.round(127.5 * (batch().numpy() + 1))
-    with pytest.raises(ValueError, match=r"images lie in \[\d+, \d+\], not in \[-1, 1\]: data.images.to_float"):
+    with pytest.raises(ValueError, match=r"images lie in \[\d+, \d+\], not in \[-1, 1\]: .*data\.images\.to_float"):
         getattr(shared("info encoder"), method)(x)
     with pytest.raises(ValueError, match="nan"):
         getattr(shared("info encoder"), method)(np.full_like(x, np.nan))

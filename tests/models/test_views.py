@@ -11,7 +11,7 @@ STRENGTHS = {"ROTATION": 0.0, "SCALE": 0.0, "SHIFT": 0.0, "SHEAR": 0.0, "NOISE":
 
 @pytest.fixture
 def only(monkeypatch):
-    """Leaves the named distortions, at the given strengths, and no other."""
+    """Return a function that keeps the named distortions, at the given strengths, and switches all others off."""
 
     def choose(**strengths):
         for name, value in (STRENGTHS | strengths).items():
@@ -25,13 +25,13 @@ def images(count=4, size=12):
 
 
 def bump(size=21):
-    """A dot at the centre, a blurred one, so that interpolation keeps its mass."""
+    """Return a blurred dot at the centre; it is blurred so that interpolation keeps its mass."""
     row, column = np.mgrid[:size, :size] - size // 2
     return tf.constant(np.exp(-(row**2 + column**2) / 8)[None, :, :, None].astype("float32"))
 
 
 def centre(x):
-    """(row, column) of the mass of images [B, H, W, 1] that are 0 elsewhere, from the middle."""
+    """Return (row, column) of the centre of mass of images [B, H, W, 1], counted from the middle."""
     mass = x.numpy()[..., 0]
     row, column = np.mgrid[: mass.shape[1], : mass.shape[2]] - np.array(mass.shape[1:])[:, None, None] // 2
     return np.array([np.sum(mass * row, (1, 2)), np.sum(mass * column, (1, 2))]) / mass.sum((1, 2))
@@ -65,14 +65,14 @@ def test_turning_scaling_and_shearing_keep_the_centre(only):
 
 
 def second_moments(x):
-    """((row, row), (row, column), (column, column)) moments of the mass of images [B, H, W, 1] about the middle."""
+    """Return the (row, row), (row, column) and (column, column) moments of images [B, H, W, 1] about the middle."""
     mass = x.numpy()[..., 0]
     row, column = np.mgrid[: mass.shape[1], : mass.shape[2]] - np.array(mass.shape[1:])[:, None, None] // 2
     return np.array([np.sum(mass * pair, (1, 2)) for pair in (row**2, row * column, column**2)]) / mass.sum((1, 2))
 
 
 def bar(size=41):
-    """A horizontal bar at the centre, blurred, so that interpolation keeps its moments to a tenth."""
+    """Return a horizontal bar at the centre; it is blurred so that interpolation keeps its moments to a tenth."""
     row, column = np.mgrid[:size, :size] - size // 2
     return tf.constant(np.exp(-(row**2) / 8 - column**2 / 50)[None, :, :, None].astype("float32"))
 
@@ -96,7 +96,7 @@ def test_a_bar_is_scaled_by_up_to_the_factor_either_way(only):
 def test_a_bar_is_sheared_by_up_to_the_tangent_either_way(only):
     only(SHEAR=0.2)
     rows, mixed, _ = second_moments(random_view(tf.repeat(bar(), 200, 0), SEED))
-    tangent = mixed / rows  # columns move by their row's distance from the centre
+    tangent = mixed / rows  # a pixel moves in proportion to its row's distance from the centre
     assert 0.18 < tangent.max() < 0.21 and -0.21 < tangent.min() < -0.18
 
 

@@ -1,3 +1,5 @@
+"""The tables of a study of answer selection: controls, tests between rows, and sums of two runs' scores."""
+
 import functools
 
 import numpy as np
@@ -14,14 +16,14 @@ from studies.answers import (
     nearest_lines,
 )
 from studies.tables import combined_table, comparison_table, control_table, nearest_table
-from training.runs import write_arrays
+from training.files import write_arrays
 
 QUESTIONS, EACH = 30, 4
 NEAR = {f"what is {i}": [f"what was {i + j}" for j in range(5)] for i in range(10)}
 
 
 def entry(folder, row, seed, noise, mode="nasm", attention=None, dataset="wikiqa", **metrics):
-    """A run whose scores are the labels and some noise, kept in a file of `folder`."""
+    """Return the entry of a run whose scores are the labels with noise, kept in a file of `folder`."""
     random = np.random.default_rng([seed, len(row)])
     groups = np.repeat(np.arange(QUESTIONS), EACH)
     labels = np.tile([1, 0, 0, 0], QUESTIONS)

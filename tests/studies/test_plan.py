@@ -1,3 +1,5 @@
+"""How `studies.yaml` is read, and which trainings a study has."""
+
 import json
 
 import pytest
@@ -26,13 +28,13 @@ SELECTS = "  select: view_information\n  finalists: {count: 1, seeds: [5, 6]}\n"
 
 @pytest.fixture
 def write(tmp_path, monkeypatch):
-    """Puts a file in the place of studies.yaml."""
+    """Return a function that writes another studies.yaml."""
     monkeypatch.setattr(plan, "FILE", tmp_path / "studies.yaml")
     return plan.FILE.write_text
 
 
 def entry_of(training, **metrics):
-    config = json.loads(json.dumps(training.config))  # as it comes from a file
+    config = json.loads(json.dumps(training.config))  # as read from a file
     return {"name": training.name, "row": training.row, "mode": training.mode, "config": config, "metrics": metrics}
 
 
@@ -81,7 +83,7 @@ def test_finalists_are_chosen_by_the_criterion_when_the_screening_is_over(write)
 
 
 def test_a_label_changes_no_choice(write):
-    """Accuracy beside the criterion, however high, is not looked at."""
+    """A high accuracy does not change the choice by the criterion."""
     write(YAML)
     study = read_study("tiny")
     entries = {
@@ -116,7 +118,7 @@ def test_fewer_seeds_and_another_preset(write):
     study = read_study("tiny", seeds=1, preset="quick")
     assert study.name == "tiny-quick"
     ((included, rows),) = study.include
-    assert (included.name, rows) == ("other-quick", ["plain"])  # rows of the full length are no match
+    assert (included.name, rows) == ("other-quick", ["plain"])  # rows of the full length do not match
     assert [training.name for training in study.screening()] == ["base-0", "heavy-0", "control-0", "image-3"]
     assert "--preset quick" in " ".join(study.training("base", 0).arguments)
     assert "--updates" not in study.training("base", 0).arguments
@@ -133,40 +135,41 @@ def test_another_preset_replaces_the_lengths_of_rows_too(write):
     write(YAML.replace("updates: 20", "epochs: 9").replace("options: {info_weight: 2.0}", recipe))
     study = read_study("tiny", preset="quick")
     assert [study.training(row, 0).config["epochs"] for row in ("base", "heavy")] == [None, None]
-    assert study.training("heavy", 0).given["preset"] == "reference"  # how it trains, not how long
+    assert study.training("heavy", 0).given["preset"] == "reference"  # the row keeps its recipe, and loses its length
 
 
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("view_information", "hungarian_accuracy", "tiny would select by 'hungarian_accuracy': only view_information"),
-        ("view_information", "fid", "would select by 'fid'"),
+        ("view_information", "hungarian_accuracy", "tiny: select is 'hungarian_accuracy': .*one of view_"),
+        ("view_information", "fid", "tiny: select is 'fid'"),
         ("  about:", "  abot: x\n  about:", "tiny has an unknown key 'abot'; did you mean about"),
         ("mode: bigbigan,", "mode: bigbigan, sedes: [1],", "image has an unknown key 'sedes'; did you mean seeds"),
         ("mode: bigbigan", "mode: bigbigna", "'bigbigna' is not one of .* did you mean bigbigan"),
-        ("s_z: false", "s_y: false", "--s-y is no option of this mode"),
-        ("  finalists: {count: 1, seeds: [5, 6]}\n", "", "needs both `select` and `finalists`"),
-        (SELECTS, "", "tiny: control is a control, but tiny selects nothing: leave `control` out"),
-        ("  columns: [fid]\n", "", "tiny needs 'columns'"),
-        ("{mode: bigbigan, ", "{", "image needs 'mode'"),
+        ("s_z: false", "s_y: false", "image: --s-y is not an option of this mode"),
+        ("  finalists: {count: 1, seeds: [5, 6]}\n", "", "tiny has only one of `select` and `finalists`"),
+        (SELECTS, "", "tiny: control is a control, but tiny has no `select`"),
+        ("  columns: [fid]\n", "", "tiny lacks 'columns'"),
+        ("{mode: bigbigan, ", "{", "image lacks 'mode'"),
         ("[fid]", "[fid", "studies.yaml, line 8: expected ',' or ']'"),
-        (YAML, "", "give studies by their names"),
-        (YAML, "a\x00b", "cannot be read .*: restore it"),
+        (YAML, "", "studies.yaml does not map names to studies"),
+        (YAML, "a\x00b", "studies.yaml cannot be read"),
         (YAML, "tiny:", "tiny is None: give about, dataset, columns"),
         ("  columns: [fid]", "  columns: fid", "tiny: columns is 'fid': give a list"),
+        ("columns: [fid]", "columns: [fit]", "tiny: 'fit' is not a score; did you mean fid"),
         ("seeds: [3]", "seeds: 3", "image: seeds is 3: give a list"),
-        ("finalists: {count: 1, ", "finalists: {", "tiny: finalists needs 'count'"),
-        ("  rows:", "  include: {other: [base]}\n  rows:", "tiny includes 'base' of 'other', which is no row"),
+        ("finalists: {count: 1, ", "finalists: {", "tiny: finalists lacks 'count'"),
+        ("  rows:", "  include: {other: [base]}\n  rows:", "tiny includes 'base', which is not a row of 'other'"),
         ("s_z: false", "s_y: false", "studies.yaml: tiny: image: --s-y"),
-        ("s_z: false", "seed: 7", "tiny: image: 'seed' is no option of a row"),
-        ("s_z: false", "7: false", "tiny: image: 7 is no option of a row"),
-        ("seeds: [3]", "seeds: [3, 3]", r"image: seeds is \[3, 3\]: give one or more, each once"),
-        ("seeds: [3]", "seeds: []", r"image: seeds is \[\]: give one or more"),
+        ("s_z: false", "seed: 7", "tiny: image: 'seed' is not an option"),
+        ("s_z: false", "7: false", "tiny: image: 7 is not an option"),
+        ("seeds: [3]", "seeds: [3, 3]", r"image: seeds is \[3, 3\]"),
+        ("seeds: [3]", "seeds: []", r"image: seeds is \[\]"),
         ("seeds: [5, 6]", "seeds: [-5]", "--seed: -5 is out of range"),
-        ("  rows:", "  include: {tiny: }\n  rows:", "tiny includes None of 'tiny', which is no row"),
-        ("  rows:", "  include: {other: [a]}\n  rows:", "tiny includes 'a' of 'other', which is no row"),
-        ("  rows:", "  include: {tiny: [base]}\n  rows:", "tiny includes rows of 'tiny', which includes others"),
-        ("  rows:", "  include: {other: []}\n  rows:", "'other' is no study"),
+        ("  rows:", "  include: {tiny: }\n  rows:", "tiny includes None, which is not a row of 'tiny'"),
+        ("  rows:", "  include: {other: [a]}\n  rows:", "tiny includes 'a', which is not a row of 'other'"),
+        ("  rows:", "  include: {tiny: [base]}\n  rows:", "tiny includes rows of 'tiny', which itself includes rows"),
+        ("  rows:", "  include: {other: []}\n  rows:", "'other' is not a study"),
     ],
 )
 def test_bad_files_are_one_clear_line(write, old, new, message):
@@ -177,5 +180,5 @@ def test_bad_files_are_one_clear_line(write, old, new, message):
 
 def test_an_unknown_study(write):
     write(YAML)
-    with pytest.raises(InputError, match="'tinny' is no study: studies.yaml has tiny; did you mean tiny?"):
+    with pytest.raises(InputError, match="'tinny' is not a study: .*did you mean tiny?"):
         read_study("tinny")

@@ -9,7 +9,7 @@ from data.answers import NO_MATCH
 
 @pytest.fixture
 def asked():
-    """Two questions, of two and three candidates; a word's stem has its id's number."""
+    """Two questions, with two and three candidates; the number of a stem is the id of its word."""
     questions = np.array([[4, 5, 6], [7, 8, 0]], np.int32)
     candidates = np.array([[4, 9, 0, 0], [10, 0, 0, 0], [7, 8, 11, 4], [5, 6, 0, 0], [9, 10, 11, 0]], np.int32)
     return {name: tf.constant(value) for name, value in {
@@ -21,7 +21,7 @@ def asked():
 
 @pytest.fixture
 def alone(asked):
-    """Candidate -> a batch of it alone, in which nothing is padded."""
+    """A function that returns a batch of one candidate alone, without padding."""
 
     def one(candidate):
         whole = {name: value.numpy() for name, value in asked.items()}

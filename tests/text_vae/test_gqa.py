@@ -30,7 +30,7 @@ def test_the_prior_is_a_softmax_over_a_questions_candidates(asked):
 
 
 def test_the_likelihood_against_numpy(asked):
-    """Word by word, candidate by candidate."""
+    """The expected values are computed word by word for each candidate."""
     model = build()
     answer = model.read(asked)
     found = model.log_likelihood(asked, answer)

@@ -24,7 +24,7 @@ def build(kind=RecurrentVAE, cell="lstm", dropout=0.0, longest=100, **options):
     if kind is TWRVAE:
         options = {"decoded": "normal", "kl_part": 1.0, "read_end": True, "length_counts": COUNTS} | options
     model = kind(**options)
-    far = [model.decoder.embedding.embeddings]  # so that sentences, and their posteriors, differ
+    far = [model.decoder.embedding.embeddings]  # large, so that sentences and their posteriors differ
     far += [] if kind is LanguageModel else [model.log_variance.kernel]
     for variable in far:
         variable.assign(tf.random.stateless_normal(variable.shape, [0, 1]))
@@ -46,7 +46,7 @@ def weights(model):
 
 
 def log_weights(model, samples):
-    """Compiled: a hundred passes take long otherwise."""
+    """Return the log weights, compiled, because a hundred eager passes take long."""
     return tf.function(lambda: model.log_weights(batch(), samples, SEED))().numpy()
 
 
@@ -57,7 +57,7 @@ MODELS += [(TWRVAE, {"decoded": decoded, "read_end": False}) for decoded in DECO
 
 @pytest.mark.parametrize(("kind", "options"), MODELS)
 def test_the_loss_of_a_sentence_does_not_depend_on_its_batch(kind, options):
-    """True of all but free bits, which judge a dimension by its mean over the batch."""
+    """Free bits are left out, because they depend on the mean of a dimension's KL over the batch."""
     model = build(kind, **options)
     if kind is LanguageModel:
         found, apart = model.elbo_terms(batch(), SEED).nll, [model.elbo_terms(alone(row), SEED).nll for row in (0, 1)]
@@ -85,7 +85,7 @@ def test_a_step_changes_every_weight_and_its_logs_are_finite(kind, options):
 
 @pytest.mark.parametrize(("kind", "options"), MODELS[1:])
 def test_the_words_teach_the_encoder(kind, options):
-    """Not the KL alone, which would teach it to say nothing."""
+    """The nll has a gradient for the encoder; the KL alone would train the posterior to become the prior."""
     model = build(kind, **options)
     with tf.GradientTape() as tape:
         nll = model.elbo_terms(batch(), SEED, training=True).nll
@@ -169,7 +169,7 @@ def test_what_twr_vae_decodes_its_kl_and_its_prior_against_numpy(decoded, read_e
 
 @pytest.mark.parametrize("decoded", DECODED)
 def test_the_decoded_z_has_the_moments_of_what_is_drawn_at_every_step(decoded):
-    """Draws z_t of all steps and takes the last, their mean or their sum."""
+    """The expected moments are those of samples of z_t: of the last, of their mean, or of their sum."""
     model = build(TWRVAE, decoded=decoded)
     mus, log_variances = (value.numpy()[1] for value in model.infer_steps(batch()))
     z = mus + np.exp(0.5 * log_variances) * np.random.default_rng(0).normal(size=(40_000, *mus.shape))
@@ -192,17 +192,17 @@ def test_the_kl_by_step_from_both_ends_against_numpy(read_end):
     np.testing.assert_allclose(from_start, [*(short + long[:shared]) / 2, *long[shared:]], rtol=1e-4)
     np.testing.assert_allclose(from_end, [*(short + long[-shared:])[::-1] / 2, *long[:-shared][::-1]], rtol=1e-4)
     kl = model.elbo_terms(batch(), SEED).kl
-    np.testing.assert_allclose(from_end[0], np.mean(kl), rtol=1e-4)  # what is decoded is the last
+    np.testing.assert_allclose(from_end[0], np.mean(kl), rtol=1e-4)  # z of the last step is decoded
 
 
 def test_another_way_to_decode_is_refused():
-    with pytest.raises(ValueError, match="decoded is 'last', not one of"):
+    with pytest.raises(ValueError, match="decoded must be one of normal, mean, sum, got 'last'"):
         build(TWRVAE, decoded="last")
 
 
 @pytest.mark.parametrize("read_end", [True, False])
 def test_prior_samples_have_the_priors_spread(read_end):
-    """Of `mean` and `sum` after drawing T: the variance is E[1 / T] and E[T]."""
+    """For `mean` and `sum`, T is drawn first, so the variance is E[1 / T] and E[T]."""
     counts = np.array(COUNTS if read_end else COUNTS[1:]) + 1
     p, steps = counts / counts.sum(), 1 + np.arange(len(counts))
     for decoded, variance in (("normal", 1.0), ("mean", p @ (1 / steps)), ("sum", p @ steps)):
@@ -222,12 +222,12 @@ def test_jensen_on_the_same_weights_nested_samples_and_the_exact_kl(kind, option
     z = latent.posterior.sample(400, seed=[3, 4])
     nll = [model.decoder.nll({name: tf.repeat(value[row : row + 1], 400, 0) for name, value in batch().items()}, z[:, row])
            for row in (0, 1)]  # fmt: skip
-    bound = np.mean(nll, 1) + latent.kl + latent.length_nats  # of other draws, with the KL in closed form
+    bound = np.mean(nll, 1) + latent.kl + latent.length_nats  # from other samples, with the KL in closed form
     np.testing.assert_allclose(-elbo(found), bound, rtol=0.03)
 
 
 def test_a_model_that_ignores_z_is_exact():
-    """Of a decoder that is not told z, with the prior as posterior, every weight is the likelihood."""
+    """If the decoder does not depend on z and the posterior is the prior, every weight is the likelihood."""
     model = build()
     told = [*model.mu.variables, *model.log_variance.variables]
     told += [variable for layer in model.decoder.starts for variable in layer.variables]

@@ -28,7 +28,7 @@ def build(levels, dropout=0.0, rate=1e-2, kl_weight=lambda step: tf.ones([])):
 
 
 def unlike_the_prior(model):
-    """Posteriors that have moved: a new model's kernels of log sigma^2 are 0."""
+    """Return the model with variances that depend on the text; in a new model the kernels of log sigma^2 are 0."""
     layers = [model.log_variance]
     if isinstance(model, MLVAED):
         layers += [model.above.log_variance, model.below.log_variance]
@@ -44,7 +44,7 @@ def paragraphs(count=5, seed=0):
 
 
 def batch(of=None):
-    """One batch of paragraphs in their order."""
+    """Return one batch of paragraphs, in their order."""
     joined = [join(paragraph) for paragraph in of or paragraphs()]
     (whole,) = evaluation_batches(joined, len(joined))
     order = np.argsort(whole["indices"])
@@ -68,7 +68,7 @@ def test_the_loss_of_a_paragraph_does_not_depend_on_its_batch(levels):
 
 @pytest.mark.parametrize("levels", [0, 1, 2])
 def test_all_models_predict_the_same_tokens(levels):
-    """With a vocabulary that knows nothing every token, ends and the closing empty sentence too, costs log V."""
+    """If all words are equally probable, every token has the nll log V, the ends and the empty sentence too."""
     model = build(levels)
     words = model.decoder.words if levels else model.decoder
     words.vocabulary.kernel.assign(tf.zeros_like(words.vocabulary.kernel))
@@ -82,7 +82,7 @@ def test_each_sentence_is_decoded_from_its_own_plan():
     plans = model.decoder.plans(z, 4)
     expected = []
     for i, paragraph in enumerate(paragraphs()):
-        sentences = [*paragraph, np.array([], np.int32)]  # the empty one is the end
+        sentences = [*paragraph, np.array([], np.int32)]  # the paragraph ends with an empty sentence
         total = 0.0
         for s, sentence in enumerate(sentences):
             tokens = tf.constant([[*sentence, EOS]])
@@ -124,7 +124,7 @@ def log_normal(x, mu, log_variance):
 
 
 def test_both_levels_of_d_against_numpy():
-    """The log ratios at one draw, and the weights and ELBO terms made of them."""
+    """The log ratios of one sample, and the weights and ELBO terms that are computed from them."""
     model = unlike_the_prior(build(2))
     latent = model.infer(batch())
     draw = model.draw(latent, SEED)
@@ -147,11 +147,11 @@ def test_both_levels_of_d_against_numpy():
 
 
 def test_the_sampled_kl_of_d_has_the_right_mean():
-    """Linear networks make q(z2 | x) and all terms Gaussian: the mean of the draws is the KL of the joint in closed form."""
+    """With linear networks all distributions are Gaussian, so the KL of the joint distribution has a closed form."""
     model, a, b, s = build(2), 0.8, 0.6, 0.5
 
     class Linear:
-        """mu = slope * its first input, twice for z1 of two dimensions; log sigma^2 constant."""
+        """A network with mu = slope * input and a constant log sigma^2."""
 
         def __init__(self, slope, log_variance):
             self.slope, self.log_variance = slope, log_variance
@@ -209,7 +209,7 @@ def test_a_step_changes_every_weight_and_its_logs_are_finite(levels):
 
 @pytest.mark.parametrize("levels", [0, 1, 2])
 def test_the_words_teach_the_encoder(levels):
-    """Not the KL alone, which would teach it to say nothing."""
+    """The nll has a gradient for the encoder; the KL alone would train the posterior to become the prior."""
     model = unlike_the_prior(build(levels))
     with tf.GradientTape() as tape:
         nll = model.elbo_terms(batch(), SEED, training=True).nll

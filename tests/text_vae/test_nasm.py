@@ -22,7 +22,7 @@ def build(attention="latent", rate=0.05, **options):
 
 
 def randomise(model):
-    """Lets both Gaussians depend on what they read."""
+    """Assign kernels with which both Gaussians depend on their inputs."""
     for i, network in enumerate((model.prior, model.inference)):
         for j, layer in enumerate((network.mu, network.log_variance)):
             layer.kernel.assign(tf.random.stateless_normal(layer.kernel.shape, [i, j]))
@@ -84,7 +84,7 @@ def test_prediction_averages_the_probabilities(asked):
 def test_a_padded_candidate_scores_like_an_unpadded_one(attention, asked, alone):
     model = build(attention, layers=2)
     if attention == "latent":
-        model.prior.log_variance.bias.assign([-60.0] * LATENT)  # h is its mean, whatever is drawn
+        model.prior.log_variance.bias.assign([-60.0] * LATENT)  # every sample of h is its mean
     whole = model.scores(asked, SEED)
     for candidate in range(5):
         np.testing.assert_allclose(
@@ -134,7 +134,7 @@ def test_shared_words_are_those_of_the_own_question(asked):
 def test_a_step_changes_every_weight(attention, asked):
     model = build(attention, dropout=0.2)
     before = [variable.numpy() for variable in model.trainable_variables]
-    for _ in range(3):  # the Gaussians' last kernels begin at 0, and the prior's learn of the posterior's
+    for _ in range(3):  # the last kernels of both Gaussians are 0, and the prior moves only after the posterior
         logs = model.train_step(asked)
     assert all(np.isfinite(value) for value in logs.values())
     changed = [not np.array_equal(old, new) for old, new in zip(before, model.trainable_variables, strict=True)]

@@ -48,7 +48,7 @@ def test_the_terms_of_the_elbo_against_numpy():
 
 
 def test_the_reconstruction_is_of_a_sample_of_the_posterior():
-    """With sigma at 0 it is that of mu."""
+    """If sigma is 0, the sample is mu."""
     model = build()
     model.log_variance.bias.assign([-60.0] * TOPICS)
     z = model.infer(counts())[0]
@@ -107,7 +107,7 @@ def test_the_weight_of_the_kl_is_that_of_the_step():
 
 @pytest.mark.parametrize("power", [0.0, 0.5])
 def test_long_documents_share_the_loss(power):
-    """A document of N words counts N^-power, and the loss that is reported is the one that is minimised."""
+    """A document of N words has the weight N^-power, and the reported loss is the minimised one."""
     model, x = build(rate=0.0, length_power=power), counts()
     lengths = np.sum(x, 1)
     shares = lengths**-power / np.mean(lengths**-power)
@@ -161,7 +161,7 @@ def test_a_training_is_repeated_bit_by_bit():
 
 
 def test_it_finds_two_topics():
-    """Documents of two kinds of words: the bound of a trained model is near the best, and z tells them apart."""
+    """For documents of two kinds of words, the bound of a trained model is near the best, and z separates the kinds."""
     kinds = np.repeat([[4, 4, 4, 0, 0, 0, 0], [0, 0, 0, 3, 3, 3, 3]], 8, axis=0).astype("float32")
     model = build(rate=0.02)
     step = tf.function(model.train_step)
@@ -175,7 +175,7 @@ def test_it_finds_two_topics():
 
 
 def test_a_refined_posterior_is_the_best_gaussian_of_each_document():
-    """With R at 0 the words know nothing of z, and the best q is the prior; with R, the bound is tighter than `infer`'s."""
+    """A refined posterior has a tighter bound than `infer`'s. If R is 0, so that words ignore z, it is the prior."""
     model, x = build(), counts()
     model.mu.bias.assign([2.0, -1.0, 0.5])
     before = weights(model.variables)
@@ -187,7 +187,7 @@ def test_a_refined_posterior_is_the_best_gaussian_of_each_document():
 
     q = model.refine(x, 300, 0.1, SEED)
     assert np.all(bound(q) < bound(model.infer(x)))
-    assert same(before, weights(model.variables))  # of the model nothing is learned
+    assert same(before, weights(model.variables))  # the weights of the model stay
     model.decoder.kernel.assign(tf.zeros_like(model.decoder.kernel))
     mu, log_variance = model.refine(x, 300, 0.1, SEED)
     np.testing.assert_allclose(mu, 0.0, atol=0.02)

@@ -1,151 +1,140 @@
+"""How a config declares, checks and takes its options; the configs of the modes are tested with the tasks."""
+
 import dataclasses
+from typing import ClassVar
 
 import pytest
 
 from data.errors import InputError
 from training.cli import Parser, add_config_options
 from training.config import (
-    BiGANConfig,
-    BigGANConfig,
+    GROUPS,
     Config,
-    InfoBigBiGANConfig,
-    InfoGANConfig,
+    data_option,
+    evaluation_option,
+    field_names,
     flag,
     make_config,
+    network_option,
+    other_default,
+    training_option,
+    with_epochs,
+    without_retired,
 )
-from training.modes import MODES
-from training.runs import create_run, open_run
 
-CONFIGS = {mode: row.config for mode, row in MODES.items()}
+
+@dataclasses.dataclass(frozen=True)
+class Own(Config):
+    """An option of each kind."""
+
+    presets: ClassVar = {"quick": {"width": 4, "height": 3}, "default": {}, "reference": {"batch_size": 256}}
+    retired: ClassVar = ("curves", "width")
+
+    file: str | None = data_option(None, "a file")
+    batch_size: int = other_default(Config, "batch_size", 64)
+    width: int = network_option(16, "the width", low=2, high=32)
+    widths: tuple[int, ...] = network_option((8, 4), "all widths", low=4)
+    cell: str = network_option("lstm", "the layer", choices=("lstm", "gru"))
+    norm: bool = network_option(True, "normalise")
+    rate: float = training_option(0.1, "learning rate", low=0)
+    share: float = training_option(0.5, "a share", low=0, high=0.9)
+    samples: int = evaluation_option(3, "samples", low=1)
 
 
 def parsed(config_class, *argv):
-    """What the command line gives for a config: fields whose flags are absent are absent."""
+    """What the command line gives for a config: a field whose flag is absent is absent."""
     parser = Parser()
     add_config_options(parser, config_class)
     return vars(parser.parse_args(list(argv)))
 
 
-@pytest.mark.parametrize("mode", CONFIGS)
-def test_every_mode_takes_every_preset(mode):
-    presets = CONFIGS[mode].presets
-    assert Config.__dataclass_fields__["preset"].metadata["choices"] == tuple(presets)
-    for preset, values in presets.items():
-        config = make_config(CONFIGS[mode], {"preset": preset})
-        for name, value in values.items():
-            assert getattr(config, name, value) == value
-
-
 def test_what_is_given_goes_before_the_preset_and_the_preset_before_the_default():
-    assert make_config(BigGANConfig, {}).batch_size == 128
-    assert make_config(BigGANConfig, {"preset": "reference"}).batch_size == 256
-    assert make_config(BigGANConfig, {"preset": "reference", "batch_size": 64}).batch_size == 64
-    assert make_config(BigGANConfig, {"batch_size": 64, "preset": "reference"}).batch_size == 64
+    assert make_config(Own, {}).batch_size == 64
+    assert make_config(Own, {"preset": "reference"}).batch_size == 256
+    assert make_config(Own, {"preset": "reference", "batch_size": 128}).batch_size == 128
+    assert make_config(Own, {"batch_size": 128, "preset": "reference"}).batch_size == 128
 
 
-def test_a_mode_may_have_another_default_than_its_parent():
-    defaults = {mode: make_config(CONFIGS[mode], {}) for mode in ("biggan", "bigbigan", "infobigbigan")}
-    assert [config.d_updates for config in defaults.values()] == [1, 2, 1]
-    with pytest.raises(InputError, match="--d-updates: 9 is out of range"):
-        make_config(CONFIGS["bigbigan"], {"d_updates": 9})
+def test_a_preset_gives_a_mode_the_values_of_its_own_fields():
+    assert make_config(Own, {"preset": "quick"}).width == 4  # and no height
 
 
-def test_presets_have_only_fields_that_some_mode_has():
-    fields = {field.name for config in CONFIGS.values() for field in dataclasses.fields(config)}
-    assert all(values.keys() <= fields for config in CONFIGS.values() for values in config.presets.values())
-
-
-@pytest.mark.parametrize("mode", CONFIGS)
-def test_every_field_has_a_flag_that_gives_its_value(mode):
-    defaults = {f.name: f.default for f in dataclasses.fields(CONFIGS[mode]) if f.default is not None}
-    argv = []
-    for name, value in defaults.items():
-        if isinstance(value, bool):
-            argv.append(flag(name) if value else flag(f"no_{name}"))
-        else:
-            argv += [flag(name), *map(str, value if isinstance(value, tuple) else [value])]
-    # those whose default is None
-    open_fields = {"dataset": "a.npz", "data_dir": "b", "epochs": 3, "image_size": 8, "word_vectors": "c"}
-    chosen = {f.name: open_fields[f.name] for f in dataclasses.fields(CONFIGS[mode]) if f.default is None}
-    given = parsed(CONFIGS[mode], *argv, *(part for name, value in chosen.items() for part in (flag(name), str(value))))
-    expected = defaults | chosen
-    assert {name: tuple(v) if isinstance(v, list) else v for name, v in given.items()} == expected
+def test_another_default_keeps_the_rules_of_the_field():
+    assert Config().batch_size == 128
+    with pytest.raises(InputError, match="--batch-size: 1 is out of range"):
+        make_config(Own, {"batch_size": 1})
 
 
 def test_a_flag_that_is_not_given_is_absent():
-    assert parsed(BiGANConfig, "--generator-widths", "8", "4", "--deterministic-encoder") == {
-        "generator_widths": [8, 4],
-        "deterministic_encoder": True,
-    }
+    assert parsed(Own, "--widths", "8", "4", "--norm") == {"widths": [8, 4], "norm": True}
 
 
 def test_a_switch_can_be_turned_off():
-    assert parsed(InfoBigBiGANConfig, "--no-s-x") == {"s_x": False}
+    assert parsed(Own, "--no-norm") == {"norm": False}
+
+
+def test_the_help_shows_every_option_with_its_default_in_its_group():
+    parser = Parser()
+    add_config_options(parser, Own)
+    *sections, last = parser.format_help().split("\n\n")
+    text = {section.split(":")[0]: " ".join(section.split()) for section in (*sections, last)}
+    assert set(GROUPS) <= text.keys()
+    for field in dataclasses.fields(Own):
+        assert f"{flag(field.name)}" in text[field.metadata["group"]]
+        assert field.metadata["help"] in text[field.metadata["group"]]
+    assert "all widths (default: 8 4)" in text["networks"] and "{lstm,gru}" in text["networks"]
+    assert "samples (default: 3)" in text["evaluation"]
 
 
 @pytest.mark.parametrize(
-    ("given", "message"),
+    ("given", "facts"),
     [
         ({"batch_size": 1}, "--batch-size: 1 is out of range: it takes numbers at least 2"),
         ({"seed": -1}, "--seed: -1 is out of range: it takes numbers from 0 to 2147483647"),
-        ({"d_rate": float("inf")}, "--d-rate: inf is out of range: it takes numbers at least 0 and finite"),
-        ({"d_updates": 9}, "--d-updates: 9 is out of range: it takes numbers from 1 to 8"),
-        ({"ema_decay": float("nan")}, "--ema-decay: nan is out of range"),
-        ({"generator_widths": (8, 2)}, "--generator-widths: 2 is out of range"),
+        ({"rate": float("inf")}, "--rate: inf is out of range: it takes numbers at least 0 and finite"),
+        ({"width": 33}, "--width: 33 is out of range: it takes numbers from 2 to 32"),
+        ({"share": float("nan")}, "--share: nan is out of range"),
+        ({"widths": (8, 2)}, "--widths: 2 is out of range"),
         ({"preset": "quik"}, "--preset: 'quik' is not one of quick, default, reference; did you mean quick?"),
-        ({"latent_dim": None}, "--latent-dim has no value"),
-        ({"generator_widths": ()}, "--generator-widths has no value"),
+        ({"width": None}, "--width expects a value, for example --width 16"),
+        ({"widths": ()}, "--widths expects a value, for example --widths 8 4"),
         ({"batch_size": "128"}, "--batch-size: '128' is not a value of type int"),
         ({"seed": True}, "--seed: True is not a value of type int"),
-        ({"curves": 1}, "--curves: 1 is not a value of type bool"),
+        ({"norm": 1}, "--norm: 1 is not a value of type bool"),
         ({"dataset": ("a", "b")}, "--dataset: ('a', 'b') is not a value of type str"),
-        ({"generator_widths": 8}, "--generator-widths: 8 is not several values of type int"),
-        ({"generator_widths": (8, 4.0)}, "--generator-widths: (8, 4.0) is not several values of type int"),
-        ({"latentdim": 8}, "--latentdim is no option of this mode; did you mean --latent-dim?"),
+        ({"widths": 8}, "--widths: 8 is not several values of type int"),
+        ({"widths": (8, 4.0)}, "--widths: (8, 4.0) is not several values of type int"),
+        ({"wdith": 8}, "--wdith is not an option of this mode; did you mean --width?"),
     ],
 )
-def test_a_wrong_value_is_named_with_what_would_be_right(given, message):
+def test_a_wrong_value_is_named_with_what_would_be_right(given, facts):
     with pytest.raises(InputError) as error:
-        make_config(BigGANConfig, given)
-    assert message in str(error.value)
+        make_config(Own, given)
+    assert facts in str(error.value)
 
 
-@pytest.mark.parametrize("joint_code", ["head", "encoder"])
-def test_values_that_exclude_each_other(joint_code):
-    with pytest.raises(InputError, match="use --head-on image"):
-        InfoBigBiGANConfig(joint_code=joint_code, head_on="joint")
+def test_a_whole_number_will_do_for_a_float():
+    assert make_config(Own, {"rate": 1}).rate == 1
 
 
 def test_a_config_is_frozen():
     with pytest.raises(dataclasses.FrozenInstanceError):
-        InfoGANConfig().seed = 1
+        Own().seed = 1
 
 
-@pytest.mark.parametrize("mode", CONFIGS)
-def test_round_trip_through_config_json(tmp_path, mode):
-    rate = "rate" if hasattr(CONFIGS[mode], "rate") else "d_rate"
-    config = make_config(CONFIGS[mode], {"dataset": "digits", "preset": "reference", rate: 1e-5, "epochs": 2})
-    facts = {"image_shape": [8, 8, 1], "labels": True}
-    made = create_run(str(tmp_path), "a", mode, config, facts)
-    assert open_run(tmp_path / "a") == made
-    assert open_run("a", str(tmp_path)).config == config
+def test_a_model_takes_the_options_of_networks_and_training_that_the_mode_adds():
+    own = Own(rate=0.2).model_options()
+    assert own == {"width": 16, "widths": (8, 4), "cell": "lstm", "norm": True, "rate": 0.2, "share": 0.5}
+    assert field_names(Own)[: len(field_names(Config))] == field_names(Config)
+
+
+def test_a_retired_option_is_dropped_unless_a_mode_has_it_again():
+    assert without_retired(Own, {"curves": False, "width": 4, "depth": 1}) == {"width": 4, "depth": 1}
 
 
 @pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"real_info_weight": 0.0, "joint_code": "none"}, "--consistency-on encoder: .* E has no code"),
-        ({"joint_code": "head"}, "--real-info-weight: .* E has no code"),
-        (
-            {"real_info_weight": 0.0, "consistency_weight": 0.0, "balance_weight": 1.0, "joint_code": "head"},
-            "--consistency-on encoder: .* E has no code",
-        ),
-        (
-            {"real_info_weight": 0.0, "consistency_on": "head", "joint_code": "none", "head_on": "joint"},
-            "--consistency-on head: a head on J",
-        ),
-    ],
+    ("options", "limits", "epochs"),
+    [({}, {}, 3), ({}, {"turn": 2}, 4), ({}, {"most": 2}, 2), ({"epochs": 5}, {"most": 2, "turn": 2}, 5)],
 )
-def test_consistency_of_codes_that_do_not_exist(options, message):
-    with pytest.raises(InputError, match=message):
-        InfoBigBiGANConfig(**options)
+def test_epochs_that_reach_the_updates(options, limits, epochs):
+    assert with_epochs(Own(updates=25, **options), steps_per_epoch=10, **limits).epochs == epochs

@@ -1,29 +1,23 @@
+"""A run directory: its checkpoints, its files on a full disk, its config.json and its options."""
+
+import dataclasses
 import errno
 import json
-import math
 import os
 import shutil
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 from types import SimpleNamespace
 
-import h5py
-import keras
 import numpy as np
 import pytest
 
-import train
 from data.errors import InputError
-from training import images
-from training.callbacks import Keeper, NonFiniteGuard, is_due
-from training.config import BigGANConfig
-from training.runs import FORMAT, check_unchanged, create_run, digest, load_run, open_run, write_text
+from tasks.configs import BigGANConfig
+from tasks.modes import MODES, load_run
+from training.files import digest, held, whole_folder, write_arrays, write_text
+from training.runs import FORMAT, KEPT, check_unchanged, create_run, latest_run, open_run
 
-ROOT = Path(__file__).resolve().parents[2]
-STUB = {"mode": "infobigbigan", "seed": 0, "dataset": "digits", "epoch": 4}  # scores, where they do not matter
+BIGGAN = MODES["biggan"]
 FACTS = {"image_shape": [8, 8, 1], "labels": True}
 CONFIG = BigGANConfig(dataset="digits", epochs=2, precision="float32", generator_widths=(8,), discriminator_widths=(8,))
 
@@ -31,12 +25,12 @@ CONFIG = BigGANConfig(dataset="digits", epochs=2, precision="float32", generator
 @pytest.fixture
 def run(tmp_path):
     """A run that has not trained."""
-    return create_run(str(tmp_path), "a", "biggan", CONFIG, FACTS)
+    return create_run(str(tmp_path), "a", BIGGAN, CONFIG, FACTS)
 
 
 @pytest.fixture(scope="module")
 def model():
-    return images.build("biggan", CONFIG, FACTS)
+    return BIGGAN.make_task().build(CONFIG, FACTS)
 
 
 def refuse(*_):
@@ -45,7 +39,7 @@ def refuse(*_):
 
 
 class Saved:
-    """Stands for a model in `Run.save`: writes its content."""
+    """A stand-in for a model in `Run.save`, which writes its content."""
 
     def __init__(self, content):
         self.content = content
@@ -61,59 +55,7 @@ def names(folder):
     return sorted(file.name for file in folder.iterdir())
 
 
-# A run that is killed
-
-
-@pytest.fixture(scope="module")
-def resumed(whole):
-    """A run like `whole`, killed before its first checkpoint and after its second, and resumed; with what that left."""
-    run, folder = whole[0], whole[0].path.parent / "killed"
-    create_run(str(folder.parent), "killed", run.mode, run.config, run.data)
-    flags = ["--resume", "killed", "--runs-dir", str(folder.parent)]
-    process = subprocess.Popen(
-        [sys.executable, "train.py", *flags], cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    while len(list(folder.glob("checkpoints/epoch-*"))) < 2 and process.poll() is None:
-        time.sleep(0.02)
-    process.kill()
-    assert process.wait() == -signal.SIGKILL
-    run = open_run(folder)
-    left = run.checkpoints()[0][0]
-    (folder / "checkpoints/partial.weights.h5").write_bytes(b"the beginning of a third")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("training.scores.score", lambda run, asked: STUB)
-        keras.utils.clear_session(free_memory=False)  # numbers layers as a new process would
-        assert train.main(flags) == 0
-    return run, left
-
-
-def test_a_killed_and_resumed_run_ends_in_the_same_bits(whole, resumed):
-    run, left = resumed
-    assert left in (2, 3)
-    assert names(run.path / "checkpoints") == names(whole[0].path / "checkpoints")  # names carry digests
-    for (_, ours), (_, theirs) in zip(run.checkpoints(), whole[0].checkpoints(), strict=True):
-        assert ours.read_bytes() == theirs.read_bytes()
-
-
-def test_a_killed_and_resumed_run_has_the_same_history(whole, resumed):
-    ours, theirs = ([entry | {"seconds": 0, "memory_gb": 0} for entry in run.history] for run in (resumed[0], whole[0]))
-    assert [entry["epoch"] for entry in ours] == [1, 2, 3, 4]
-    assert ours == theirs
-
-
-def test_a_checkpoint_holds_weights_averages_step_and_both_optimizers(whole):
-    with h5py.File(whole[0].checkpoints()[0][1]) as file:
-        assert file.keys() >= {"discriminators", "averaged", "d_optimizer", "ge_optimizer", "vars"}
-        own = 1 + len(whole[1].recognizer_averages)  # the step, and what has no network of its own
-        assert len(file["vars"]) == own  # all others are in there once, with their networks
-
-
 # Checkpoints
-
-
-def test_a_loaded_run_generates_what_the_trained_model_does(whole, eager):
-    run, model = whole
-    np.testing.assert_array_equal(load_run(run.path).generate(5, seed=3), model.generate(5, seed=3))
 
 
 def test_the_newest_whole_checkpoint_is_loaded(run, model, capsys):
@@ -125,16 +67,38 @@ def test_the_newest_whole_checkpoint_is_loaded(run, model, capsys):
     assert (run.restore(model), int(model.step)) == (2, 2)
     assert capsys.readouterr().err == ""
     newest.write_bytes(newest.read_bytes()[:-1])
-    (newest.parent / "epoch-000003 (copy).weights.h5").write_bytes(b"")  # none of ours
+    (newest.parent / "epoch-000003 (copy).weights.h5").write_bytes(b"")  # not the name of a checkpoint
     assert (run.restore(model), int(model.step)) == (1, 1)
     (line,) = capsys.readouterr().err.splitlines()
-    assert f"{newest} is damaged: epoch-000001-" in line
+    assert f"{newest} is damaged" in line and "epoch-000001-" in line
 
 
 def test_two_checkpoints_are_kept_each_named_by_its_content(run):
     files = [run.save(Saved(content), epoch) for epoch, content in enumerate([b"one", b"two", b"three"], start=1)]
-    assert run.checkpoints() == [(3, files[2]), (2, files[1])]
+    assert run.checkpoints() == [(3, files[2]), (2, files[1])] and KEPT == 2
     assert files[2].name == f"epoch-000003-{digest(files[2])}.weights.h5"
+
+
+@pytest.mark.parametrize(
+    ("row", "values", "kept", "order"),
+    [
+        (MODES["nasm"], {1: 0.9, 2: 0.5, 3: 0.7, 4: 0.6}, {1, 3, 4}, [1, 3, 4]),  # higher is better
+        (MODES["vae"], {1: 0.9, 2: 0.5, 3: 0.7, 4: 0.6}, {2, 3, 4}, [2, 4, 3]),  # lower is better
+        (MODES["vae"], {1: 0.5, 2: 0.5, 3: 0.5, 4: 0.5}, {3, 4}, [4, 3]),  # the newest among equals
+        (MODES["vae"], {1: 0.5}, {1, 3, 4}, [1, 4, 3]),  # epochs without a value come last
+        (BIGGAN, {1: 0.9, 2: 0.5, 3: 0.7, 4: 0.6}, {3, 4}, [4, 3]),  # nothing chooses
+    ],
+)
+def test_the_best_checkpoint_is_kept_and_comes_first(run, row, values, kept, order):
+    run = dataclasses.replace(run, row=row)
+    run.write_history(
+        [{"epoch": epoch, "seconds": 1.0} | ({row.best: values[epoch]} if row.best and epoch in values else {})
+         for epoch in range(1, 5)]
+    )  # fmt: skip
+    for epoch in range(1, 5):
+        run.save(Saved(b"%d" % epoch), epoch)
+    assert {epoch for epoch, _ in run.checkpoints()} == kept
+    assert [epoch for epoch, _ in run.best_first()] == order
 
 
 def test_a_run_without_checkpoints(run, model):
@@ -144,12 +108,12 @@ def test_a_run_without_checkpoints(run, model):
 
 def test_a_run_whose_checkpoints_are_all_damaged(run, model):
     run.save(Saved(b"whole"), 1).write_bytes(b"cut")
-    with pytest.raises(InputError, match="no checkpoint in .* is whole: start the run anew"):
+    with pytest.raises(InputError, match="no checkpoint in .* is whole"):
         run.restore(model)
 
 
 def test_a_checkpoint_of_another_model(run, model):
-    other = images.build("biggan", BigGANConfig(**vars(CONFIG) | {"generator_widths": (12,)}), FACTS)
+    other = BIGGAN.make_task().build(BigGANConfig(**vars(CONFIG) | {"generator_widths": (12,)}), FACTS)
     run.save(other, 1)
     with pytest.raises(InputError, match="does not fit the model of its config.json"):
         run.restore(model)
@@ -177,8 +141,29 @@ def test_a_checkpoint_is_not_begun_without_room_for_it(run, monkeypatch):
 def test_a_run_that_could_not_be_begun_leaves_its_name_free(tmp_path, monkeypatch):
     with monkeypatch.context() as full, pytest.raises(OSError, match="No space left"):
         full.setattr(os, "replace", refuse)
-        create_run(str(tmp_path), "a", "biggan", CONFIG, FACTS)
-    create_run(str(tmp_path), "a", "biggan", CONFIG, FACTS)
+        create_run(str(tmp_path), "a", BIGGAN, CONFIG, FACTS)
+    create_run(str(tmp_path), "a", BIGGAN, CONFIG, FACTS)
+
+
+def test_a_folder_that_could_not_be_filled_leaves_nothing(tmp_path):
+    with pytest.raises(OSError, match="No space left"), whole_folder(tmp_path / "a") as beside:
+        (beside / "file").write_text("half")
+        refuse()
+    assert names(tmp_path) == []
+
+
+def test_arrays_are_written_whole(tmp_path):
+    write_arrays(tmp_path / "a.npz", np.arange(3), named=np.ones(2))
+    with np.load(tmp_path / "a.npz") as stored:
+        assert stored["arr_0"].tolist() == [0, 1, 2] and stored["named"].tolist() == [1, 1]
+    assert names(tmp_path) == ["a.npz"]
+
+
+def test_a_folder_is_held_by_one_process_at_a_time(tmp_path):
+    with held(tmp_path), pytest.raises(InputError, match="is being written by another process"), held(tmp_path):
+        pass
+    with held(tmp_path):
+        pass
 
 
 def test_a_full_disk_leaves_the_old_file_and_no_remains(tmp_path, monkeypatch):
@@ -209,8 +194,8 @@ def test_config_json_tells_what_the_run_depends_on(run):
 
 
 def test_a_name_that_is_taken(run):
-    with pytest.raises(InputError, match="a exists: choose another --name, or go on with --resume"):
-        create_run(str(run.path.parent), "a", "biggan", CONFIG, FACTS)
+    with pytest.raises(InputError, match="a exists: .*--name.*--resume"):
+        create_run(str(run.path.parent), "a", BIGGAN, CONFIG, FACTS)
 
 
 @pytest.mark.parametrize(
@@ -218,15 +203,18 @@ def test_a_name_that_is_taken(run):
     [
         (
             {"format": FORMAT + 1},
-            f"is of another version (format {FORMAT + 1}, mode biggan): use the version that wrote it",
+            f"is of another version (format {FORMAT + 1}, mode biggan)",
         ),
         ({"mode": "stylegan"}, f"is of another version (format {FORMAT}, mode stylegan)"),
-        ({"config": {"batch_size": 1}}, "does not describe a run of this version: --batch-size: 1 is out of range"),
-        ({"config": {"depth": 1}}, "does not describe a run of this version"),
+        (
+            {"config": {"batch_size": 1}},
+            "does not describe a run of this version: --batch-size: 1 is out of range",
+        ),
+        ({"config": {"depth": 1}}, "config.json does not describe a run of this version"),
         ({"config": None}, "config.json"),
         ({"config": {"dataset": "digits"}}, "does not say what the run was trained on"),
         ({"data": None}, "config.json"),
-        ({"data": {"labels": True}}, "a config.json lacks 'image_shape': restore it"),
+        ({"data": {"labels": True}}, "lacks 'image_shape'"),
         ({"mode": ["biggan"]}, "config.json"),
     ],
 )
@@ -241,33 +229,46 @@ def test_a_config_json_of_another_version(run, change, message):
 @pytest.mark.parametrize(("content", "part"), [("{}", "format"), ('{"format": 1}', "mode")])
 def test_a_config_json_that_lacks_a_part_names_it(run, content, part):
     (run.path / "config.json").write_text(content)
-    with pytest.raises(InputError, match=f"a/config.json: a config.json lacks '{part}': restore it"):
-        open_run(run.path)
+    with pytest.raises(InputError, match=f"a/config.json: .* lacks '{part}': restore it"):
+        open_run(run.path, "", MODES)
 
 
 @pytest.mark.parametrize("content", [b"", b'{"format": 1', b"[]", b"\xff"])
 def test_a_damaged_config_json(run, content):
     (run.path / "config.json").write_bytes(content)
-    with pytest.raises(InputError, match="config.json is damaged .* restore it, or start the run anew"):
-        open_run(run.path)
+    with pytest.raises(InputError, match="config.json is damaged .* restore it"):
+        open_run(run.path, "", MODES)
 
 
 @pytest.mark.parametrize("content", ['{"epoch": 1, "seconds": 1}\n{"epo', "1\n", "{}\n"])
 def test_a_damaged_history(run, content):
     (run.path / "history.jsonl").write_text(content)
-    with pytest.raises(InputError, match="history.jsonl is damaged .* restore it, or start the run anew"):
+    with pytest.raises(InputError, match="history.jsonl is damaged .* restore it"):
         _ = run.history
 
 
-def test_no_run(run):
-    with pytest.raises(InputError, match=r"b is no run: it has no config.json \(runs of .*: a\)"):
-        open_run("b", str(run.path.parent))
+@pytest.mark.parametrize("content", ["{", "1", "[1]"])
+def test_a_damaged_metrics_json(run, content):
+    assert run.scores == {}
+    (run.path / "metrics.json").write_text(content)
+    with pytest.raises(InputError, match="metrics.json is damaged: delete it"):
+        _ = run.scores
+
+
+def test_a_folder_that_is_not_a_run_is_named_beside_the_runs(run):
+    with pytest.raises(InputError, match=r"b is not a run: it has no config.json \(runs of .*: a\)"):
+        open_run("b", str(run.path.parent), MODES)
+
+
+def test_a_mode_that_the_table_lacks(run):
+    with pytest.raises(InputError, match="is of another version .*mode biggan"):
+        open_run(run.path, "", {"vae": MODES["vae"]})
 
 
 def test_a_folder_of_a_runs_name_does_not_hide_the_run(run, tmp_path, monkeypatch):
     (tmp_path / "here/a").mkdir(parents=True)
     monkeypatch.chdir(tmp_path / "here")
-    assert open_run("a", str(run.path.parent)).path == run.path
+    assert open_run("a", str(run.path.parent), MODES).path == run.path
 
 
 def test_the_same_options_may_be_given_again(run):
@@ -279,68 +280,21 @@ def test_the_precision_that_was_left_open_may_be_left_open_again(run):
 
 
 def test_a_changed_option_is_named(run):
-    with pytest.raises(InputError, match="--d-rate 0.1: .* was started with 0.0006; start a new run to change it"):
+    with pytest.raises(InputError, match="--d-rate 0.1: .* was started with 0.0006"):
         check_unchanged(run, {"batch_size": 128, "d_rate": 0.1})
 
 
-# When and when not
+def test_an_option_of_another_mode_is_named(run):
+    with pytest.raises(InputError, match="--topics is not an option of .*a run of mode biggan"):
+        check_unchanged(run, {"topics": 3})
 
 
-def test_the_guard_names_step_term_and_last_good_checkpoint(run):
-    good = run.save(Saved(b"one"), 1)
-    guard = NonFiniteGuard(run)
-    guard.set_model(SimpleNamespace(step=7))
-    guard.on_train_batch_end(0, {"loss/d": 1.0, "loss/d_x": -2.0})
-    with pytest.raises(InputError) as error:
-        guard.on_train_batch_end(1, {"loss/d": math.nan, "loss/d_x": math.inf, "loss/d_xz": 1.0})
-    assert f"loss/d_x is inf at step 7: the last good checkpoint is {good}" in str(error.value)
-
-
-def test_the_guard_stops_before_weights_that_are_no_numbers_are_saved(run):
-    weight = keras.Variable([1.0, 2.0], name="kernel")
-    guard = NonFiniteGuard(run)
-    guard.set_model(SimpleNamespace(step=7, trainable_variables=[weight]))
-    guard.on_epoch_end(0)
-    weight.assign([1.0, math.nan])
-    with pytest.raises(InputError, match="kernel is not finite at step 7: there is no checkpoint yet"):
-        guard.on_epoch_end(1)
-
-
-@pytest.mark.parametrize(
-    ("epochs", "due"), [(1, [1]), (4, [1, 2, 3, 4]), (60, [*range(3, 61, 3)]), (45, [*range(2, 45, 2), 45])]
-)
-def test_what_is_done_about_twenty_times(epochs, due):
-    assert [epoch for epoch in range(1, epochs + 1) if is_due(epoch, epochs)] == due
-
-
-@pytest.mark.parametrize("epochs", [1, 7, 50, 70, 119, 250])
-def test_every_epoch_that_is_scored_is_saved(epochs):
-    """So that the best of them can be kept."""
-    saved = []
-    config = SimpleNamespace(epochs=epochs)
-    run = SimpleNamespace(
-        history=[], config=config, write_history=lambda entries: None, save=lambda model, epoch: saved.append(epoch)
-    )
-    keeper = Keeper(run, lambda model: {"validation/x": 0.0})
-    keeper.set_model(SimpleNamespace(step=0, refresh_statistics=lambda: None))
-    for epoch in range(epochs):
-        keeper.on_epoch_begin(epoch)
-        keeper.on_epoch_end(epoch, {})
-    scored = [entry["epoch"] for entry in keeper.entries if "validation/x" in entry]
-    assert scored and set(scored) <= set(saved)
-
-
-def test_an_epoch_is_refreshed_scored_written_and_saved_in_this_order():
-    """So that scores are of what is saved, and no checkpoint lacks its line of the history."""
-    done = []
-    run = SimpleNamespace(
-        history=[],
-        config=SimpleNamespace(epochs=1),
-        write_history=lambda entries: done.append("history"),
-        save=lambda model, epoch: done.append("save"),
-    )
-    keeper = Keeper(run, lambda model: done.append("score") or {})
-    keeper.set_model(SimpleNamespace(step=0, refresh_statistics=lambda: done.append("refresh")))
-    keeper.on_epoch_begin(0)
-    keeper.on_epoch_end(0, {})
-    assert done == ["refresh", "score", "history", "save"]
+def test_the_newest_run_that_has_a_checkpoint(run, tmp_path):
+    with pytest.raises(InputError, match="holds no run: train one"):
+        latest_run(str(tmp_path))
+    run.save(Saved(b"one"), 1)
+    other = create_run(str(tmp_path), "b", BIGGAN, CONFIG, FACTS)
+    os.utime(run.path / "config.json", (1, 1))
+    assert latest_run(str(tmp_path)) == run.path
+    other.save(Saved(b"one"), 1)
+    assert latest_run(str(tmp_path)) == other.path

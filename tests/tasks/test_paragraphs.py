@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import shutil
 
@@ -9,53 +10,55 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 import evaluate
 import train
 from data.errors import InputError
-from training import paragraphs
-from training.config import MLVAEConfig
-from training.runs import load_run, open_run
+from metrics.catalogue import RUN
+from tasks import paragraphs
+from tasks.base import Task
+from tasks.configs import MLVAEConfig
+from tasks.modes import MODES
+from tasks.paragraphs import ParagraphScorer
+from training.runs import create_run, open_run
+
+TASK = MODES["mlvae"].make_task()
 
 FLAGS = (
     "--mode mlvae --batch-size 8 --embedding 8 --units 8 --plan 8 --encoder-widths 8 --latent-dim 2 --samples 3".split()
 )
 FLAGS += "--top-dim 2 --hidden 4 --rate 0.03 --dropout 0.1 --kl-warm-up 10 --max-sentences 3".split()
-KINDS = [
-    ["the cat sat .", "a cat saw a dog .", "it ran ."],
-    ["the sun rose .", "stars and a moon fell .", "it shone ."],
-]
 
 
-def write_text(file, count=120):
-    """Paragraphs of two or three sentences of one of two kinds."""
-    random = np.random.default_rng(0)
-    chosen = [random.permutation(KINDS[i % 2])[: random.integers(2, 4)] for i in range(count)]
-    file.write_text("\n\n".join("\n".join(sentences) for sentences in chosen) + "\n")
-    return file
+@pytest.fixture(scope="module", autouse=True)
+def eager(eagerly):
+    with eagerly():
+        yield
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("mlvae")
-    write_text(folder / "kinds.txt")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(paragraphs, "GENERATED", 12)
-        yield folder
+        yield tmp_path_factory.mktemp("mlvae")
 
 
-def trained(folder, levels, epochs):
+@pytest.fixture(scope="module")
+def run(paragraphs_file, folder):
+    """A run of ml-VAE-D."""
     keras.utils.clear_session(free_memory=False)  # a checkpoint holds layer names, numbered from here as in a process
-    where = ["--dataset", str(folder / "kinds.txt"), "--runs-dir", str(folder / "runs"), "--name", f"levels{levels}"]
-    assert train.main([*FLAGS, "--levels", str(levels), "--epochs", str(epochs), *where]) == 0
-    return open_run(folder / f"runs/levels{levels}")
+    flags = [*FLAGS, "--dataset", str(paragraphs_file), "--runs-dir", str(folder), "--name", "a"]
+    assert train.main([*flags, "--levels", "2", "--epochs", "2"]) == 0
+    return open_run(folder / "a", "", MODES)
 
 
 @pytest.fixture(scope="module")
-def run(folder):
-    """ml-VAE-D."""
-    return trained(folder, levels=2, epochs=2)
+def corpus(run):
+    return TASK.load(run.config)
 
 
 @pytest.fixture(scope="module")
-def flat(folder):
-    return trained(folder, levels=0, epochs=1)
+def flat(run, corpus, folder):
+    """The scorer of a new flat model on the same paragraphs."""
+    config = dataclasses.replace(run.config, levels=0)
+    made = create_run(str(folder), "flat", run.row, config, run.facts)
+    return ParagraphScorer(TASK, made, corpus, TASK.build(config, run.facts))
 
 
 def test_a_training_ends_with_its_scores(run):
@@ -84,7 +87,8 @@ def test_curves_of_the_training(run):
 
 def test_the_flat_model_has_the_scores_of_one_latent(flat, run):
     """The same tokens, so that perplexities can be compared."""
-    of_one, of_two = (json.loads((some.path / "metrics.json").read_text()) for some in (flat, run))
+    of_one, of_two = flat.likelihood() | flat.generation(), json.loads((run.path / "metrics.json").read_text())
+    of_one |= {score.key: None for score in RUN}
     assert of_two.keys() - of_one.keys() == {"kl_z1", "kl_z2"} and not of_one.keys() - of_two.keys()
     assert of_one["perplexity_tokens"] == of_two["perplexity_tokens"]
 
@@ -96,35 +100,36 @@ def test_the_scores_of_a_loaded_run_are_the_same(run, capsys):
     assert after["elbo_nll"] == before["elbo_nll"] and after["generated"] == before["generated"]
 
 
-def test_a_resumed_training_ends_in_the_same_bits(run, tmp_path):
+def test_a_resumed_training_ends_in_the_same_bits(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(Task, "evaluate", lambda self, run, *_: run.scores)
     runs = tmp_path / "runs"
     shutil.copytree(run.path, runs / "a")
-    newest = open_run(runs / "a").checkpoints()[0][1]
+    newest = open_run(runs / "a", "", MODES).checkpoints()[0][1]
     newest.unlink()
     keras.utils.clear_session(free_memory=False)
     assert train.main(["--resume", "a", "--runs-dir", str(runs)]) == 0
-    resumed = open_run(runs / "a")
+    resumed = open_run(runs / "a", "", MODES)
     assert resumed.checkpoints()[0][1].name == newest.name  # the name carries the digest
     assert [entry["epoch"] for entry in resumed.history] == [1, 2]
 
 
 def test_the_validation_part_chooses(run, chosen_by_validation):
-    chosen_by_validation(paragraphs, run)
+    chosen_by_validation(run)
 
 
-def test_a_single_test_paragraph_is_compared_with_no_other(flat, monkeypatch):
+def test_a_single_test_paragraph_is_compared_with_no_other(flat, corpus, monkeypatch):
     monkeypatch.setattr(paragraphs, "GENERATED", 3)
-    corpus = paragraphs.load(flat.config)
-    scores = paragraphs.Scores(flat, corpus._replace(test=corpus.test[:1]), load_run(flat.path)).generation()
+    alone = ParagraphScorer(TASK, flat.run, corpus._replace(test=corpus.test[:1]), flat.model)
+    scores = alone.generation()
     assert 0 <= scores["self_bleu"] <= 1 and "self_bleu_test" not in scores
 
 
-def test_paragraphs_come_joined(folder):
-    config, corpus = paragraphs.prepare(MLVAEConfig(dataset=str(folder / "kinds.txt"), batch_size=8, updates=13))
+def test_paragraphs_come_joined(paragraphs_file):
+    config, corpus = TASK.resolve(MLVAEConfig(dataset=str(paragraphs_file), batch_size=8, updates=13))
     assert config.epochs == 2 and corpus.facts["train"]["paragraphs"] == len(corpus.train) == 96
     (first, *_) = paragraphs.texts(corpus, corpus.train)
     assert 2 <= len(first) <= 3 and first[0][-1] == "."
-    facts = paragraphs.facts(corpus)
+    facts = TASK.facts(corpus)
     assert facts["vocabulary"] == corpus.vocabulary.size and not facts["labels"]
 
 

@@ -1,10 +1,13 @@
-"""What a training shows in TensorBoard: `tensorboard --logdir runs`.
+"""The callbacks that write a training to TensorBoard: `tensorboard --logdir runs`.
 
-One writer serves all callbacks of a run: of several event files in a directory TensorBoard follows only the last.
+One writer serves all callbacks of a run, because TensorBoard follows only the last of several event files in a
+directory.
 """
 
 import dataclasses
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
@@ -17,14 +20,15 @@ from tensorboard.plugins.hparams import api as hparams
 
 from data import answers
 from data.answers import AnswerCorpus
-from data.documents import DocumentCorpus
+from data.documents import DocumentCorpus, shape_of
 from data.images import ImageDataset, to_float
 from data.order import places
 from data.sentences import SentenceCorpus, printed
 from metrics.clustering import confusion, match_codes
 from metrics.topics import frequent_words, top_words
-from training.callbacks import is_due, is_kept
-from training.figures import (
+from models.capabilities import Encodes, HasCode
+from reporting.figures import (
+    SHOWN,
     attention_figure,
     confusion_figure,
     encode_png,
@@ -33,47 +37,32 @@ from training.figures import (
     pixels,
     tile,
 )
-from training.runs import Run, write_arrays, write_bytes, write_text
-from training.scores import numbers
+from reporting.tables import numbers
+from text_vae.language_vae import LanguageVAE
+from training.callbacks import is_due, is_kept
+from training.files import write_arrays, write_bytes, write_text
+from training.runs import Run
 
-SHOWN = 50  # test images that are reconstructed
-ATTENTIONS = 4  # pictures of attention in a training, about; each takes a second
-EMBEDDED = 2000  # test images in the projector and in the confusion table
+if TYPE_CHECKING:
+    from models.gan import GAN
+    from text_vae.language_vae import LanguageModel
+    from text_vae.nasm import NASM
+    from text_vae.nvdm import NVDM
+    from text_vae.twr_vae import TWRVAE
+
+ATTENTIONS = 4  # about how many pictures of attention a training makes; each takes a second
+EMBEDDED = 2000  # test examples in the projector, and test images in the confusion table
 SPRITE_SIDE = 64  # largest height and width of a sprite, in pixels
-SENTENCES = 8  # that are shown of each kind
-
-
-def image_callbacks(run: Run, data: ImageDataset) -> list[keras.callbacks.Callback]:
-    """The callbacks of an image mode; they stand after `Keeper`, which refreshes the averages that they show."""
-    writer = open_writer(run)
-    return [Scalars(run, writer), Pictures(run, writer, data), FinalSummary(run, writer, data)]
-
-
-def document_callbacks(run: Run, corpus: DocumentCorpus) -> list[keras.callbacks.Callback]:
-    """The callbacks of the mode nvdm."""
-    writer = open_writer(run)
-    return [Scalars(run, writer), TopicSummary(run, writer, corpus)]
-
-
-def language_callbacks(run: Run, corpus: SentenceCorpus) -> list[keras.callbacks.Callback]:
-    """The callbacks of the modes lm, vae, twrvae and mlvae."""
-    writer = open_writer(run)
-    shown = [Scalars(run, writer), SentenceSummary(run, writer, corpus)]
-    return shown + ([StepKL(run, writer, corpus)] if run.mode == "twrvae" else [])
-
-
-def answer_callbacks(run: Run, corpus: AnswerCorpus) -> list[keras.callbacks.Callback]:
-    """The callbacks of the modes nasm and gqa."""
-    writer = open_writer(run)
-    return [Scalars(run, writer)] + ([QuestionSummary(run, writer, corpus)] if run.mode == "nasm" else [])
+SENTENCES = 8  # sentences of each kind that are shown
 
 
 def open_writer(run: Run) -> tf.summary.SummaryWriter:
+    """Return a writer of a run's event file."""
     return tf.summary.create_file_writer(str(run.path / "tensorboard"))
 
 
-def write_scores(run: Run, scores: dict, step: int):
-    """What the evaluation of a finished training found, one point each at the step of the checkpoint that it used."""
+def write_scores(run: Run, scores: dict[str, Any], step: int) -> None:
+    """Write the scores of a finished training as points at the step of the checkpoint that was evaluated."""
     writer = open_writer(run)
     with writer.as_default(step):
         for name, value in numbers(scores).items():
@@ -82,76 +71,87 @@ def write_scores(run: Run, scores: dict, step: int):
 
 
 class Scalars(keras.callbacks.Callback):
-    """The curves of everything that training reports, and the run's options for the HParams dashboard.
+    """Write the curves of everything that training reports, and the run's options for the HParams dashboard.
 
     The dashboard takes the last value of every curve as the run's result.
     """
+
+    model: Any
 
     def __init__(self, run: Run, writer: tf.summary.SummaryWriter):
         super().__init__()
         self.run, self.writer = run, writer
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         options = {"mode": self.run.mode} | dataclasses.asdict(self.run.config)
         shown = {name: str(value) if isinstance(value, tuple | None) else value for name, value in options.items()}
         with self.writer.as_default():
-            hparams.hparams(shown, trial_id=self.run.path.name)  # runs that differ in nothing are still two
+            hparams.hparams(shown, trial_id=self.run.path.name)  # so that two runs with the same options stay apart
         self.writer.flush()
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         with self.writer.as_default(int(self.model.step)):
-            for name, value in logs.items():
+            for name, value in (logs or {}).items():
                 tf.summary.scalar(name, value)
         self.writer.flush()
 
 
 class Pictures(keras.callbacks.Callback):
-    """When due: samples from fixed noise, reconstructions and interpolations of fixed test images."""
+    """Show samples from fixed noise, reconstructions and interpolations of fixed test images, whenever they are due."""
+
+    model: "GAN"
 
     def __init__(self, run: Run, writer: tf.summary.SummaryWriter, data: ImageDataset):
         super().__init__()
         self.run, self.writer = run, writer
         self.images = to_float(data.test.images[:SHOWN])
 
-    def on_epoch_end(self, epoch, logs=None):
-        config = self.run.config
-        if not is_due(epoch + 1, config.epochs):
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        if not is_due(epoch + 1, self.run.epochs):
             return
         with self.writer.as_default(int(self.model.step)):
-            for name, rows in model_rows(self.model, self.images, config.seed).items():
+            for name, rows in model_rows(self.model, self.images, self.run.config.seed).items():
                 write_figure(f"pictures/{name}", rows.figure(self.run.dataset))
         self.writer.flush()
 
 
 class FinalSummary(keras.callbacks.Callback):
-    """When the training is over: E's mu of test images in the projector, and the head's codes against the classes.
+    """Show at the end E's mu of test images in the projector, and the head's codes against the classes.
 
-    Classes colour the points and fill the table; nothing of it goes back into the model.
+    Classes colour the points and fill the table. The model never receives them.
     """
+
+    model: Any
 
     def __init__(self, run: Run, writer: tf.summary.SummaryWriter, data: ImageDataset):
         super().__init__()
         self.run, self.writer, self.data = run, writer, data
 
-    def on_train_end(self, logs=None):
-        images, labels = (None if part is None else part[:EMBEDDED] for part in self.data.test)
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
+        test = self.data.test
+        images, labels = test.images[:EMBEDDED], None if test.labels is None else test.labels[:EMBEDDED]
         columns = {} if labels is None else {"class": labels}
-        if hasattr(self.model, "code"):
+        if isinstance(self.model, HasCode):
             columns["code"] = self.codes(images)
-        if hasattr(self.model, "encode"):
-            mu = self.model.encode(to_float(images)).mu
+        if isinstance(self.model, Encodes):
+            mu = np.asarray(self.model.encode(to_float(images)).mu)
             write_projector(self.run.path / "tensorboard", "mu of test images", mu, columns, images)
-        if columns.keys() == {"class", "code"}:
+        if labels is not None and "code" in columns:
             self.write_confusion(columns["code"], labels)
 
     def codes(self, images: np.ndarray) -> np.ndarray:
-        """The head's most probable category of images uint8 [N, H, W, C], int [N]."""
+        """Return the head's most probable category, int [N], of images uint8 [N, H, W, C]."""
         return self.model.classify(to_float(images)).argmax(1)
 
-    def write_confusion(self, codes: np.ndarray, labels: np.ndarray):
-        """The order of the rows, a map from codes to classes, is fitted on as many training images."""
+    def write_confusion(self, codes: np.ndarray, labels: np.ndarray) -> None:
+        """Draw the table of codes int [N] against labels int [N] of test images.
+
+        The class of each code, which orders the rows, is fitted on as many training images.
+        """
         num_codes = self.model.code.num_categories
-        train, known = (part[:EMBEDDED] for part in self.data.train)
+        train, known = self.data.train.images[:EMBEDDED], self.data.train.labels
+        assert known is not None  # as in the test part
+        known = known[:EMBEDDED]
         code_to_class = match_codes(self.codes(train), known, num_codes)
         table = confusion(codes, labels, num_codes, 1 + max(labels.max(), known.max()))
         with self.writer.as_default(int(self.model.step)):
@@ -159,54 +159,62 @@ class FinalSummary(keras.callbacks.Callback):
         self.writer.flush()
 
 
-def write_figure(tag: str, figure: Figure):
-    tf.summary.image(tag, pixels(figure)[np.newaxis])  # as one array: a list of bytes would be taken for int32
+def write_figure(tag: str, figure: Figure) -> None:
+    """Write a figure as an image of the default writer, at its default step."""
+    tf.summary.image(tag, pixels(figure)[np.newaxis])  # one array: a list of bytes would become int32
 
 
 class TopicSummary(keras.callbacks.Callback):
-    """When due: the top words of every topic; when the training is over: mu of test documents in the projector."""
+    """Show the top words of every topic whenever they are due, and at the end mu of test documents in the projector."""
+
+    model: "NVDM"
 
     def __init__(self, run: Run, writer: tf.summary.SummaryWriter, corpus: DocumentCorpus):
         super().__init__()
         self.run, self.writer, self.corpus = run, writer, corpus
 
-    def on_epoch_end(self, epoch, logs=None):
-        if is_due(epoch + 1, self.run.config.epochs):
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        if is_due(epoch + 1, self.run.epochs):
             topics = top_words(self.model.decoder.kernel.numpy(), self.corpus.words, self.corpus.train.counts)
             lines = [f"| {topic} | {' '.join(words)} |" for topic, words in enumerate(topics)]
             with self.writer.as_default(int(self.model.step)):
                 tf.summary.text("topics", "\n".join(["| topic | top words |", "|---|---|", *lines]))
             self.writer.flush()
 
-    def on_train_end(self, logs=None):
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         test = self.corpus.test
-        shown = places(test.counts.shape[0], EMBEDDED)
+        shown = places(shape_of(test.counts)[0], EMBEDDED)
         counts, labels = test.counts[shown], None if test.labels is None else test.labels[shown]
         names = self.corpus.label_names
-        columns = {} if labels is None else {"class": np.array(names)[labels]}
+        columns: dict[str, Sequence[Any] | np.ndarray] = {}
+        if labels is not None:
+            columns["class"] = np.array(names)[labels]
         columns["words"] = [" ".join(words) for words in frequent_words(counts, self.corpus.words)]
         mu = self.model.infer(tf.constant(counts.toarray()))[0].numpy()
         write_projector(self.run.path / "tensorboard", "mu of test documents", mu, columns)
 
 
 class SentenceSummary(keras.callbacks.Callback):
-    """When due: sentences from the prior, and validation sentences with what a model with z makes of them."""
+    """Show sentences from the prior and, for a model with z, reconstructions, whenever they are due."""
+
+    model: "LanguageModel"
 
     def __init__(self, run: Run, writer: tf.summary.SummaryWriter, corpus: SentenceCorpus):
         super().__init__()
         self.run, self.writer, self.corpus = run, writer, corpus
 
-    def on_epoch_end(self, epoch, logs=None):
-        if not is_due(epoch + 1, self.run.config.epochs):
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        if not is_due(epoch + 1, self.run.epochs):
             return
         with self.writer.as_default(int(self.model.step)):
             self.write("samples", ["from the prior"], self.model.generate(SENTENCES, seed=self.run.config.seed))
-            if hasattr(self.model, "reconstruct"):
+            if isinstance(self.model, LanguageVAE):
                 shown = self.corpus.validation[:SENTENCES]
                 self.write("reconstructions", ["sentence", "decoded from mu"], shown, self.model.reconstruct(shown))
         self.writer.flush()
 
-    def write(self, tag: str, header: list[str], *columns: list[np.ndarray]):
+    def write(self, tag: str, header: list[str], *columns: list[np.ndarray]) -> None:
+        """Write a table of sentences, a column for each name in `header`."""
         words = self.corpus.vocabulary
         rows = [[printed(words, ids).replace("|", "\\|") for ids in row] for row in zip(*columns, strict=True)]
         lines = [f"| {' | '.join(cells)} |" for cells in (header, ["---"] * len(header), *rows)]
@@ -214,10 +222,13 @@ class SentenceSummary(keras.callbacks.Callback):
 
 
 class StepKL(keras.callbacks.Callback):
-    """The mean KL of each step's posterior on validation sentences, a row an epoch, over the training as heat maps.
+    """Show the mean KL of each step's posterior on validation sentences, as heat maps with a row for each epoch.
 
-    With every checkpoint they are drawn and their rows kept, so that a resumed training goes on with them.
+    With every checkpoint, the maps are drawn and their rows are kept on disk, so that a resumed training continues
+    them.
     """
+
+    model: "TWRVAE"
 
     def __init__(self, run: Run, writer: tf.summary.SummaryWriter, corpus: SentenceCorpus):
         super().__init__()
@@ -225,14 +236,14 @@ class StepKL(keras.callbacks.Callback):
         self.file = run.path / "tensorboard/kl_by_step.npz"
         self.rows = list(np.load(self.file)["rows"]) if self.file.exists() else []
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         row = self.model.kl_by_step(self.corpus.validation)
-        lost = [np.full_like(row, np.nan)] * (epoch - len(self.rows))  # by a stop after a checkpoint and before its row
+        lost = [np.full_like(row, np.nan)] * (epoch - len(self.rows))  # a stop came between a checkpoint and its row
         self.rows = [*self.rows[:epoch], *lost, row]
-        if not is_kept(epoch + 1, self.run.config.epochs):
+        if not is_kept(epoch + 1, self.run.epochs):
             return
         write_arrays(self.file, rows=self.rows)
-        maps = np.full([2, self.run.config.epochs, self.rows[0].shape[1]], np.nan)
+        maps = np.full([2, self.run.epochs, self.rows[0].shape[1]], np.nan)
         maps[:, : epoch + 1] = np.swapaxes(self.rows, 0, 1)
         title = f"{self.run.dataset}: mean KL of q(z_t | x_1..t) to N(0, I), in nats, on validation sentences"
         ways = "step, counted from the start of the sentence", "step, counted from its end"
@@ -242,20 +253,22 @@ class StepKL(keras.callbacks.Callback):
 
 
 class QuestionSummary(keras.callbacks.Callback):
-    """A few times: the attention to right answers; at the end: h's mean of test questions in the projector."""
+    """Show the attention to right answers a few times, and at the end h's mean of test questions in the projector."""
+
+    model: "NASM"
 
     def __init__(self, run: Run, writer: tf.summary.SummaryWriter, corpus: AnswerCorpus):
         super().__init__()
         self.run, self.writer, self.corpus = run, writer, corpus
 
-    def on_epoch_end(self, epoch, logs=None):
-        if self.model.attention != "none" and is_due(epoch + 1, self.run.config.epochs, ATTENTIONS):
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        if self.model.attention != "none" and is_due(epoch + 1, self.run.epochs, ATTENTIONS):
             figure = attention_figure(self.model, self.corpus, self.run.config.seed, self.run.dataset)
             with self.writer.as_default(int(self.model.step)):
                 write_figure("attention", figure)
             self.writer.flush()
 
-    def on_train_end(self, logs=None):
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         test = self.corpus.test
         batch = next(iter(answers.evaluation_batches(test, self.corpus.vocabulary, EMBEDDED)))
         columns = {"question": [" ".join(question) for question in test.questions[:EMBEDDED]]}
@@ -264,15 +277,21 @@ class QuestionSummary(keras.callbacks.Callback):
         write_projector(folder, "test questions", self.model.encode(batch).numpy(), columns)
 
 
-def write_projector(folder: Path, title: str, vectors: np.ndarray, columns: dict, images: np.ndarray | None = None):
-    """Files of the embedding projector, with images as sprites where there are any.
+def write_projector(
+    folder: Path,
+    title: str,
+    vectors: np.ndarray,
+    columns: Mapping[str, Sequence[Any] | np.ndarray],
+    images: np.ndarray | None = None,
+) -> None:
+    """Write the files of the embedding projector.
 
     Args:
         folder: a run's TensorBoard directory.
-        title: what the vectors are.
+        title: the name of the vectors.
         vectors: float [N, D].
-        columns: what to colour or label points by, name -> N values.
-        images: uint8 [N, H, W, C].
+        columns: the properties that colour or label the points, name -> N values.
+        images: uint8 [N, H, W, C], the images of the points, if they have some.
     """
     (folder / "projector").mkdir(exist_ok=True)
     write_text(folder / "projector/mu.tsv", "".join("\t".join(f"{x:.5g}" for x in row) + "\n" for row in vectors))
@@ -280,7 +299,8 @@ def write_projector(folder: Path, title: str, vectors: np.ndarray, columns: dict
     config = projector.ProjectorConfig()
     embedding = config.embeddings.add(tensor_name=title, tensor_path="projector/mu.tsv")
     if images is not None:
-        step = -(-max(images.shape[1:3]) // SPRITE_SIDE)  # coarser is enough, and TensorBoard refuses large sprites
+        # A coarse image is enough, and TensorBoard refuses large sprites.
+        step = -(-max(images.shape[1:3]) // SPRITE_SIDE)
         sprites = images[:, ::step, ::step]
         sprite = tile(sprites, int(np.ceil(np.sqrt(len(sprites)))), line=0)
         write_bytes(folder / "projector/images.png", encode_png(Image.fromarray(sprite.squeeze())))

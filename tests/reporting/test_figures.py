@@ -5,8 +5,9 @@ import pytest
 from PIL import Image
 
 from data.images import load, to_float
-from training import figures, images
-from training.config import BiGANConfig, BigGANConfig, InfoBigBiGANConfig, InfoGANConfig
+from reporting import figures
+from tasks.configs import BiGANConfig, BigGANConfig, InfoBigBiGANConfig, InfoGANConfig
+from tasks.modes import MODES
 
 TINY = {"dataset": "digits", "precision": "float32", "latent_dim": 4}
 TINY |= {"generator_widths": (8,), "discriminator_widths": (8,)}
@@ -26,7 +27,8 @@ def data():
 
 @pytest.fixture(scope="module")
 def models(data):
-    built = {mode: images.build(mode, config, images.facts(data)) for mode, config in CONFIGS.items()}
+    tasks = {mode: MODES[mode].make_task() for mode in CONFIGS}
+    built = {mode: task.build(CONFIGS[mode], task.facts(data)) for mode, task in tasks.items()}
     for model in built.values():
         model.refresh_statistics()
     return built
@@ -71,7 +73,7 @@ def test_sample_rows_of_a_code_share_z(models):
     assert not np.allclose(rows.images[0], rows.images[1], atol=1e-3)
 
 
-def test_samples_without_a_code_are_those_of_generate(models):
+def test_samples_without_a_code_come_from_generate(models):
     rows = figures.sample_rows(models["biggan"], seed=5)
     expected = models["biggan"].generate(figures.ROWS * figures.COLUMNS, seed=5)
     np.testing.assert_array_equal(rows.images.reshape(expected.shape), expected)
@@ -100,7 +102,7 @@ def test_interpolations_go_from_image_to_image(models, shown, mode):
     np.testing.assert_allclose(rows[3, 1], reconstructed[6], atol=1e-5)
     if mode == "bigan":
         np.testing.assert_allclose(rows[3, -2], reconstructed[7], atol=1e-5)
-    else:  # the code stays the left image's
+    else:  # the code stays that of the left image
         z, c = model.encode(shown[7:8]).mu, model.infer_latents(shown[6:7])[1]
         np.testing.assert_allclose(rows[3, -2], model.decode(z, c)[0], atol=1e-5)
 

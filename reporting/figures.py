@@ -1,11 +1,11 @@
 """Pictures of what a model does, drawn the same way for TensorBoard and for reports.
 
-TensorFlow is imported where a model is asked, so that a report can be written without it.
+Only the functions that use a model import TensorFlow, so that a report can be written without it.
 """
 
 import io
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -14,40 +14,51 @@ from PIL import Image
 
 from data.answers import AnswerCorpus, evaluation_batches
 from data.images import to_uint8
-from training.runs import write_bytes
+from models.capabilities import Encodes, HasCode
+from training.files import write_bytes
 
+if TYPE_CHECKING:
+    from models.gan import GAN
+    from text_vae.nasm import NASM
+
+SHOWN = 50  # test images that are reconstructed
 COLUMNS = 10  # images in a row
-ROWS = 10  # rows of a picture, where nothing else decides
-ANSWERED = 4  # validation questions whose answers are shown with the attention to them
-DRAWN = 5  # samples of h for each
+ROWS = 10  # rows of a picture, if nothing else decides their number
+ANSWERED = 4  # validation questions whose right answers are shown with the attention
+DRAWN = 5  # samples of h for each question
 LINE = 128  # gray value of the separating lines
 DPI = 100
-MAX_BYTES = 300_000  # of a saved picture
+MAX_BYTES = 300_000  # the largest saved picture
 
 
 class Rows(NamedTuple):
-    """Rows of images and what they show."""
+    """Rows of images, with labels and a caption."""
 
     images: np.ndarray  # [rows, columns, H, W, C] float in [-1, 1]
-    labels: list[str]  # one per row, or none
+    labels: list[str]  # one for each row, or an empty list
     caption: str
 
     def figure(self, dataset: str) -> Figure:
-        """The rows as one picture; `dataset` is the name for its title."""
+        """Return the rows as one picture. `dataset` is the name in its title."""
         rows, columns, *image_shape = self.images.shape
         tiled = tile(self.images.reshape(rows * columns, *image_shape), columns)
         return picture(tiled, f"{dataset}: {self.caption}", self.labels)
 
 
-def model_rows(model, images: np.ndarray, seed: int) -> dict[str, Rows]:
-    """All that a model can show: samples, interpolations, and reconstructions of images [N, H, W, C] in [-1, 1]."""
+def model_rows(model: "GAN", images: np.ndarray, seed: int) -> dict[str, Rows]:
+    """Return all rows that a model can show, by name: samples, interpolations and, with an encoder, reconstructions.
+
+    Args:
+        images: [N, H, W, C] float in [-1, 1], N >= 2.
+        seed: of the samples.
+    """
     shown = {"samples": sample_rows(model, seed), "interpolations": interpolation_rows(model, images, seed)}
-    return shown | ({"reconstructions": reconstruction_rows(model, images)} if hasattr(model, "reconstruct") else {})
+    return shown | ({"reconstructions": reconstruction_rows(model, images)} if isinstance(model, Encodes) else {})
 
 
-def sample_rows(model, seed: int) -> Rows:
-    """Samples of the averaged G. With a code: one row per category, and the same z in each column."""
-    if not hasattr(model, "code"):
+def sample_rows(model: "GAN", seed: int) -> Rows:
+    """Return samples of the averaged G. With a code, a row has one category, and a column one z."""
+    if not isinstance(model, HasCode):
         return Rows(in_rows(model.generate(ROWS * COLUMNS, seed=seed), ROWS), [], "samples G(z)")
     categories = model.code.num_categories
     z = prior_z(model, COLUMNS, seed)
@@ -58,8 +69,8 @@ def sample_rows(model, seed: int) -> Rows:
     return Rows(in_rows(samples, categories), labels, f"samples G(z, c)\none code c per row, one z per column{rest}")
 
 
-def reconstruction_rows(model, images: np.ndarray) -> Rows:
-    """Rows of images [N, H, W, C] float in [-1, 1] and, below each, of their reconstructions."""
+def reconstruction_rows(model: Encodes, images: np.ndarray) -> Rows:
+    """Return rows of images [N, H, W, C] float in [-1, 1], each above the row of their reconstructions."""
     columns = min(COLUMNS, len(images))
     rows = len(images) // columns
     images = images[: rows * columns]
@@ -68,17 +79,18 @@ def reconstruction_rows(model, images: np.ndarray) -> Rows:
     return Rows(pairs.reshape(2 * rows, *pairs.shape[2:]), ["x", "G(E(x))"] * rows, caption)
 
 
-def interpolation_rows(model, images: np.ndarray, seed: int) -> Rows:
-    """Paths through the latent space, a row each.
+def interpolation_rows(model: "GAN", images: np.ndarray, seed: int) -> Rows:
+    """Return paths through the latent space, one in each row.
 
-    With an encoder: straight lines between the z inferred from two images, which stand at the ends of the row; a code
-    stays the one inferred from the left image, as G never saw a mixture of codes. Without: great circles between two
-    samples of the prior, along which z keeps the length that G knows; a code is the same along a row.
+    With an encoder, z goes along a straight line between the z of two images, which stand at the ends of the row. The
+    code is the code of the left image in the whole row, because G was never trained on mixtures of codes. Without an
+    encoder, z goes along a great circle between two samples of the prior, so that it keeps a length that G was
+    trained on. The code is the same in the whole row.
 
     Args:
         images: [N, H, W, C] float in [-1, 1], N >= 2, taken two by two.
     """
-    if not hasattr(model, "infer_latents"):
+    if not isinstance(model, Encodes):
         return prior_interpolation_rows(model, seed)
     import tensorflow as tf
 
@@ -87,57 +99,66 @@ def interpolation_rows(model, images: np.ndarray, seed: int) -> Rows:
     (start, *code), (end, *_) = (model.infer_latents(tf.constant(side)) for side in (left, right))
     steps = COLUMNS - 2
     path = decode_paths(model, straight_paths(start.numpy(), end.numpy(), steps), [c.numpy() for c in code])
-    where = "z goes straight from the left one's to the right one's" + (", c stays the left one's" if code else "")
+    where = "z goes straight from left to right" + (", c is the left image's" if code else "")
     caption = f"interpolations between two images (outer columns)\n{where}"
     return Rows(np.concatenate([left[:, None], path, right[:, None]], 1), [], caption)
 
 
-def prior_interpolation_rows(model, seed: int) -> Rows:
-    """`interpolation_rows` of a model without encoder."""
-    path = great_circles(*np.split(prior_z(model, 2 * ROWS, seed), 2), COLUMNS)
+def prior_interpolation_rows(model: "GAN", seed: int) -> Rows:
+    """Return the paths of `interpolation_rows` for a model without encoder."""
+    start, end = np.split(prior_z(model, 2 * ROWS, seed), 2)
+    path = great_circles(start, end, COLUMNS)
     caption = "interpolations\nz goes along a great circle between two samples of the prior"
-    if not hasattr(model, "code"):
+    if not isinstance(model, HasCode):
         return Rows(decode_paths(model, path, []), [], caption)
     categories = np.arange(ROWS) % model.code.num_categories
     labels = [f"c = {category}" for category in categories]
     return Rows(decode_paths(model, path, [model.code.encode(categories)]), labels, caption)
 
 
-def decode_paths(model, path: np.ndarray, code: list[np.ndarray]) -> np.ndarray:
-    """Images [rows, steps, H, W, C] of z [rows, steps, latent_dim], each row with its own code where there is one."""
+def decode_paths(model: "GAN", path: np.ndarray, code: list[np.ndarray]) -> np.ndarray:
+    """Return images [rows, steps, H, W, C] of paths.
+
+    Args:
+        path: z, [rows, steps, latent_dim].
+        code: c [rows, code_dim], the code of each row; an empty list for a model without code.
+    """
     rows, steps, latent_dim = path.shape
     return in_rows(model.decode(path.reshape(-1, latent_dim), *(np.repeat(c, steps, 0) for c in code)), rows)
 
 
 def straight_paths(start: np.ndarray, end: np.ndarray, steps: int) -> np.ndarray:
-    """[N, steps, D] from start to end [N, D], both included, in equal steps."""
+    """Return paths [N, steps, D] from start to end [N, D], both included, in equal steps."""
     return np.linspace(start, end, steps, axis=1)
 
 
 def great_circles(start: np.ndarray, end: np.ndarray, steps: int) -> np.ndarray:
-    """As `straight_paths`, in equal angles around the origin (slerp, White 2016)."""
+    """Return paths as `straight_paths` does, in equal angles around the origin (slerp, White 2016)."""
     cosine = np.sum(start * end, 1) / (np.linalg.norm(start, axis=1) * np.linalg.norm(end, axis=1))
     angle = np.arccos(cosine)[:, None, None]
     t = np.linspace(0, 1, steps, dtype=start.dtype)[:, None]
     return (np.sin((1 - t) * angle) * start[:, None] + np.sin(t * angle) * end[:, None]) / np.sin(angle)
 
 
-def prior_z(model, n: int, seed: int) -> np.ndarray:
-    """z [n, latent_dim] as `model.generate` draws it."""
+def prior_z(model: "GAN", n: int, seed: int) -> np.ndarray:
+    """Return z [n, latent_dim] as `model.generate` draws it."""
     import tensorflow as tf
 
     return model.sample_latents(n, tf.constant([seed, 2]))[0].numpy()
 
 
 def in_rows(images: np.ndarray, rows: int) -> np.ndarray:
-    """[rows * columns, ...] -> [rows, columns, ...]."""
+    """Reshape [rows * columns, ...] to [rows, columns, ...]."""
     return images.reshape(rows, -1, *images.shape[1:])
 
 
 def tile(images: np.ndarray, columns: int, line: int = 1) -> np.ndarray:
-    """Images [N, H, W, C], float in [-1, 1] or uint8 -> one uint8 [H', W', C], row by row, `line` pixels between them.
+    """Return images as one picture uint8 [H', W', C], row by row. Free places in the last row have the lines' colour.
 
-    Places left over in the last row have the colour of the lines.
+    Args:
+        images: [N, H, W, C], float in [-1, 1] or uint8.
+        columns: images in a row.
+        line: width in pixels of the lines between images.
     """
     pixels = images if images.dtype == np.uint8 else to_uint8(images)
     count, height, width, channels = pixels.shape
@@ -151,7 +172,12 @@ def tile(images: np.ndarray, columns: int, line: int = 1) -> np.ndarray:
 
 
 def picture(tiled: np.ndarray, title: str, labels: list[str] | tuple[str, ...] = ()) -> Figure:
-    """A tiled picture uint8 [H, W, C] under its title; `labels` stand beside its rows, which are of equal height."""
+    """Return a tiled picture under its title.
+
+    Args:
+        tiled: uint8 [H, W, C].
+        labels: stand beside the picture's rows, which have equal heights.
+    """
     height, width, channels = tiled.shape
     beside, above = 0.1 * max(map(len, labels), default=0), 0.1 + 0.18 * len(title.splitlines())  # inches for text
     figure = Figure(figsize=(6 + beside, 6 * height / width + above), dpi=DPI, layout="constrained")
@@ -166,7 +192,13 @@ def picture(tiled: np.ndarray, title: str, labels: list[str] | tuple[str, ...] =
 
 
 def confusion_figure(table: np.ndarray, code_to_class: np.ndarray, dataset: str) -> Figure:
-    """Counts int [codes, classes] of test images, rows ordered by the class that each code stands for (int [codes])."""
+    """Return a table of codes against classes, its rows in the order of the class that each code stands for.
+
+    Args:
+        table: int [codes, classes], counts of test images.
+        code_to_class: int [codes].
+        dataset: the name in the title.
+    """
     codes, classes = table.shape
     order = np.argsort(code_to_class, kind="stable")
     figure = Figure(figsize=(0.45 * classes + 2, 0.4 * codes + 1.2), dpi=DPI, layout="constrained")
@@ -184,11 +216,12 @@ def confusion_figure(table: np.ndarray, code_to_class: np.ndarray, dataset: str)
 
 
 def heat_map_figure(maps: dict[str, np.ndarray], title: str, down: str) -> Figure:
-    """Maps side by side, each named by what runs across it, as colours of one scale.
+    """Return maps side by side, as colours of one scale.
 
     Args:
-        maps: float [rows, columns] each, both counted from 1; NaN stays white.
-        down: what the rows are.
+        maps: label of the horizontal axis -> float [rows, columns]. Rows and columns are counted from 1; NaN stays
+            white.
+        down: label of the vertical axis.
     """
     figure = Figure(figsize=(4 * len(maps) + 0.8, 3.5), dpi=DPI, layout="constrained")
     grid = figure.subplots(1, len(maps), sharey=True, squeeze=False)[0]
@@ -209,13 +242,18 @@ def heat_map_figure(maps: dict[str, np.ndarray], title: str, down: str) -> Figur
     return figure
 
 
-def attention_figure(model, corpus: AnswerCorpus, seed: int, dataset: str) -> Figure:
-    """The attention to the words of right answers, a row for what steers it: h's mean and samples of h, or the question."""
+def attention_figure(model: "NASM", corpus: AnswerCorpus, seed: int, dataset: str) -> Figure:
+    """Return the attention to the words of right answers to validation questions.
+
+    A row belongs to one vector that steers the attention: the mean of h or a sample of h or, in the model without h,
+    the question.
+    """
     import tensorflow as tf
 
     batch = next(iter(evaluation_batches(corpus.validation, corpus.vocabulary, ANSWERED)))
     questions, answer = model.read(batch)
-    steered = {f"h {i + 1}": h for i, h in enumerate(model.draws(questions, DRAWN, tf.constant([seed, 3])))}
+    draws = tf.unstack(model.draws(questions, DRAWN, tf.constant([seed, 3])))
+    steered = {f"h {i + 1}": h for i, h in enumerate(draws)}
     steered = {"mean of h": model.encode(batch)} | steered if model.attention == "latent" else {"question": questions}
     alpha = np.stack([model.weights_of_words(answer, tf.gather(h, batch["groups"])) for h in steered.values()], 1)
     figure = Figure(figsize=(9, ANSWERED * (0.8 + 0.22 * len(steered))), dpi=DPI, layout="constrained")
@@ -236,14 +274,14 @@ def attention_figure(model, corpus: AnswerCorpus, seed: int, dataset: str) -> Fi
 
 
 def pixels(figure: Figure) -> np.ndarray:
-    """A figure as uint8 [H, W, 3]."""
+    """Return a figure as uint8 [H, W, 3]."""
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3]
 
 
-def save_figure(figure: Figure, path: Path):
-    """Writes a whole PNG or none; one that would be larger than MAX_BYTES is kept to 256 colours, then made smaller."""
+def save_figure(figure: Figure, path: Path) -> None:
+    """Write a PNG, whole or not at all. Above MAX_BYTES it is reduced to 256 colours, then made smaller."""
     image = Image.fromarray(pixels(figure))
     encoded = encode_png(image)
     while len(encoded) > MAX_BYTES:
@@ -253,6 +291,7 @@ def save_figure(figure: Figure, path: Path):
 
 
 def encode_png(image: Image.Image) -> bytes:
+    """Return the bytes of a PNG file."""
     buffer = io.BytesIO()
     image.save(buffer, "png")
     return buffer.getvalue()

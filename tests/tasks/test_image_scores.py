@@ -1,4 +1,4 @@
-"""Of which images and codes each score is made; the measures themselves are tested with `metrics`."""
+"""Which images and codes each score is computed from; the measures themselves are tested with `metrics`."""
 
 import itertools
 from types import SimpleNamespace
@@ -10,16 +10,18 @@ from sklearn.cluster import KMeans
 from sklearn.metrics import normalized_mutual_info_score
 
 from data.images import ImageDataset, Split, to_float
+from metrics.catalogue import HUNGARIAN
 from metrics.frechet import frechet_distance
 from metrics.linear_probe import linear_accuracy
-from training import image_scores
-from training.image_scores import Scores
+from models.capabilities import Encodes, HasCode
+from tasks import image_scores
+from tasks.image_scores import ImageScorer
 
 CLASSES = 3
 
 
 def split(count, seed, labels=None):
-    """Images whose left half is brighter the higher their class is."""
+    """Images whose left half is the brighter, the higher their class is."""
     random = np.random.default_rng(seed)
     labels = random.integers(0, CLASSES, count) if labels is None else np.array(labels)
     images = random.integers(0, 60 + 8 * seed, (count, 4, 4, 1))
@@ -27,10 +29,10 @@ def split(count, seed, labels=None):
     return Split(images.astype(np.uint8), labels)
 
 
-class Stub:
-    """A model that sees other pixels than another one; its code is the brightness of those, cut in three."""
+class Stub(Encodes, HasCode):
+    """A model that reads the pixels from `first` on; its code is their brightness, cut in three."""
 
-    joint_code, code = "encoder", SimpleNamespace(num_categories=CLASSES)
+    encoder_estimates_code, code = True, SimpleNamespace(num_categories=CLASSES)
 
     def __init__(self, first):
         self.first = first
@@ -51,7 +53,7 @@ class Stub:
         return tf.zeros([n, 2]), tf.constant(c)
 
     def decode(self, z, c):
-        """As bright as the code, but for the first image, which is the third code's though it was drawn as the first."""
+        """As bright as the code, except for the first image: it is as bright as the third code, but drawn as the first."""
         brightness = np.array([-0.9, -0.65, -0.2])[c.numpy().argmax(1)]
         brightness[0] = -0.2
         return np.tile(brightness[:, None, None, None], [1, 4, 4, 1]).astype("float32")
@@ -62,8 +64,9 @@ class Stub:
 
 def scores_of(test):
     data = ImageDataset("own", split(90, 1), split(30, 2), test)
-    run = SimpleNamespace(build=lambda: Stub(6), cached=lambda function: function)
-    made = Scores(run, data, Stub(0))
+    task = SimpleNamespace(build=lambda config, facts: Stub(6))
+    run = SimpleNamespace(config=SimpleNamespace(curves=True), facts={}, cached=lambda function: function)
+    made = ImageScorer(task, run, data, Stub(0))
     made.network = SimpleNamespace(
         features=lambda x: x.reshape(len(x), -1)[:, ::3] ** 2, description="squares", test_accuracy=0.5
     )
@@ -99,7 +102,7 @@ def test_probes_are_fitted_on_training_and_scored_on_test_images_beside_their_co
         "linear_accuracy_features_untrained": accuracy(lambda x: Stub(6).encode(x).features),
     }
     assert scores.linear() == expected
-    assert len(set(expected.values())) == 5  # so that none could stand in another's place
+    assert len(set(expected.values())) == 5  # so that an exchange of two would be seen
 
 
 def test_errors_of_reconstructions(scores):
@@ -121,7 +124,7 @@ def test_codes_are_mapped_on_training_and_scored_on_test_images(scores):
     assert found["hungarian_accuracy"] == np.trace(counts[1]) / 200 != np.trace(counts[0]) / 90
 
 
-def test_codes_of_e_and_clusters_of_mu_are_mapped_as_those_of_the_head(scores):
+def test_codes_of_e_and_clusters_of_mu_are_mapped_as_codes_of_the_head_are(scores):
     (train, labels), (test, test_labels) = ((to_float(part.images), part.labels) for part in scores.data[1:4:2])
     found = scores.hungarian()
 
@@ -154,7 +157,7 @@ def test_what_codes_are_worth_without_a_label(scores, monkeypatch):
     assert 0 < found["view_agreement"] == np.mean(codes == view_codes) < 1
     assert found["view_information"] == pytest.approx(np.sum(joint[seen] * np.log(joint[seen] / independent[seen])))
     assert 0.05 < found["view_information"] < np.log(CLASSES)
-    missed, hit = np.log(0.1 / CLASSES), np.log(0.1 / CLASSES + 0.9)  # one of 30 codes is not the head's
+    missed, hit = np.log(0.1 / CLASSES), np.log(0.1 / CLASSES + 0.9)  # the head misses one of 30 codes
     assert found["information_bound"] == pytest.approx(np.log(CLASSES) + (missed + 29 * hit) / 30)
 
 
@@ -171,6 +174,19 @@ def test_a_point_of_a_curve_is_of_the_validation_part(scores):
         frechet_distance(*map(scores.network.features, (scores.held_out, Stub(0).generate(30, 0))))
     )
     assert point == pytest.approx({name: value for name, value in expected.items() if isinstance(value, float)})
+
+
+def test_without_curves_there_is_no_point(scores):
+    scores.config.curves = False
+    assert scores.curve() == {}
+
+
+def test_the_confusion_is_drawn_if_it_was_computed(scores, monkeypatch):
+    monkeypatch.setattr(image_scores, "model_rows", lambda *_: {})
+    scores.run.dataset, scores.config.seed = "own", 0
+    assert scores.figures() == {}
+    scores.compute(HUNGARIAN)
+    assert scores.figures().keys() == {"confusion"} and scores.found == scores.hungarian()
 
 
 def test_a_class_that_only_test_images_have():

@@ -12,41 +12,37 @@ import evaluate
 import train
 from data.errors import InputError
 from metrics.topics import top_words
-from training import documents, tensorboard
-from training.config import NVDMConfig
-from training.runs import load_run, open_run
+from reporting import tensorboard
+from tasks.base import Task
+from tasks.configs import NVDMConfig
+from tasks.documents import DocumentScorer
+from tasks.modes import MODES, load_run
+from training.runs import open_run
 
-KINDS = [["cat", "dog", "cow", "hen", "pig", "fox"], ["sun", "moon", "star", "sky", "comet", "orbit"]]
+TASK = MODES["nvdm"].make_task()
 FLAGS = ["--mode", "nvdm", "--batch-size", "8", "--vocabulary-size", "12", "--topics", "2", "--encoder-widths", "8"]
 
 
-def write_folder(folder, count=80):
-    """A counted corpus of two kinds of documents, labelled."""
-    random = np.random.default_rng(0)
-    words = [word for kind in KINDS for word in kind]
-    folder.mkdir()
-    (folder / "vocab.new").write_text("".join(f"{word} 1\n" for word in words))
-    for part, size in (("train", count), ("test", count // 2)):
-        lines = []
-        for document in range(size):
-            kind = document % 2
-            ids = sorted(6 * kind + random.choice(6, 4, replace=False) + 1)
-            lines.append(f"{kind + 1} " + " ".join(f"{i}:{random.integers(1, 4)}" for i in ids))
-        (folder / f"{part}.feat").write_text("\n".join(lines) + "\n")
-    return folder
+@pytest.fixture(scope="module")
+def run(documents_folder, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("nvdm")
+    flags = ["--dataset", str(documents_folder), "--epochs", "30", "--rate", "0.02", "--kl-warm-up", "20"]
+    keras.utils.clear_session(free_memory=False)  # a checkpoint holds layer names, numbered from here as in a process
+    assert train.main([*FLAGS, *flags, "--runs-dir", str(folder / "runs"), "--name", "a"]) == 0
+    return open_run(folder / "runs/a", "", MODES)
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("nvdm")
-    corpus = write_folder(folder / "animals")
-    flags = ["--dataset", str(corpus), "--epochs", "30", "--rate", "0.02", "--kl-warm-up", "20"]
-    keras.utils.clear_session(free_memory=False)  # a checkpoint holds layer names, numbered from here as in a process
-    assert train.main([*FLAGS, *flags, "--runs-dir", str(folder / "runs"), "--name", "a"]) == 0
-    return open_run(folder / "runs/a")
+def corpus(run):
+    return TASK.load(run.config)
 
 
-def test_a_training_ends_with_its_scores(run):
+@pytest.fixture(scope="module")
+def scorer(run, corpus):
+    return DocumentScorer(TASK, run, corpus, load_run(run.path))
+
+
+def test_a_training_ends_with_its_scores(run, kinds):
     scores = json.loads((run.path / "metrics.json").read_text())
     assert 1 < scores["perplexity_corpus"] < 12  # twelve words, so a uniform guess is 12
     assert scores["kl"] > 0.1 and scores["active_units"] in (1, 2)
@@ -55,11 +51,11 @@ def test_a_training_ends_with_its_scores(run):
     assert scores["linear_accuracy"] > 0.9
     assert scores["linear_accuracy_lda"] > 0.9 and scores["linear_accuracy_lsa"] > 0.9
     assert 1 < scores["perplexity_document_lda"] < 12
-    assert set(scores["topics"][0]) <= {word for kind in KINDS for word in kind}
+    assert set(scores["topics"][0]) <= {word for kind in kinds for word in kind}
     assert len(scores["nearest_words"]) == len(scores["nearest_documents"]) == 10
     for own, near in scores["nearest_documents"].items():
-        kinds = [{word in KINDS[0] for word in text.split(": ")[1].split()} for text in (own, *near)]
-        assert len(near) == 5 and kinds == [kinds[0]] * 6 and len(kinds[0]) == 1  # nearest are of the same kind
+        found = [{word in kinds[0] for word in text.split(": ")[1].split()} for text in (own, *near)]
+        assert len(near) == 5 and found == [found[0]] * 6 and len(found[0]) == 1  # all are of one kind
     assert {
         "coherence_npmi",
         "topic_diversity",
@@ -68,11 +64,12 @@ def test_a_training_ends_with_its_scores(run):
     } <= scores.keys()
 
 
-def test_words_begin_with_their_frequencies(tmp_path):
-    """Where nothing is learned, the first bias stays."""
-    flags = ["--dataset", str(write_folder(tmp_path / "animals")), "--epochs", "1", "--rate", "0"]
+def test_words_begin_with_their_frequencies(documents_folder, tmp_path, monkeypatch):
+    """With a learning rate of 0 the first bias stays."""
+    monkeypatch.setattr(Task, "evaluate", lambda self, run, *_: {"dataset": "animals", "epoch": 1, "seed": 0})
+    flags = ["--dataset", str(documents_folder), "--epochs", "1", "--rate", "0", "--no-curves"]
     assert train.main([*FLAGS, *flags, "--runs-dir", str(tmp_path), "--name", "a"]) == 0
-    counts = documents.load(open_run(tmp_path / "a").config).train.counts.sum(0) + 1
+    counts = TASK.load(open_run(tmp_path / "a", "", MODES).config).train.counts.sum(0) + 1
     frequencies = np.exp(load_run(tmp_path / "a").decoder.bias.numpy())
     np.testing.assert_allclose(frequencies, np.ravel(counts / counts.sum()), rtol=1e-5)
 
@@ -86,15 +83,14 @@ def test_curves_and_weight_of_the_kl(run):
     assert "validation/mutual_information" in tags
 
 
-def test_the_map_shows_documents_of_every_class_of_a_sorted_test_part(run, tmp_path, monkeypatch):
-    corpus = documents.load(run.config)
+def test_the_map_shows_documents_of_every_class_of_a_sorted_test_part(run, corpus, scorer, tmp_path, monkeypatch):
     order = np.argsort(corpus.test.labels, kind="stable")
     test = corpus.test._replace(counts=corpus.test.counts[order], labels=corpus.test.labels[order])
     shutil.copytree(run.path, tmp_path / "a")
-    copied = open_run(tmp_path / "a")
+    copied = open_run(tmp_path / "a", "", MODES)
     monkeypatch.setattr(tensorboard, "EMBEDDED", 10)
     callback = tensorboard.TopicSummary(copied, None, corpus._replace(test=test))
-    callback.set_model(load_run(run.path))
+    callback.set_model(scorer.model)
     callback.on_train_end()
     header, *lines = (copied.path / "tensorboard/projector/metadata.tsv").read_text().splitlines()
     assert header == "class\twords" and len(lines) == 10
@@ -116,16 +112,15 @@ def test_scores_of_another_checkpoint_do_not_stay(run, tmp_path):
 
 def test_a_run_is_not_scored_on_other_documents(run, tmp_path, capsys):
     file = shutil.copytree(run.path, tmp_path / "a") / "config.json"
-    file.write_text(file.read_text().replace(run.data["sha256"], "0" * 16))
+    file.write_text(file.read_text().replace(run.facts["sha256"], "0" * 16))
     assert evaluate.main([str(tmp_path / "a"), "--linear"]) == 2
     assert "is not what" in capsys.readouterr().err
 
 
-def test_the_validation_part_chooses_and_the_test_part_fits_nothing(run):
-    corpus, model = documents.load(run.config), load_run(run.path)
+def test_the_validation_part_chooses_and_the_test_part_fits_nothing(run, corpus, scorer):
     flipped = corpus._replace(test=corpus.test._replace(labels=1 - corpus.test.labels))
-    assert documents.Scores(run, flipped, model).linear()["linear_accuracy"] < 0.1
-    nll, kl = documents.Scores(run, corpus, model).bounds(corpus.validation)
+    assert DocumentScorer(TASK, run, flipped, scorer.model).linear()["linear_accuracy"] < 0.1
+    nll, kl = scorer.bounds(corpus.validation)
     per_word = (nll + kl) / np.ravel(corpus.validation.counts.sum(1))
     stored = json.loads((run.path / "metrics.json").read_text())
     assert stored["validation_perplexity_document"] == pytest.approx(np.exp(per_word.mean()), rel=1e-5)
@@ -134,7 +129,7 @@ def test_the_validation_part_chooses_and_the_test_part_fits_nothing(run):
 
 def test_options_reach_the_model(run):
     own = {"log_counts": False, "length_power": 0.25, "rate": 0.02, "final_rate": 0.01}
-    model = documents.build("nvdm", dataclasses.replace(run.config, **own), run.data)
+    model = TASK.build(dataclasses.replace(run.config, **own), run.facts)
     assert (model.log_counts, model.length_power, float(model.optimizer.learning_rate)) == (
         False,
         0.25,
@@ -144,36 +139,37 @@ def test_options_reach_the_model(run):
 
 def test_a_text_run_is_not_exported(run, tmp_path, capsys):
     assert evaluate.main([str(run.path), "--export", str(tmp_path / "small")]) == 2
-    assert "is a run of mode nvdm: only image modes are exported" in capsys.readouterr().err
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "--export" in line and "mode nvdm" in line and "only image modes" in line
     assert not (tmp_path / "small").exists()
 
 
-def test_a_resumed_training_ends_in_the_same_bits(run, tmp_path, capsys):
-    """Stopped after some epochs: what was kept goes on as if nothing had been."""
+def test_a_resumed_training_ends_in_the_same_bits(run, tmp_path, monkeypatch):
+    """The newest checkpoint is removed, so that the training continues from the one before it."""
+    monkeypatch.setattr(Task, "evaluate", lambda self, run, *_: run.scores)
     runs = tmp_path / "runs"
     shutil.copytree(run.path, runs / "a")
-    newest, older = (file for _, file in open_run(runs / "a").checkpoints())
+    newest, older = (file for _, file in open_run(runs / "a", "", MODES).checkpoints())
     newest.unlink()
     keras.utils.clear_session(free_memory=False)
     assert train.main(["--resume", "a", "--runs-dir", str(runs)]) == 0
-    resumed = open_run(runs / "a")
+    resumed = open_run(runs / "a", "", MODES)
     assert resumed.checkpoints()[0][1].name == newest.name  # the name carries the digest
     assert [entry["epoch"] for entry in resumed.history] == [*range(1, 31)]
     assert older.exists()
 
 
-def test_more_samples_average_and_do_not_tighten(run):
-    """The ELBO's terms are averaged: twenty samples are steadier than one, and no better in the mean."""
-    model, config, corpus = load_run(run.path), run.config, documents.load(run.config)
-    scores = documents.Scores(run, corpus, model)
-    nll, kl = scores.bounds(corpus.test)
+def test_more_samples_average_and_do_not_tighten(run, corpus, scorer):
+    """The terms of the ELBO are averaged over 20 samples: steadier than one sample, and no better in the mean."""
+    model, config = scorer.model, run.config
+    nll, kl = scorer.bounds(corpus.test)
     x = tf.constant(corpus.test.counts.toarray())
     z_seed = tf.random.split(tf.random.fold_in([config.seed, 2], 0), 2)[0]
     seeds = [tf.random.fold_in(z_seed, sample) for sample in range(config.samples)]
     ones = [model.terms_under(x, *model.infer(x), seed).nll.numpy() for seed in seeds]
     np.testing.assert_allclose(nll, np.mean(ones, 0), rtol=1e-4)
     assert kl.shape == nll.shape == (corpus.test.counts.shape[0],)
-    words, found = np.ravel(corpus.test.counts.sum(1)), scores.likelihood()
+    words, found = np.ravel(corpus.test.counts.sum(1)), scorer.likelihood()
     assert found["perplexity_document"] == pytest.approx(np.exp(np.mean((nll + kl) / words)))
     assert found["perplexity_corpus"] == pytest.approx(np.exp(np.sum(nll + kl) / np.sum(words)))
     assert found["kl"] == pytest.approx(np.mean(kl)) and found["kl"] > 1e-3
@@ -183,40 +179,38 @@ def test_more_samples_average_and_do_not_tighten(run):
 
 
 @pytest.mark.parametrize(
-    ("flags", "message"),
+    ("flags", "facts"),
     [
-        (["--batch-size", "73"], "batch size 73 does not fit 72 training documents: choose 1 to 72"),
-        (["--topics", "13"], "has 12 words: give fewer topics"),
-        (["--alternate", "2", "--epochs", "6"], "--epochs 6: one side would learn longer; give a multiple of 4"),
+        (["--batch-size", "73"], ["batch size 73", "72 training documents", "1 to 72"]),
+        (["--topics", "13"], ["--topics 13", "12 words", "fewer topics"]),
+        (["--alternate", "2", "--epochs", "6"], ["--epochs 6", "a multiple of 4", "--alternate"]),
     ],
 )
-def test_what_cannot_be_trained_is_one_line_and_leaves_no_run(tmp_path, capsys, flags, message):
-    argv = [*FLAGS, "--dataset", str(write_folder(tmp_path / "animals")), *flags, "--runs-dir", str(tmp_path / "runs")]
+def test_what_cannot_be_trained_is_one_line_and_leaves_no_run(documents_folder, tmp_path, capsys, flags, facts):
+    argv = [*FLAGS, "--dataset", str(documents_folder), *flags, "--runs-dir", str(tmp_path / "runs")]
     assert train.main(argv) == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert message in line
+    assert all(fact in line for fact in facts)
     assert not (tmp_path / "runs").exists()
 
 
-def test_labels_that_are_all_one_are_none(tmp_path):
-    folder = write_folder(tmp_path / "animals")
+def test_labels_of_a_single_class_do_not_count(documents_folder, tmp_path):
+    folder = shutil.copytree(documents_folder, tmp_path / "animals")
     for part in ("train", "test"):
         file = folder / f"{part}.feat"
         file.write_text("".join("1 " + line.split(" ", 1)[1] + "\n" for line in file.read_text().splitlines()))
-    config, corpus = documents.prepare(NVDMConfig(dataset=str(folder), batch_size=8, topics=2))
-    assert not documents.facts(corpus)["labels"]
+    _, corpus = TASK.resolve(NVDMConfig(dataset=str(folder), batch_size=8, topics=2))
+    assert not TASK.facts(corpus)["labels"]
 
 
-def test_updates_are_reached_in_whole_turns_of_both_sides(tmp_path):
-    config = NVDMConfig(
-        dataset=str(write_folder(tmp_path / "animals")), batch_size=8, topics=2, updates=10, alternate=3
-    )
-    assert documents.prepare(config)[0].epochs == 6  # 9 updates an epoch; two would do for one that learns together
+def test_updates_are_reached_in_whole_turns_of_both_sides(documents_folder):
+    config = NVDMConfig(dataset=str(documents_folder), batch_size=8, topics=2, updates=10, alternate=3)
+    assert TASK.resolve(config)[0].epochs == 6  # 9 updates an epoch: without turns two epochs would do
 
 
 def test_both_rates_end_where_they_should_when_the_two_sides_take_turns():
     config = NVDMConfig(epochs=4, batch_size=8, topics=2, alternate=1, final_rate=1e-5)
-    model = documents.build("nvdm", config, {"train": {"documents": 16}, "vocabulary": 12})
+    model = TASK.build(config, {"train": {"documents": 16}, "vocabulary": 12})
     for _ in range(8):
         model.train_step(tf.ones([8, 12]))
     for optimizer in (model.optimizer, model.encoder_optimizer):
@@ -224,41 +218,41 @@ def test_both_rates_end_where_they_should_when_the_two_sides_take_turns():
         np.testing.assert_allclose(optimizer.learning_rate, 1e-5)
 
 
-def test_a_word_that_no_training_document_has_is_no_top_word(run):
-    scores = documents.Scores(run, documents.load(run.config), load_run(run.path))
-    counts = scores.data.train.counts.tolil()
+def test_a_word_that_no_training_document_has_is_not_a_top_word(run, corpus, scorer):
+    counts = corpus.train.counts.tolil()
     counts[:, 3] = 0
-    scores.data = scores.data._replace(train=scores.data.train._replace(counts=counts.tocsr()))
+    lacking = corpus._replace(train=corpus.train._replace(counts=counts.tocsr()))
     weights = np.zeros([2, 12])
     weights[:, 3] = 9
-    top = top_words(weights, scores.data.words, scores.data.train.counts, 11)
-    assert scores.data.words[3] not in [word for topic in top for word in topic]
-    assert np.isfinite(scores.described(weights, "")["coherence_npmi"])  # of a word in no document it would be none
+    top = top_words(weights, corpus.words, lacking.train.counts, 11)
+    assert corpus.words[3] not in [word for topic in top for word in topic]
+    described = DocumentScorer(TASK, run, lacking, scorer.model).described(weights, "")
+    assert np.isfinite(described["coherence_npmi"])  # NPMI of a word without documents would not be
 
 
 def test_one_word_makes_no_topics(tmp_path, capsys):
     file = tmp_path / "fish.txt"
     file.write_text("fish fish\n" * 40)
     assert train.main([*FLAGS, "--dataset", str(file), "--topics", "1", "--runs-dir", str(tmp_path / "runs")]) == 2
-    assert "has one word, 'fish': topics need more" in capsys.readouterr().err
+    (line,) = capsys.readouterr().err.splitlines()
+    assert str(file) in line and "'fish'" in line and "topics need more" in line
     assert not (tmp_path / "runs").exists()
 
 
 def test_another_corpus_is_noticed(run):
     def refused(message, **other):
         with pytest.raises(InputError, match=rf"is not what .* was started with \({message}\): put it back"):
-            run.check_data(run.data | other)
+            run.check_data(run.facts | other)
 
-    digest = run.data["vocabulary_sha256"]
+    digest = run.facts["vocabulary_sha256"]
     refused(f"vocabulary_sha256 was {digest}, is 0", vocabulary_sha256="0")
-    refused("train: documents was 72, is 80", train=run.data["train"] | {"documents": 80})
-    refused("train: unheard was None, is 1", train=run.data["train"] | {"unheard": 1})
-    run.check_data(run.data | {"unheard": 1})  # what a later version counts
+    refused("train: documents was 72, is 80", train=run.facts["train"] | {"documents": 80})
+    refused("train: unheard was None, is 1", train=run.facts["train"] | {"unheard": 1})
+    run.check_data(run.facts | {"unheard": 1})  # a later version may count more
 
 
-def test_facts_tell_the_vocabulary_and_the_documents(tmp_path):
-    folder = str(write_folder(tmp_path / "a"))
-    config, corpus = documents.prepare(NVDMConfig(dataset=folder, batch_size=8, updates=18, topics=2))
-    assert config.epochs == 2  # 72 documents left for training: 9 steps
-    facts = documents.facts(corpus)
+def test_facts_tell_the_vocabulary_and_the_documents(documents_folder):
+    config, corpus = TASK.resolve(NVDMConfig(dataset=str(documents_folder), batch_size=8, updates=18, topics=2))
+    assert config.epochs == 2  # 72 documents remain for training: 9 steps an epoch
+    facts = TASK.facts(corpus)
     assert facts["vocabulary"] == 12 and facts["labels"] and facts["train"]["documents"] == 72

@@ -14,27 +14,14 @@ from data.answers import evaluation_batches
 from data.vocabulary import PAD
 from data.word_vectors import train_word_vectors
 from metrics.ranking import map_mrr
+from tasks import answers
+from tasks.answers import RankingScorer, RankingTask
+from tasks.base import Task
+from tasks.modes import MODES, load_run
 from text_vae.layers import gaussian
-from training import answers
-from training.runs import CANDIDATES, load_run, open_run
+from training.runs import CANDIDATES, open_run
 
-THINGS = "ice cave river moon stone tree bird fish wind fire sand lake".split()
 FLAGS = "--batch-size 10 --units 6 --embedding 6 --rate 0.01 --dropout 0.1".split()
-
-
-def write_folder(folder, questions=20):
-    """Parallel files: a right answer repeats the question's two things, a wrong one has one of them, or none."""
-    random = np.random.default_rng(0)
-    for part in ("train", "dev", "test"):
-        rows = []
-        for question in range(questions):
-            a, b, c, d = random.choice(THINGS, 4, replace=False)
-            candidates = [(f"the {a} is near the {b}", 1), (f"the {a} is far from the {c} today", 0), (f"a {d}", 0)]
-            rows += [(question, f"what {a} has a {b}", *candidates[i]) for i in random.permutation(3)]
-        (folder / part).mkdir(parents=True)
-        for name, column in zip(("id.txt", "a.toks", "b.toks", "sim.txt"), zip(*rows, strict=True), strict=True):
-            (folder / part / name).write_text("".join(f"{value}\n" for value in column))
-    return folder
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -44,18 +31,28 @@ def eager(eagerly):
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory):
+def runs(answers_folder, tmp_path_factory):
     """Mode -> a finished run."""
-    folder, found = tmp_path_factory.mktemp("answers"), {}
-    data = write_folder(folder / "things")
+    folder, found = tmp_path_factory.mktemp("runs"), {}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(answers, "TOPIC_UPDATES", 5)
         for mode, own in (("nasm", ["--latent", "3", "--samples", "3"]), ("gqa", [])):
             keras.utils.clear_session(free_memory=False)  # a checkpoint holds layer names, numbered as in a process
-            flags = ["--mode", mode, "--dataset", str(data), "--epochs", "3", *FLAGS, *own, "--name", mode]
-            assert train.main([*flags, "--runs-dir", str(folder / "runs")]) == 0
-            found[mode] = open_run(folder / "runs" / mode)
+            flags = ["--mode", mode, "--dataset", str(answers_folder), "--epochs", "3", *FLAGS, *own, "--name", mode]
+            assert train.main([*flags, "--runs-dir", str(folder)]) == 0
+            found[mode] = open_run(folder / mode, "", MODES)
     return found
+
+
+@pytest.fixture(scope="module")
+def data(runs):
+    """The questions, which both modes read alike."""
+    return MODES["nasm"].make_task().load(runs["nasm"].config)
+
+
+def scorer_of(run, data, model):
+    task = MODES[run.mode].make_task()
+    return RankingScorer(task, run, data, model)
 
 
 def metrics_of(run):
@@ -73,9 +70,8 @@ def test_a_training_ends_with_its_scores(runs, mode):
     assert ("prior_weight" in scores) == (mode == "gqa")
 
 
-def test_what_h_holds_is_the_mean_over_candidates(runs):
+def test_what_h_holds_is_the_mean_over_candidates(runs, data):
     run = runs["nasm"]
-    data = answers.prepare(run.config)[1]
     model = load_run(run.path)
     every = next(iter(evaluation_batches(data.corpus.test, data.corpus.vocabulary, 20)))
     questions, answer = model.read(every)
@@ -100,34 +96,28 @@ def test_what_is_kept_ranks_as_the_run_did(runs, mode):
 
 
 @pytest.mark.parametrize("mode", ["nasm", "gqa"])
-def test_no_label_of_the_test_part_chooses_or_fits_anything(runs, mode):
-    run = runs[mode]
-    data = answers.prepare(run.config)[1]
-    test = data.corpus.test
+def test_no_label_of_the_test_part_chooses_or_fits_anything(runs, data, mode):
+    run, test = runs[mode], data.corpus.test
     other = data._replace(corpus=data.corpus._replace(test=test._replace(labels=1 - test.labels)))
-    kept = (run.path / CANDIDATES).read_bytes()
-    found, scores = [], []
+    found, scores, model = [], [], load_run(run.path)
     for own in (data, other):
-        made = answers.Scores(run, own, load_run(run.path))
-        found.append(made.ranking() | made.controls())
-        scores.append({name: column for name, column in np.load(run.path / CANDIDATES).items() if "scores" in name})
-    (run.path / CANDIDATES).write_bytes(kept)
+        scorer = scorer_of(run, own, model)
+        found.append(scorer.ranking() | scorer.controls())
+        (kept,) = scorer.arrays().values()
+        scores.append({name: column for name, column in kept.items() if "scores" in name})
     first, second = found
     chosen = [name for name in first if name.startswith("validation_") or name == "prior_weight"]
     assert {name: first[name] for name in chosen} == {name: second[name] for name in chosen}
     assert first["map"] != second["map"] and first["map_query_likelihood"] != second["map_query_likelihood"]
-    assert scores[0].keys() == scores[1].keys()
+    assert scores[0] and scores[0].keys() == scores[1].keys()
     for name in scores[0]:
         np.testing.assert_array_equal(scores[0][name], scores[1][name])
 
 
-def test_texts_without_words_have_no_topics(runs):
-    run = runs["gqa"]
-    data = answers.prepare(run.config)[1]
-    scores = answers.Scores(run, data._replace(corpus=data.corpus._replace(training_texts=[["x_1", "22"]] * 3)), None)
-    assert scores.topic_rankings() == {}
-    scores.corpus = data.corpus._replace(training_texts=[["ice", "x_1"]] * 3)
-    assert scores.topic_rankings() == {}
+def test_texts_without_words_have_no_topics(runs, data):
+    for texts in ([["x_1", "22"]] * 3, [["ice", "x_1"]] * 3):
+        lacking = data._replace(corpus=data.corpus._replace(training_texts=texts))
+        assert scorer_of(runs["gqa"], lacking, None).topic_rankings() == {}
 
 
 def test_the_best_epoch_of_the_validation_part_is_kept(runs):
@@ -152,17 +142,14 @@ def test_what_tensorboard_shows(runs, mode):
     assert ("attention" in tags) == (mode == "nasm")
 
 
-def test_words_begin_with_the_vectors_of_the_training_text_or_of_a_file(runs, tmp_path):
+def test_words_begin_with_the_vectors_of_the_training_text_or_of_a_file(runs, things, tmp_path):
     file = tmp_path / "vectors.txt"
-    file.write_text("".join(f"{thing} 1 0 {i} 0\n" for i, thing in enumerate(THINGS)))
-    run = runs["nasm"]
+    file.write_text("".join(f"{thing} 1 0 {i} 0\n" for i, thing in enumerate(things)))
+    run, task = runs["nasm"], MODES["nasm"].make_task()
     for own in ({}, {"word_vectors": str(file)}):
-        config, data = answers.prepare(dataclasses.replace(run.config, **own))
-        model = answers.build("nasm", config, run.data)
-        begin = answers.FirstVectors(run, data)
-        begin.set_model(model)
-        begin.on_train_begin()
-        words = data.corpus.vocabulary
+        config, data = task.resolve(dataclasses.replace(run.config, **own))
+        model, words = task.build(config, run.facts), data.corpus.vocabulary
+        task.initialize(model, run, data)
         vectors = model.embedding.get_weights()[0]
         assert not vectors[PAD].any()
         if own:
@@ -171,15 +158,11 @@ def test_words_begin_with_the_vectors_of_the_training_text_or_of_a_file(runs, tm
         else:
             trained = train_word_vectors(data.corpus.training_texts, words, config.embedding)
             np.testing.assert_array_equal(vectors, trained)
-        model.step.assign(1)
-        model.embedding.set_weights([0 * vectors])
-        begin.on_train_begin()  # of a resumed training
-        assert not model.embedding.get_weights()[0].any()
 
 
 def test_options_reach_nasm(runs):
     own = {"attention": "none", "match": False, "samples": 7, "layers": 2, "kl_weight": 0.1, "rate": 0.02}
-    model = answers.build("nasm", dataclasses.replace(runs["nasm"].config, **own), runs["nasm"].data)
+    model = MODES["nasm"].make_task().build(dataclasses.replace(runs["nasm"].config, **own), runs["nasm"].facts)
     assert (model.attention, model.match, model.samples, len(model.answer_reader.stack)) == ("none", False, 7, 2)
     assert [float(model.kl_weight(0)), float(model.optimizer.learning_rate)] == pytest.approx([0.1, 0.02])
 
@@ -194,36 +177,35 @@ def test_the_scores_of_a_loaded_run_are_the_same(runs, mode, capsys):
 
 
 @pytest.mark.parametrize("mode", ["nasm", "gqa"])
-def test_a_resumed_training_ends_in_the_same_bits(runs, mode, tmp_path):
-    """Stopped after two epochs of three: what was kept goes on as if nothing had been."""
+def test_a_resumed_training_ends_in_the_same_bits(runs, mode, tmp_path, monkeypatch):
+    """It continues after two epochs of three, and the words' vectors do not begin again."""
     shutil.copytree(runs[mode].path, tmp_path / "runs/a")
-    (epoch, newest), (before, _), *_ = open_run(tmp_path / "runs/a").checkpoints()
+    (epoch, newest), (before, _), *_ = open_run(tmp_path / "runs/a", "", MODES).checkpoints()
     assert (epoch, before) == (3, 2)
     newest.unlink()
     keras.utils.clear_session(free_memory=False)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(answers.Scores, "controls", lambda self: {})
-        assert train.main(["--resume", "a", "--runs-dir", str(tmp_path / "runs")]) == 0
-    resumed = open_run(tmp_path / "runs/a")
+    monkeypatch.setattr(RankingTask, "initialize", None)
+    monkeypatch.setattr(Task, "evaluate", lambda self, run, *_: run.scores)
+    assert train.main(["--resume", "a", "--runs-dir", str(tmp_path / "runs")]) == 0
+    resumed = open_run(tmp_path / "runs/a", "", MODES)
     assert resumed.checkpoints()[0][1].name == newest.name  # the name carries the digest
     assert [entry["epoch"] for entry in resumed.history] == [1, 2, 3]
-    assert (tmp_path / "runs/a" / CANDIDATES).read_bytes() == (runs[mode].path / CANDIDATES).read_bytes()
 
 
 @pytest.mark.parametrize("broken", ["word_vectors", "labels", "batch"])
-def test_bad_input_is_one_line(tmp_path, capsys, broken):
-    data, vectors = write_folder(tmp_path / "things", 5), tmp_path / "vectors.txt"
+def test_bad_input_is_one_line(answers_folder, tmp_path, capsys, broken):
+    data, vectors = shutil.copytree(answers_folder, tmp_path / "things"), tmp_path / "vectors.txt"
     vectors.write_text("ice 1 2\ncave 1\n")
     if broken == "labels":
-        (data / "dev/sim.txt").write_text("0\n" * 15)
-    flags = ["--word-vectors", str(vectors)] if broken == "word_vectors" else []
-    assert train.main(["--mode", "nasm", "--dataset", str(data), "--runs-dir", str(tmp_path / "runs"), *flags]) == 2
-    said = capsys.readouterr().err
-    assert len(said.splitlines()) == 1
-    messages = {
-        "word_vectors": "line 2: 1 numbers at its end where 2 are due",
-        "labels": "has no right answer",
-        "batch": "batch size 16 does not fit 5 training questions",
+        (data / "dev/sim.txt").write_text("0\n" * 60)
+    flags = {"word_vectors": ["--word-vectors", str(vectors)], "labels": [], "batch": ["--batch-size", "21"]}[broken]
+    argv = ["--mode", "nasm", "--dataset", str(data), "--runs-dir", str(tmp_path / "runs"), *flags]
+    assert train.main(argv) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    facts = {
+        "word_vectors": [str(vectors), "line 2", "1 numbers", "2"],
+        "labels": [str(data), "no right answer"],
+        "batch": ["batch size 21", "20 training questions"],
     }
-    assert messages[broken] in said
+    assert all(fact in line for fact in facts[broken])
     assert not (tmp_path / "runs").exists()

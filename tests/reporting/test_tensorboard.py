@@ -10,11 +10,11 @@ from tensorboard.plugins import projector
 from tensorboard.plugins.hparams import plugin_data_pb2
 
 from data.images import Split, load
-from training import images
-from training.callbacks import Keeper
-from training.config import BigGANConfig, InfoBigBiGANConfig
+from reporting.tensorboard import FinalSummary, open_writer, write_projector
+from tasks.configs import BigGANConfig, InfoBigBiGANConfig
+from tasks.modes import MODES
+from training.callbacks import EpochEnd, Keeper
 from training.runs import create_run
-from training.tensorboard import FinalSummary, image_callbacks, open_writer, write_projector
 
 TINY = {"dataset": "digits", "epochs": 1, "batch_size": 64, "precision": "float32", "latent_dim": 4}
 TINY |= {"generator_widths": (8,), "discriminator_widths": (8,)}
@@ -24,12 +24,13 @@ CONFIGS = {"biggan": BigGANConfig(**TINY), "infobigbigan": InfoBigBiGANConfig(**
 
 def trained(folder, mode, data):
     """(run, model, events) of a run of one short epoch."""
-    config = CONFIGS[mode]
-    run = create_run(str(folder), None, mode, config, images.facts(data))
-    model = images.build(mode, config, run.data)
-    callbacks = [Keeper(run, lambda model: {"validation/fid": 1.5}), *image_callbacks(run, data)]
-    x = images.batches(config, data, 0)
-    model.fit(x, epochs=1, steps_per_epoch=3, verbose=0, shuffle=False, callbacks=callbacks)
+    config, row = CONFIGS[mode], MODES[mode]
+    task = row.make_task()
+    run = create_run(str(folder), None, row, config, task.facts(data))
+    model = task.build(config, run.facts)
+    end = EpochEnd(run, lambda model: {"validation/fid": 1.5}, [Keeper(run), *task.callbacks(run, data)])
+    x = task.batches(config, data, 0)
+    model.fit(x, epochs=1, steps_per_epoch=3, verbose=0, shuffle=False, callbacks=[end])
     return run, model, events_of(run)
 
 

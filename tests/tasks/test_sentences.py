@@ -11,39 +11,56 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 import evaluate
 import train
 from data.sentences import evaluation_batches
-from training import language
-from training.config import LanguageVAEConfig, make_config
-from training.runs import create_run, load_run, open_run
-from training.tensorboard import StepKL, open_writer
+from reporting.tensorboard import StepKL, open_writer
+from tasks import sentences
+from tasks.base import Task
+from tasks.configs import LanguageVAEConfig, SentenceConfig
+from tasks.modes import MODES, load_run
+from tasks.sentences import SentenceScorer
+from training.config import field_names, make_config
+from training.runs import create_run, open_run
 
 FLAGS = "--batch-size 16 --embedding 8 --units 8 --epochs 3 --rate 0.01 --max-length 12".split()
 LATENT = "--latent-dim 3 --samples 10".split()
 
 
-@pytest.fixture(scope="module")
-def text(tmp_path_factory):
-    """A file of sentences of two kinds."""
-    random = np.random.default_rng(0)
-    kinds = [["the", "cat", "sees", "a", "dog"], ["far", "stars", "shine", "at", "night", "."]]
-    file = tmp_path_factory.mktemp("text") / "animals.txt"
-    chosen = [kinds[random.integers(2)] for _ in range(120)]
-    file.write_text("".join(" ".join(words[: random.integers(2, 7)]) + "\n" for words in chosen))
-    return file
+TASK = MODES["twrvae"].make_task()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def eager(eagerly):
+    with eagerly():
+        yield
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_texts():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sentences, "GENERATED", 12)
+        yield
 
 
 def trained(mode, text, folder, *flags):
     keras.utils.clear_session(free_memory=False)  # a checkpoint holds layer names, numbered from here as in a process
     flags = ["--mode", mode, "--dataset", str(text), *FLAGS, *flags]
     assert train.main([*flags, "--runs-dir", str(folder), "--name", mode]) == 0
-    return open_run(folder / mode)
+    return open_run(folder / mode, "", MODES)
 
 
 @pytest.fixture(scope="module")
-def run(text, tmp_path_factory):
-    """Of twrvae, decoding the mean, which has all scores."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(language, "GENERATED", 12)
-        return trained("twrvae", text, tmp_path_factory.mktemp("runs"), *LATENT, "--decoded", "mean")
+def run(sentences_file, tmp_path_factory):
+    """A run of twrvae that decodes the mean, which has all scores."""
+    return trained("twrvae", sentences_file, tmp_path_factory.mktemp("runs"), *LATENT, "--decoded", "mean")
+
+
+@pytest.fixture(scope="module")
+def corpus(run):
+    return TASK.load(run.config)
+
+
+@pytest.fixture(scope="module")
+def model(run):
+    return load_run(run.path)
 
 
 def test_a_training_ends_with_its_scores(run):
@@ -51,8 +68,8 @@ def test_a_training_ends_with_its_scores(run):
     assert scores["iw_nll"] <= scores["elbo_nll"]
     by_samples = scores["iw_nll_by_samples"]
     assert by_samples["10"] == scores["iw_nll"] and by_samples.keys() == {"1", "10"}
-    assert scores["perplexity_tokens"] == run.data["test"]["tokens"] + run.data["test"]["sentences"]
-    total = scores["iw_nll"] * run.data["test"]["sentences"]
+    assert scores["perplexity_tokens"] == run.facts["test"]["tokens"] + run.facts["test"]["sentences"]
+    total = scores["iw_nll"] * run.facts["test"]["sentences"]
     assert np.isclose(scores["perplexity"], np.exp(total / scores["perplexity_tokens"]))
     assert scores["mutual_information"] <= np.log(scores["mutual_information_sentences"])
     assert {"reference_nll", "kl", "active_units", "length_nats", "validation_elbo_nll"} <= scores.keys()
@@ -61,27 +78,26 @@ def test_a_training_ends_with_its_scores(run):
     assert len(scores["reconstructions"]) == 10 and len(scores["interpolations"][0]) == 7
 
 
-def test_the_public_codes_estimate_against_numpy(run):
-    """mu is decoded, and the mean KL of all steps stands for that of what is decoded."""
-    model = load_run(run.path)
-    (batch,) = evaluation_batches(language.load(run.config).test[:8], 8)
+def test_the_public_codes_estimate_against_numpy(corpus, model):
+    """mu is decoded, and the mean KL of all steps stands for the KL of what is decoded."""
+    (batch,) = evaluation_batches(corpus.test[:8], 8)
     mus, log_variances = (values.numpy() for values in model.infer_steps(batch))
-    steps = batch["lengths"].numpy() - 1  # EOS is none
+    steps = batch["lengths"].numpy() - 1  # EOS is not a step
     z = np.stack([mu[:count].mean(0) for mu, count in zip(mus, steps, strict=True)])
     kl_steps = 0.5 * np.sum(mus**2 + np.exp(log_variances) - 1 - log_variances, -1)
     mean_kl = [kl[:count].mean() for kl, count in zip(kl_steps, steps, strict=True)]
     expected = model.decoder.nll(batch, z).numpy() + mean_kl
-    np.testing.assert_allclose(language.reference(model, batch), expected, rtol=1e-4)
+    np.testing.assert_allclose(sentences.reference(model, batch), expected, rtol=1e-4)
 
 
-def test_curves_and_what_tensorboard_shows(run):
+def test_curves_and_what_tensorboard_shows(run, corpus):
     assert {"validation/elbo_nll", "validation/kl", "validation/mutual_information"} <= run.history[-1].keys()
-    assert run.kind.chosen_by == "validation/elbo_nll"
+    assert (run.row.best, run.row.direction) == ("validation/elbo_nll", "min")
     events = EventAccumulator(str(run.path / "tensorboard")).Reload()
     tags = events.Tags()["tensors"]
     assert {"loss/kl", "validation/active_units", "samples", "reconstructions", "kl_by_step"} <= set(tags)
     by_step = np.load(run.path / "tensorboard/kl_by_step.npz")["rows"]
-    longest = max(map(len, language.load(run.config).validation))
+    longest = max(map(len, corpus.validation))
     assert by_step.shape == (3, 2, longest) and np.all(by_step > 0)
     scores, steps = json.loads((run.path / "metrics.json").read_text()), {e["epoch"]: e["step"] for e in run.history}
     for name in ("iw_nll", "reference_nll", "perplexity"):
@@ -89,40 +105,31 @@ def test_curves_and_what_tensorboard_shows(run):
         assert point.step == steps[scores["epoch"]] and np.isclose(tf.make_ndarray(point.tensor_proto), scores[name])
 
 
-def test_a_row_of_the_heat_maps_that_a_stop_lost_stays_white(run, tmp_path):
+def test_a_row_of_the_heat_maps_that_a_stop_lost_stays_white(run, corpus, model, tmp_path):
     shutil.copytree(run.path, tmp_path / "stopped")
-    stopped = open_run(tmp_path / "stopped")
+    stopped = open_run(tmp_path / "stopped", "", MODES)
     file = stopped.path / "tensorboard/kl_by_step.npz"
     rows = np.load(file)["rows"]
     np.savez_compressed(file, rows=rows[:1])
-    callback = StepKL(stopped, open_writer(stopped), language.load(stopped.config))
-    callback.set_model(load_run(stopped.path))
+    callback = StepKL(stopped, open_writer(stopped), corpus)
+    callback.set_model(model)
     callback.on_epoch_end(2)
     found = np.load(file)["rows"]
     np.testing.assert_array_equal(found[0], rows[0])
     assert found.shape == rows.shape and np.isnan(found[1]).all() and np.all(found[2] > 0)
 
 
-def test_the_heat_maps_of_a_long_training_are_drawn_when_due(run, tmp_path):
-    long = create_run(str(tmp_path), None, run.mode, dataclasses.replace(run.config, epochs=60), run.data)
-    callback = StepKL(long, open_writer(long), language.load(long.config))
-    callback.set_model(load_run(run.path))
+@pytest.mark.parametrize(("epochs", "first"), [(60, 3), (50, 5)])
+def test_the_heat_maps_of_a_long_training_are_kept_with_every_checkpoint(run, corpus, model, tmp_path, epochs, first):
+    """Of 60 epochs every third has a checkpoint; of 50 every second, and every fifth, which is scored."""
+    long = create_run(str(tmp_path), None, run.row, dataclasses.replace(run.config, epochs=epochs), run.facts)
+    callback = StepKL(long, open_writer(long), corpus)
+    callback.set_model(model)
     kept = long.path / "tensorboard/kl_by_step.npz"
-    for epoch in range(2):
+    for epoch in range(first):
+        assert kept.exists() == (epochs == 50 and epoch >= 2)
         callback.on_epoch_end(epoch)
-        assert not kept.exists()
-    callback.on_epoch_end(2)  # one in twenty of the training
-    assert len(np.load(kept)["rows"]) == 3
-
-
-def test_the_rows_of_the_heat_maps_are_kept_with_every_checkpoint(run, tmp_path):
-    """Of 50 epochs every fifth is scored and has a checkpoint, though it is none of the twenty."""
-    long = create_run(str(tmp_path), None, run.mode, dataclasses.replace(run.config, epochs=50), run.data)
-    callback = StepKL(long, open_writer(long), language.load(long.config))
-    callback.set_model(load_run(run.path))
-    for epoch in range(5):
-        callback.on_epoch_end(epoch)
-    assert len(np.load(long.path / "tensorboard/kl_by_step.npz")["rows"]) == 5
+    assert len(np.load(kept)["rows"]) == first
 
 
 def test_the_scores_of_a_loaded_run_are_the_same(run, capsys):
@@ -134,9 +141,9 @@ def test_the_scores_of_a_loaded_run_are_the_same(run, capsys):
 
 
 def test_the_best_epoch_on_validation_is_kept_and_used(run, tmp_path):
-    """Were the first epoch the best, it would stay though two are newer, and a training would go on from the newest."""
+    """If the first epoch is the best, its checkpoint stays beside two newer ones; a training continues from the newest."""
     shutil.copytree(run.path, tmp_path / "a")
-    copied, model = open_run(tmp_path / "a"), load_run(run.path)
+    copied, model = open_run(tmp_path / "a", "", MODES), load_run(run.path)
     bounds = [entry["validation/elbo_nll"] for entry in copied.history]
     assert copied.restore(model) == 1 + int(np.argmin(bounds)) == copied.best_first()[0][0]
     copied.write_history([entry | {"validation/elbo_nll": entry["epoch"]} for entry in copied.history])
@@ -149,73 +156,80 @@ def test_the_best_epoch_on_validation_is_kept_and_used(run, tmp_path):
 
 
 def test_the_validation_part_chooses(run, chosen_by_validation):
-    chosen_by_validation(language, run)
+    chosen_by_validation(run)
 
 
-def test_a_resumed_training_ends_in_the_same_bits(run, tmp_path):
+def test_a_resumed_training_ends_in_the_same_bits(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(Task, "evaluate", lambda self, run, *_: run.scores)
     runs = tmp_path / "runs"
     shutil.copytree(run.path, runs / "twrvae")
-    (_, newest), *_ = open_run(runs / "twrvae").checkpoints()
+    (_, newest), *_ = open_run(runs / "twrvae", "", MODES).checkpoints()
     newest.unlink()
     keras.utils.clear_session(free_memory=False)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(language, "GENERATED", 12)
-        assert train.main(["--resume", "twrvae", "--runs-dir", str(runs)]) == 0
-    resumed = open_run(runs / "twrvae")
+    assert train.main(["--resume", "twrvae", "--runs-dir", str(runs)]) == 0
+    resumed = open_run(runs / "twrvae", "", MODES)
     assert resumed.checkpoints()[0][1].name == newest.name  # the name carries the digest
     assert [entry["epoch"] for entry in resumed.history] == [1, 2, 3]
 
 
-def test_a_loaded_model_generates(run):
-    model, corpus = load_run(run.path), language.load(run.config)
+def test_a_loaded_model_generates(corpus, model):
     texts = [corpus.vocabulary.decode(ids) for ids in model.generate(3, temperature=0.7, top_p=0.9, seed=4)]
     assert texts == [corpus.vocabulary.decode(ids) for ids in model.generate(3, temperature=0.7, top_p=0.9, seed=4)]
     assert model.encode(corpus.test[:4]).shape == (4, 3)
 
 
 @pytest.mark.parametrize("read_end", [False, True])
-def test_a_step_is_a_word_and_the_end_one_more(run, read_end):
-    model = language.build("twrvae", dataclasses.replace(run.config, read_end=read_end), run.data)
-    words = np.bincount([len(ids) for ids in language.load(run.config).train], minlength=1 + run.config.max_length)
+def test_a_step_is_a_word_and_the_end_is_one_more(run, corpus, read_end):
+    model = TASK.build(dataclasses.replace(run.config, read_end=read_end), run.facts)
+    words = np.bincount([len(ids) for ids in corpus.train], minlength=1 + run.config.max_length)
     smoothed = (words if read_end else words[1:]) + 1  # of 1, 2, .. steps
     np.testing.assert_allclose(np.exp(model.log_length_p), smoothed / smoothed.sum(), rtol=1e-5)
 
 
-def test_a_single_test_sentence_is_compared_with_no_other(run, monkeypatch):
-    monkeypatch.setattr(language, "GENERATED", 3)
-    corpus = language.load(run.config)
-    scores = language.Scores(run, corpus._replace(test=corpus.test[:1]), load_run(run.path)).generation()
+def test_a_single_test_sentence_is_compared_with_no_other(run, corpus, model, monkeypatch):
+    monkeypatch.setattr(sentences, "GENERATED", 3)
+    scores = SentenceScorer(TASK, run, corpus._replace(test=corpus.test[:1]), model).generation()
     assert 0 <= scores["self_bleu"] <= 1 and "self_bleu_test" not in scores
 
 
-def test_a_language_model_from_end_to_end(text, tmp_path, monkeypatch):
-    monkeypatch.setattr(language, "GENERATED", 12)
-    scores = json.loads((trained("lm", text, tmp_path).path / "metrics.json").read_text())
+@pytest.fixture
+def untrained(run, corpus, tmp_path):
+    """Mode, options -> the scorer of a new model of that mode on the same corpus."""
+
+    def make(mode, **options):
+        shared = {name: getattr(run.config, name) for name in field_names(SentenceConfig)}
+        config = make_config(MODES[mode].config, shared | options)
+        task = MODES[mode].make_task()
+        made = create_run(str(tmp_path), None, MODES[mode], config, run.facts)
+        return task.scorer(task, made, corpus, task.build(config, run.facts))
+
+    return make
+
+
+def test_the_bounds_of_a_language_model_are_exact(untrained):
+    scores = untrained("lm").likelihood()
     assert scores["iw_nll"] == scores["elbo_nll"]
-    assert not {"kl", "mutual_information", "reference_nll", "reconstructions"} & scores.keys()
+    assert not {"kl", "mutual_information", "reference_nll"} & scores.keys()
 
 
 @pytest.mark.parametrize(
-    "mode, flags",
-    [("vae", ["--free-bits", "0.5", "--cell", "gru"]), ("twrvae", ["--cell", "rnn", "--kl-part", "0.5"])],
+    "mode, options", [("vae", {"free_bits": 0.5, "cell": "gru"}), ("twrvae", {"cell": "rnn", "kl_part": 0.5})]
 )
-def test_other_models_from_end_to_end(text, tmp_path, monkeypatch, mode, flags):
-    monkeypatch.setattr(language, "GENERATED", 12)
-    run = trained(mode, text, tmp_path, *LATENT, "--epochs", "1", *flags)
-    scores = json.loads((run.path / "metrics.json").read_text())
+def test_an_estimate_does_not_depend_on_its_batch(untrained, corpus, mode, options):
+    scorer = untrained(mode, latent_dim=3, samples=10, **options)
+    scores, model = scorer.likelihood(), scorer.model
     assert scores["iw_nll"] <= scores["elbo_nll"] and "length_nats" not in scores
     assert ("kl_by_step" in scores) == (mode == "twrvae")
-    model, (batch,) = load_run(run.path), evaluation_batches(language.load(run.config).test[:8], 8)
-    together = language.reference(model, batch).numpy()  # nor does it depend on the batch where bits are free
-    (alone,) = evaluation_batches(language.load(run.config).test[:1], 1)
+    (batch,), (alone,) = evaluation_batches(corpus.test[:8], 8), evaluation_batches(corpus.test[:1], 1)
+    together = sentences.reference(model, batch).numpy()
     place = batch["indices"].numpy().tolist().index(0)
-    np.testing.assert_allclose(together[place], language.reference(model, alone)[0], rtol=1e-4)
+    np.testing.assert_allclose(together[place], sentences.reference(model, alone)[0], rtol=1e-4)
 
 
-def test_the_built_in_corpus_from_end_to_end(tmp_path, monkeypatch):
-    """Without a network and without data sets."""
+@pytest.mark.slow
+def test_the_built_in_corpus_from_end_to_end(compiled, tmp_path, monkeypatch):
+    """No network and no data set is needed; every function is traced, as outside the tests."""
     monkeypatch.delenv("INFOBIGBIGAN_DATA", raising=False)
-    monkeypatch.setattr(language, "GENERATED", 12)
     flags = "--mode twrvae --dataset docstrings --vocabulary-size 200 --max-length 12 --batch-size 256".split()
     flags += "--epochs 1 --embedding 8 --units 8 --latent-dim 2 --samples 1".split()
     assert train.main([*flags, "--runs-dir", str(tmp_path), "--name", "a"]) == 0
@@ -225,18 +239,18 @@ def test_the_built_in_corpus_from_end_to_end(tmp_path, monkeypatch):
 
 def test_options_reach_the_models(run):
     own = {"free_bits": 0.25, "kl_per_step": True, "epochs": 3, "batch_size": 16, "rate": 0.02, "final_rate": 0.01}
-    model = language.build("vae", make_config(LanguageVAEConfig, own), run.data)
+    model = MODES["vae"].make_task().build(make_config(LanguageVAEConfig, own), run.facts)
     assert (model.free_bits, model.kl_per_step) == (0.25, True)
-    model.optimizer.iterations.assign(3 * (run.data["train"]["sentences"] // 16))
+    model.optimizer.iterations.assign(3 * (run.facts["train"]["sentences"] // 16))
     assert float(model.optimizer.learning_rate) == pytest.approx(0.01)
-    assert language.build("twrvae", dataclasses.replace(run.config, kl_part=0.5), run.data).kl_part == 0.5
+    assert TASK.build(dataclasses.replace(run.config, kl_part=0.5), run.facts).kl_part == 0.5
 
 
 def test_the_weight_of_the_kl_over_a_training():
     def weights(**options):
         config = make_config(LanguageVAEConfig, {"epochs": 4, "batch_size": 10, "embedding": 4, "units": 4} | options)
-        data_facts = {"train": {"sentences": 100}, "vocabulary": 9}  # 40 updates
-        model = language.build("vae", config, data_facts)
+        facts = {"train": {"sentences": 100}, "vocabulary": 9}  # 40 steps
+        model = MODES["vae"].make_task().build(config, facts)
         return [float(model.kl_weight(step)) for step in (0, 5, 10, 15, 20, 39)]
 
     assert weights() == [1, 1, 1, 1, 1, 1]
@@ -248,10 +262,10 @@ def test_the_weight_of_the_kl_over_a_training():
 def test_bad_input_is_one_line(tmp_path, capsys):
     file = tmp_path / "a.txt"
     file.write_bytes(b"fine\n" * 20 + b"caf\xe9\n")
-    for flags, message in (
-        (["--dataset", str(file)], "line 21"),
-        (["--kl-warm-up", "9", "--kl-cycles", "2"], "give one"),
+    for flags, facts in (
+        (["--dataset", str(file)], [str(file), "line 21"]),
+        (["--kl-warm-up", "9", "--kl-cycles", "2"], ["--kl-warm-up", "--kl-cycles", "give one"]),
     ):
         assert train.main(["--mode", "vae", *flags]) == 2
         (line,) = capsys.readouterr().err.splitlines()
-        assert message in line
+        assert all(fact in line for fact in facts)

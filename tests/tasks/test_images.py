@@ -6,11 +6,13 @@ import pytest
 
 from data import images as readers
 from data.errors import InputError
-from training import images
-from training.callbacks import Keeper
-from training.config import BigGANConfig, InfoBigBiGANConfig
+from tasks import images
+from tasks.configs import BigBiGANConfig, BigGANConfig, InfoBigBiGANConfig
+from tasks.modes import MODES
+from training.callbacks import EpochEnd, Keeper
 from training.runs import create_run, open_run
 
+TASK = MODES["biggan"].make_task()
 TINY = {"dataset": "digits", "batch_size": 512, "generator_widths": (8,), "discriminator_widths": (8,)}
 TINY_ENCODER = {"encoder_widths": (8,), "feature_dim": 8, "latent_width": 8, "latent_blocks": 0}
 
@@ -22,20 +24,21 @@ def write_npz(file, labels):
 
 
 def test_labels_change_no_bit_of_a_training(tmp_path, eager, short_features):
-    """Not even where the training is scored with them on the way."""
+    """Even if the validation part is scored with them during training."""
     labels = np.arange(40) % 4
     shuffled = np.random.default_rng(1).permutation(labels)
     assert (labels != shuffled).any()
-    checkpoints, points = [], []
+    checkpoints, points, row = [], [], MODES["infobigbigan"]
+    task = row.make_task()
     for name, its_labels in (("own", labels), ("shuffled", shuffled)):
         keras.utils.clear_session(free_memory=False)  # layers are numbered by process, and checkpoints hold their names
         options = TINY | TINY_ENCODER | {"dataset": write_npz(tmp_path / f"{name}.npz", its_labels)}
-        config, data = images.prepare(InfoBigBiGANConfig(**options | {"batch_size": 14, "epochs": 1, "curves": True}))
-        model = images.build("infobigbigan", config, images.facts(data))
-        run = create_run(str(tmp_path / "runs"), name, "infobigbigan", config, images.facts(data))
-        keeper = Keeper(run, functools.partial(images.curve_point, run, data))
-        batches, steps = images.batches(config, data, 0), images.steps_per_epoch(config, data)
-        model.fit(batches, epochs=1, steps_per_epoch=steps, verbose=0, shuffle=False, callbacks=[keeper])
+        config, data = task.resolve(InfoBigBiGANConfig(**options | {"batch_size": 14, "epochs": 1, "curves": True}))
+        model = task.build(config, task.facts(data))
+        run = create_run(str(tmp_path / "runs"), name, row, config, task.facts(data))
+        end = EpochEnd(run, functools.partial(task.curve_point, run, data), [Keeper(run)])
+        batches, steps = task.batches(config, data, 0), task.steps_per_epoch(config, data)
+        model.fit(batches, epochs=1, steps_per_epoch=steps, verbose=0, shuffle=False, callbacks=[end])
         assert int(model.step) == 2
         points.append(run.history[0]["validation/hungarian_accuracy"])
         checkpoints.append(run.checkpoints()[0][1].name)  # the name carries the digest
@@ -44,46 +47,46 @@ def test_labels_change_no_bit_of_a_training(tmp_path, eager, short_features):
 
 
 def test_epochs_come_from_updates():
-    config, data = images.prepare(BigGANConfig(**TINY | {"batch_size": 128}, updates=20))
-    assert images.steps_per_epoch(config, data) == 9  # 1,259 // 128
+    config, data = TASK.resolve(BigGANConfig(**TINY | {"batch_size": 128}, updates=20))
+    assert TASK.steps_per_epoch(config, data) == 9  # 1,259 // 128
     assert config.epochs == 3
 
 
 def test_epochs_that_are_given_go_before_updates():
-    config, _ = images.prepare(BigGANConfig(**TINY, updates=20, epochs=5))
+    config, _ = TASK.resolve(BigGANConfig(**TINY, updates=20, epochs=5))
     assert config.epochs == 5
 
 
 @pytest.mark.parametrize(("available", "chosen"), [(True, "bfloat16"), (False, "float32")])
 def test_the_precision_that_auto_chose_is_recorded(tmp_path, monkeypatch, available, chosen):
     monkeypatch.setattr(images, "has_bfloat16", lambda: available)
-    config, data = images.prepare(BigGANConfig(**TINY))
-    create_run(str(tmp_path), "a", "biggan", config, images.facts(data))
-    assert open_run(tmp_path / "a").config.precision == chosen
+    config, data = TASK.resolve(BigGANConfig(**TINY))
+    create_run(str(tmp_path), "a", MODES["biggan"], config, TASK.facts(data))
+    assert open_run(tmp_path / "a", "", MODES).config.precision == chosen
 
 
 def test_a_precision_that_is_given_stays(monkeypatch):
     monkeypatch.setattr(images, "has_bfloat16", lambda: True)
-    assert images.prepare(BigGANConfig(**TINY, precision="float32"))[0].precision == "float32"
+    assert TASK.resolve(BigGANConfig(**TINY, precision="float32"))[0].precision == "float32"
 
 
-def test_digits_in_the_place_of_mnist_are_shouted_about(monkeypatch, capsys):
+def test_digits_in_place_of_mnist_are_announced_loudly(monkeypatch, capsys):
     monkeypatch.setattr(readers, "_prepared", lambda name, data_dir: None)
     monkeypatch.setattr(readers, "_downloadable", lambda name: False)
-    config, data = images.prepare(BigGANConfig())
+    config, data = TASK.resolve(BigGANConfig())
     assert config.dataset == data.name == "digits"
     assert "THIS RUN USES digits" in capsys.readouterr().err
 
 
-def test_digits_that_were_asked_for_are_not(capsys):
-    images.prepare(BigGANConfig(**TINY))
+def test_digits_that_were_asked_for_are_not_announced(capsys):
+    TASK.resolve(BigGANConfig(**TINY))
     assert capsys.readouterr().err == ""
 
 
 def test_facts():
-    _, data = images.prepare(BigGANConfig(**TINY))
-    facts = images.facts(data)
-    assert facts.pop("sha256") != images.facts(data._replace(train=data.validation))["sha256"]
+    _, data = TASK.resolve(BigGANConfig(**TINY))
+    facts = TASK.facts(data)
+    assert facts.pop("sha256") != TASK.facts(data._replace(train=data.validation))["sha256"]
     assert facts == {
         "image_shape": [8, 8, 1],
         "images": {"train": 1259, "validation": 179, "test": 359},
@@ -92,8 +95,8 @@ def test_facts():
 
 
 def test_less_than_one_batch_is_refused():
-    with pytest.raises(InputError, match="batch size 1260 does not fit 1259 training images: choose 1 to 1259"):
-        images.prepare(BigGANConfig(**TINY | {"batch_size": 1260}))
+    with pytest.raises(InputError, match="batch size 1260 .* 1259 training images.* 1 to 1259"):
+        TASK.resolve(BigGANConfig(**TINY | {"batch_size": 1260}))
 
 
 @pytest.mark.parametrize(
@@ -110,24 +113,30 @@ def test_less_than_one_batch_is_refused():
 def test_images_that_cannot_be_halved_are_refused(shape, widths, message):
     config = BigGANConfig(**TINY | {"generator_widths": widths})
     with pytest.raises(InputError, match=message):
-        images.build("biggan", config, {"image_shape": shape})
+        TASK.build(config, {"image_shape": shape})
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"latent_dim": 2}, "--latent-dim 2: G of 2 blocks takes z in 3 parts: use 3"),
-        ({"attention": 7}, "--attention 7: G and F do not both have layers of that resolution: use 14"),
+        ({"latent_dim": 2}, "--latent-dim 2: .* 3 parts: use at least 3"),
+        ({"attention": 7}, "--attention 7: .*: use 14"),
         ({"attention": 14, "generator_widths": (8,), "discriminator_widths": (8,)}, "give G and F more widths"),
     ],
 )
 def test_a_generator_that_cannot_be_built_is_refused(options, message):
     with pytest.raises(InputError, match=message):
-        images.build("biggan", BigGANConfig(dataset="mnist", **options), {"image_shape": [28, 28, 1]})
+        TASK.build(BigGANConfig(dataset="mnist", **options), {"image_shape": [28, 28, 1]})
 
 
 def test_attention_stands_in_both_networks():
     config = BigGANConfig(dataset="mnist", attention=14, precision="float32")
-    model = images.build("biggan", config, {"image_shape": [28, 28, 1]})
+    model = TASK.build(config, {"image_shape": [28, 28, 1]})
     assert [attend is not None for attend in model.generator.attend] == [True, False]
     assert [attend is not None for attend in model.image_discriminator.attend] == [False, True, False]
+
+
+def test_without_the_unary_scores_the_joint_score_alone_is_trained():
+    options = TINY | TINY_ENCODER | {"s_x": False, "s_z": False, "precision": "float32"}
+    model = MODES["bigbigan"].make_task().build(BigBiGANConfig(**options), {"image_shape": [8, 8, 1]})
+    assert {name for name in model.tracked_names if name.startswith("loss/d_")} == {"loss/d_xz"}

@@ -1,0 +1,45 @@
+"""What an image model can do besides sampling, as base classes. Code that uses a model tests for them by `isinstance`.
+
+Importing this module does not import TensorFlow.
+"""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+    from models.code import Code
+    from models.encoder import Encoding
+
+
+class Encodes:
+    """A model with an encoder E, which infers the latents of an image."""
+
+    def encode(self, images: np.ndarray) -> "Encoding":
+        """Return the encoding, as NumPy arrays, of images [N, H, W, C] in [-1, 1]."""
+        raise NotImplementedError
+
+    def infer_latents(self, x: "tf.Tensor") -> "tuple[tf.Tensor, ...]":
+        """Return the arguments of G that reconstruct x [B, H, W, C] in [-1, 1]: z, and the code if G receives one."""
+        raise NotImplementedError
+
+    def reconstruct(self, images: np.ndarray) -> np.ndarray:
+        """Return G's output, [N, H, W, C], for the latents that are inferred from images [N, H, W, C] in [-1, 1]."""
+        raise NotImplementedError
+
+
+class HasCode:
+    """A model whose generator receives a code c, and whose head estimates the code of an image."""
+
+    code: "Code"  # the prior of c
+
+    @property
+    def encoder_estimates_code(self) -> bool:
+        """Whether E, too, estimates the code."""
+        return False
+
+    def classify(self, images: np.ndarray) -> np.ndarray:
+        """Return the head's q(c | x), [N, num_categories], for images [N, H, W, C] in [-1, 1]."""
+        raise NotImplementedError

@@ -1,0 +1,385 @@
+"""The options of every mode: one frozen dataclass for each. Nothing here imports TensorFlow.
+
+A dataclass says in its docstring which paper or code its preset "reference" follows.
+"""
+
+import dataclasses
+from typing import ClassVar
+
+from data.errors import InputError
+from training.config import Config, data_option, evaluation_option, network_option, other_default, training_option
+
+
+@dataclasses.dataclass(frozen=True)
+class BigGANConfig(Config):
+    """G and F alone. The preset "reference" has the sizes of the public TensorFlow 2 code."""
+
+    presets: ClassVar = {
+        "quick": {"updates": 1170, "ema_decay": 0.99},
+        "default": {},
+        "reference": {
+            "image_size": 32,
+            "batch_size": 256,
+            "latent_dim": 100,
+            "generator_widths": (256, 128, 64),
+            "discriminator_widths": (64, 128, 256),
+            "layout_dim": 0,
+            "attention": 16,
+            "encoder_size": 64,
+            "encoder_widths": (8, 16, 32, 64),
+            "latent_width": 64,
+            "latent_blocks": 3,
+            "d_updates": 2,
+            "hidden_norm": False,
+        },
+    }
+
+    dataset: str | None = data_option(
+        None, "mnist, fashion_mnist, cifar10, digits, an .npz file or a folder of images; default: mnist, else digits"
+    )
+    data_dir: str | None = data_option(None, "folder where tensorflow-datasets keeps its data")
+    image_size: int | None = data_option(None, "height and width to resize images to; default: their own size", low=8)
+    precision: str = network_option(
+        "auto",
+        "dtype of convolutions; auto: bfloat16 if the processor has it",
+        choices=("auto", "float32", "bfloat16"),
+    )
+    latent_dim: int = network_option(16, "size of z", low=2)
+    generator_widths: tuple[int, ...] = network_option(
+        (32, 16), "channels of G's up-blocks, lowest resolution first", low=4
+    )
+    discriminator_widths: tuple[int, ...] = network_option((16, 32), "channels of F's down-blocks", low=4)
+    layout_dim: int = network_option(
+        0, "width of F's dense layer over its whole last map; 0: F has only sums over positions", low=0
+    )
+    attention: int = network_option(0, "resolution of self-attention in G and F; 0: no attention", low=0)
+    d_updates: int = training_option(1, "discriminator updates per step", low=1, high=8)
+    d_rate: float = training_option(6e-4, "learning rate of the discriminators (Adam)", low=0)
+    ge_rate: float = training_option(3e-4, "learning rate of G and E (Adam)", low=0)
+    beta_1: float = training_option(0.5, "Adam's beta1, of both optimizers", low=0, high=0.999)
+    ema_decay: float = training_option(
+        0.999, "decay of the moving average of the weights of G, E, and the head with its trunk", low=0, high=0.99999
+    )
+    curves: bool = evaluation_option(False, "score the validation part about ten times during training")
+
+    @property
+    def computed_in(self) -> str:
+        return self.precision
+
+    @property
+    def halvings(self) -> list[tuple[str, int, int]]:
+        """(network, how often it halves or doubles the resolution, its own input size or 0) of every image network."""
+        return [("G", len(self.generator_widths), 0), ("F", len(self.discriminator_widths), 0)]
+
+
+@dataclasses.dataclass(frozen=True)
+class BiGANConfig(BigGANConfig):
+    """G, F, E and the joint discriminator.
+
+    Only the joint discriminator teaches E, so it has a wider view of the image and is updated twice a step.
+    """
+
+    layout_dim: int = other_default(BigGANConfig, "layout_dim", 256)
+    d_updates: int = other_default(BigGANConfig, "d_updates", 2)
+    hidden_norm: bool = network_option(True, "normalise E's last hidden layer before its ReLU")
+    encoder_widths: tuple[int, ...] = network_option(
+        (16, 32), "channels of E's stem and blocks, each of which halves the resolution", low=4
+    )
+    encoder_size: int = network_option(0, "height and width that E resizes its input to; 0: their own size", low=0)
+    feature_dim: int = network_option(256, "width of E's last hidden layer", low=1)
+    deterministic_encoder: bool = network_option(False, "z_hat = mu in place of a sample")
+    latent_width: int = network_option(128, "width of H and J", low=4)
+    latent_blocks: int = network_option(2, "residual blocks of H and J", low=0)
+
+    @property
+    def halvings(self) -> list[tuple[str, int, int]]:
+        return [*super().halvings, ("E", len(self.encoder_widths), self.encoder_size)]
+
+
+@dataclasses.dataclass(frozen=True)
+class BigBiGANConfig(BiGANConfig):
+    """BiGAN with the unary scores, each of which can be switched off."""
+
+    s_x: bool = network_option(True, "F computes the image score s_x")
+    s_z: bool = network_option(True, "H computes the latent score s_z")
+
+
+@dataclasses.dataclass(frozen=True)
+class CodeConfig(Config):
+    """InfoGAN's code c."""
+
+    num_categories: int = network_option(10, "size of the one-hot code c", low=2)
+    num_continuous: int = network_option(0, "continuous codes, uniform on [-1, 1]", low=0)
+    info_weight: float = training_option(1.0, "lambda, the weight of InfoGAN's bound", low=0)
+    code_to: str = network_option(
+        "first", "where c enters G: its first layer, or every block", choices=("first", "all")
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class InfoGANConfig(CodeConfig, BigGANConfig):
+    """G, F and the code."""
+
+
+@dataclasses.dataclass(frozen=True)
+class InfoBigBiGANConfig(CodeConfig, BigBiGANConfig):
+    """BigBiGAN and the code. The bounds teach E too, and lean networks give better codes."""
+
+    layout_dim: int = other_default(BigBiGANConfig, "layout_dim", 0)
+    d_updates: int = other_default(BigBiGANConfig, "d_updates", 1)
+    hidden_norm: bool = other_default(BigBiGANConfig, "hidden_norm", False)
+    head_on: str = network_option("image", "the head reads the features of F or of J", choices=("image", "joint"))
+    joint_code: str = network_option(
+        "encoder",
+        "the code of a real image that H and J receive: none, the head's estimate, or E's",
+        choices=("none", "head", "encoder"),
+    )
+    real_info_weight: float = training_option(1.0, "weight of the head's bound on E's codes of real images", low=0)
+    consistency_on: str = training_option(
+        "encoder", "the two weights below apply to codes that E or the head estimates", choices=("encoder", "head")
+    )
+    consistency_weight: float = training_option(
+        1.0, "weight of the information that the codes of two views of an image share", low=0
+    )
+    balance_weight: float = training_option(0.0, "weight of the entropy of the average code of real images", low=0)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.head_on == "joint" and self.joint_code != "none":
+            raise InputError(
+                f"--head-on joint: with --joint-code {self.joint_code} J receives the code that its head is to recover: "
+                "use --head-on image, or --joint-code none"
+            )
+        if self.real_info_weight and self.joint_code != "encoder":
+            raise InputError(
+                f"--real-info-weight: with --joint-code {self.joint_code} E has no code that the head could recover: use "
+                "--real-info-weight 0, or --joint-code encoder"
+            )
+        if self.consistency_weight or self.balance_weight:
+            if self.consistency_on == "encoder" and self.joint_code != "encoder":
+                raise InputError(
+                    f"--consistency-on encoder: with --joint-code {self.joint_code} E has no code: use --consistency-on "
+                    "head, --consistency-weight 0, or --joint-code encoder"
+                )
+            if self.consistency_on == "head" and self.head_on == "joint":
+                raise InputError(
+                    "--consistency-on head: a head on J would need E's z of the second view: use --head-on image"
+                )
+
+
+@dataclasses.dataclass(frozen=True)
+class NVDMConfig(Config):
+    """Topics of documents. The preset "reference" is the paper's recipe."""
+
+    presets: ClassVar = {
+        "quick": {"updates": 2000, "kl_warm_up": 400},
+        "default": {},
+        "reference": {
+            "batch_size": 64,
+            "encoder_widths": (500, 500),
+            "log_counts": False,
+            "dropout": 0.0,
+            "length_power": 0.0,
+            "rate": 5e-5,
+            "final_rate": 5e-5,
+            "alternate": 10,
+            "kl_warm_up": 0,
+            "updates": 160_000,
+        },
+    }
+
+    dataset: str = data_option(
+        "docstrings", "20news, docstrings, newsgroups, ag_news, a folder of .feat files, or a text file"
+    )
+    data_dir: str | None = data_option(None, "folder that holds 20news, or to download to")
+    vocabulary_size: int = data_option(2000, "most frequent words of raw text that are kept", low=10)
+    updates: int = other_default(Config, "updates", 10_000)
+    batch_size: int = training_option(128, "documents in a step", low=1)
+    topics: int = network_option(50, "size of z", low=1)
+    encoder_widths: tuple[int, ...] = network_option((500,), "hidden layers of the inference network", low=1)
+    log_counts: bool = network_option(True, "the inference network reads log(1 + count) in place of the counts")
+    dropout: float = network_option(0.1, "dropout rate after the last hidden layer", low=0, high=0.95)
+    length_power: float = training_option(
+        0.5, "the loss of a document of N words has the weight N^-length_power", low=0, high=1
+    )
+    rate: float = training_option(1e-3, "learning rate at the start (Adam)", low=0)
+    final_rate: float = training_option(0.0, "learning rate at the end; it falls on a straight line", low=0)
+    alternate: int = training_option(
+        0, "epochs for which decoder and inference network are trained in turn; 0: both in every step", low=0
+    )
+    kl_warm_up: int = training_option(2000, "steps in which the weight of the KL grows from 0 to 1", low=0)
+    curves: bool = other_default(BigGANConfig, "curves", True)
+    samples: int = evaluation_option(20, "samples of z for each document", low=1)
+
+
+@dataclasses.dataclass(frozen=True)
+class SentenceConfig(Config):
+    """The language model, and what all recurrent models of sentences share.
+
+    The preset "reference" has the learning rate of TWR-VAE's public code, and its encoder reads EOS.
+    """
+
+    presets: ClassVar = {
+        "quick": {"updates": 1000, "embedding": 128, "units": 128},
+        "default": {},
+        "reference": {"rate": 1e-4, "final_rate": 1e-4, "read_end": True},
+    }
+    retired: ClassVar = ("curves",)
+
+    dataset: str = data_option(
+        "docstrings", "docstrings, ptb, brown, multi30k, a text file, or a folder of train.txt, test.txt, valid.txt"
+    )
+    data_dir: str | None = data_option(None, "folder that holds ptb, brown and multi30k")
+    vocabulary_size: int = data_option(
+        10_000, "words that are predicted, the unknown word and the end of a sentence included", low=3
+    )
+    max_length: int = data_option(100, "most words of a sentence; longer sentences are left out", low=1)
+    updates: int = other_default(Config, "updates", 10_000)
+    batch_size: int = training_option(64, "sentences in a step", low=1)
+    embedding: int = network_option(512, "width of the words' vectors", low=1)
+    cell: str = network_option("lstm", "recurrent layer", choices=("lstm", "gru", "rnn"))
+    units: int = network_option(256, "width of the recurrent layers", low=1)
+    dropout: float = network_option(
+        0.5, "dropout rate on the words' vectors and before the vocabulary", low=0, high=0.95
+    )
+    rate: float = training_option(5e-3, "learning rate at the start (Adam)", low=0)
+    final_rate: float = training_option(0.0, "learning rate at the end; it falls on a straight line", low=0)
+
+
+@dataclasses.dataclass(frozen=True)
+class LatentConfig(SentenceConfig):
+    """A sentence model with z. Curves are on, so that a collapse is seen when it happens."""
+
+    latent_dim: int = network_option(32, "size of z", low=1)
+    curves: bool = evaluation_option(
+        True, "measure the KL, the mutual information and the active units of the validation part during training"
+    )
+    samples: int = evaluation_option(100, "samples of z for each sentence", low=1)
+
+
+@dataclasses.dataclass(frozen=True)
+class LanguageVAEConfig(LatentConfig):
+    """The VAE over sentences, and how its KL is weighed."""
+
+    beta: float = training_option(1.0, "weight of the KL once it has grown", low=0)
+    kl_warm_up: int = training_option(0, "steps in which the weight of the KL grows from 0", low=0)
+    kl_cycles: int = training_option(
+        0, "cycles of that growth, which takes half of each cycle; 0: the weight grows once", low=0
+    )
+    free_bits: float = training_option(0.0, "nats of each dimension's KL that cost nothing", low=0)
+    kl_per_step: bool = training_option(False, "divide the KL by the number of steps of the sentence")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.kl_warm_up and self.kl_cycles:
+            raise InputError("--kl-warm-up and --kl-cycles: the weight of the KL grows once or in cycles: give one")
+
+
+@dataclasses.dataclass(frozen=True)
+class TWRVAEConfig(LatentConfig):
+    """TWR-VAE: a posterior at every time step."""
+
+    decoded: str = network_option(
+        "normal",
+        "what is decoded: the last step's z, or the mean or sum over all steps",
+        choices=("normal", "mean", "sum"),
+    )
+    kl_part: float = training_option(1.0, "share of the last steps whose KL is averaged", low=0.01, high=1)
+    read_end: bool = network_option(False, "the encoder reads the end of the sentence too, as one more step")
+
+
+@dataclasses.dataclass(frozen=True)
+class MLVAEConfig(LatentConfig):
+    """ml-VAE on paragraphs. The preset "reference" is wide and long; the paper's own sizes are unknown."""
+
+    presets: ClassVar = {
+        "quick": {
+            "updates": 300,
+            "embedding": 64,
+            "units": 64,
+            "plan": 64,
+            "encoder_widths": (64, 64),
+            "kl_warm_up": 150,
+        },
+        "default": {},
+        "reference": {"updates": 50_000, "embedding": 512, "units": 512, "plan": 512, "kl_warm_up": 10_000},
+    }
+
+    dataset: str = data_option(
+        "docstrings", "docstrings, brown, a text file, or a folder of train.txt, test.txt, valid.txt"
+    )
+    data_dir: str | None = data_option(None, "folder that holds brown")
+    min_sentences: int = data_option(2, "fewest sentences of a paragraph; other paragraphs are left out", low=1)
+    max_sentences: int = data_option(8, "most sentences of a paragraph; other paragraphs are left out", low=1)
+    updates: int = other_default(Config, "updates", 3000)
+    batch_size: int = training_option(32, "paragraphs in a step", low=1)
+    levels: int = network_option(
+        2, "0: flat VAE; 1: ml-VAE-S, with plan vectors; 2: ml-VAE-D, with z2 above z1", low=0, high=2
+    )
+    embedding: int = other_default(SentenceConfig, "embedding", 256)
+    encoder_widths: tuple[int, ...] = network_option((256, 256, 256), "channels of the encoder's convolutions", low=1)
+    plan: int = network_option(256, "size of a plan vector", low=1)
+    top_dim: int = network_option(32, "size of z2", low=1)
+    hidden: int = network_option(128, "width of the hidden layers between z1 and z2", low=1)
+    kl_warm_up: int = training_option(1500, "steps in which the weight of the KL grows from 0 to 1", low=0)
+    samples: int = evaluation_option(20, "samples of z for each paragraph", low=1)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.min_sentences > self.max_sentences:
+            raise InputError(
+                f"--min-sentences {self.min_sentences} is more than --max-sentences {self.max_sentences}: no paragraph fits"
+            )
+
+
+@dataclasses.dataclass(frozen=True)
+class RankerConfig(Config):
+    """What models of answer selection share.
+
+    The preset "reference" has the sizes of NASM's paper and only what is in it.
+    """
+
+    presets: ClassVar = {
+        "quick": {"updates": 200},
+        "default": {},
+        "reference": {"units": 50, "layers": 3, "match": False},
+    }
+    retired: ClassVar = ("curves",)
+
+    dataset: str = data_option("docstrings", "wikiqa, trecqa, docstrings, or a folder in the form of the first two")
+    data_dir: str | None = data_option(None, "folder that holds wikiqa and trecqa")
+    vocabulary_size: int = data_option(
+        10_000, "most frequent words, of at least two occurrences, that are kept", low=10
+    )
+    max_length: int = data_option(40, "most words of a question or candidate; longer texts are cut", low=1)
+    word_vectors: str | None = data_option(
+        None, "file of GloVe or word2vec (*.bin: binary); default: word2vec, trained on the training text"
+    )
+    updates: int = other_default(Config, "updates", 540)
+    batch_size: int = training_option(16, "questions in a step, each with all of its candidates", low=1)
+    embedding: int = network_option(50, "width of the words' vectors; a file of --word-vectors decides it", low=1)
+    fine_tune: bool = training_option(True, "train the words' vectors too")
+    units: int = network_option(100, "width of the LSTMs", low=1)
+    layers: int = network_option(1, "LSTMs that read a text, each on top of the one before", low=1)
+    dropout: float = network_option(0.4, "dropout rate on the words' vectors", low=0, high=0.95)
+    rate: float = training_option(1e-3, "learning rate (Adam)", low=0)
+
+
+@dataclasses.dataclass(frozen=True)
+class NASMConfig(RankerConfig):
+    """NASM and its latent h."""
+
+    attention: str = network_option(
+        "latent",
+        "what steers the attention: h, or the question; none: no attention",
+        choices=("latent", "deterministic", "none"),
+    )
+    latent: int = network_option(50, "size of h", low=1)
+    match: bool = network_option(True, "mark the words of a candidate whose stem is in the question")
+    samples: int = network_option(20, "samples of h for each question, in evaluation", low=1)
+    kl_weight: float = training_option(1.0, "weight of the KL", low=0)
+
+
+@dataclasses.dataclass(frozen=True)
+class GQAConfig(RankerConfig):
+    """The generative ranker has no options of its own."""

@@ -1,0 +1,256 @@
+"""Documents: how a corpus of counts is read, which model fits it, what a training shows, and the scores of topic models."""
+
+import hashlib
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from scipy.sparse import csr_array
+
+from data import documents
+from data.documents import DocumentCorpus, Documents, load_documents, shape_of
+from data.errors import InputError
+from data.order import full_batches, places
+from data.vocabulary import digest
+from metrics import catalogue
+from metrics.likelihood import active_units, corpus_perplexity, document_perplexity, mutual_information
+from metrics.linear_probe import linear_accuracy
+from metrics.retrieval import nearest
+from metrics.topics import (
+    coherence_npmi,
+    fit_lda,
+    fit_lsa,
+    frequent_words,
+    lda_document_nll,
+    top_words,
+    topic_diversity,
+)
+from reporting.tensorboard import Scalars, TopicSummary, open_writer
+from tasks.base import Scorer, Task, computes
+from tasks.configs import NVDMConfig
+from text_vae.nvdm import NVDM
+from training.config import with_epochs
+from training.runs import Run
+
+EVALUATION_BATCH = 500
+REFINEMENT, REFINEMENT_RATE = 100, 0.1  # steps of Adam on a test document's own posterior, and their first rate
+DIVERSITY_WORDS = 25  # of each topic, as Dieng et al. 2020 count them
+SHOWN, NEAREST = 10, 5  # words and documents that are listed, and how many neighbours each has
+
+
+class DocumentScorer(Scorer[DocumentCorpus]):
+    """The scores of an NVDM."""
+
+    def bounds(self, part: Documents, refined: bool = False) -> tuple[np.ndarray, np.ndarray]:
+        """Return (nll, kl) of every document, float64 [D] each, in nats: means of the ELBO's terms over samples of z.
+
+        Args:
+            refined: take each document's refined posterior in place of the inference network's, which is the paper's.
+        """
+        found = []
+        for i, x in enumerate(documents.evaluation_batches(part.counts, EVALUATION_BATCH)):
+            seed: Any = tf.random.fold_in([self.config.seed, 2], i)
+            z_seed, own_seed = tf.unstack(tf.random.split(seed, 2))
+            refine, infer = self.model.refine, self.model.infer
+            mu, log_variance = refine(x, REFINEMENT, REFINEMENT_RATE, own_seed) if refined else infer(x)
+            drawn = [
+                terms(self.model, x, mu, log_variance, tf.random.fold_in(z_seed, s)) for s in range(self.config.samples)
+            ]
+            found.append(np.mean([[nll.numpy(), kl.numpy()] for nll, kl in drawn], 0, np.float64))
+        nll, kl = np.concatenate(found, 1)
+        return nll, kl
+
+    @computes(catalogue.DOCUMENT_LIKELIHOOD)
+    def likelihood(self) -> dict[str, Any]:
+        """Measure the bounds of the test documents, in one pass and refined; and the validation part's perplexity."""
+        validation, test = self.data.validation, self.data.test
+        chosen_by = of_documents(validation, *self.bounds(validation))["perplexity_document"]
+        refined = of_documents(test, *self.bounds(test, refined=True))
+        nll, kl = self.bounds(test)
+        scores = of_documents(test, nll, kl) | {f"{name}_refined": value for name, value in refined.items()}
+        scores |= self.latent(test) | {"mutual_information_documents": len(kl)}
+        return scores | by_length(test, kl) | {"validation_perplexity_document": chosen_by}
+
+    def curve(self) -> dict[str, float]:
+        """Return the validation part's perplexity and what z holds there; nothing without `--curves`."""
+        if not self.config.curves:
+            return {}
+        validation = self.data.validation
+        return of_documents(validation, *self.bounds(validation)) | self.latent(validation)
+
+    def latent(self, part: Documents) -> dict[str, float]:
+        """Return I(x; z) over the whole part, and the active units of mu."""
+        mu, log_variance = self.posteriors(part)
+        return {"mutual_information": mutual_information(mu, log_variance), "active_units": active_units(mu)}
+
+    @computes(catalogue.TOPIC_QUALITY)
+    def topics(self) -> dict[str, Any]:
+        """Measure NPMI and diversity of the topics; list them, and the nearest words and documents."""
+        weights, words, counts = self.model.decoder.kernel.numpy(), self.data.words, self.data.train.counts
+        return self.described(weights, "") | {
+            "topics": top_words(weights, words, counts),
+            "nearest_words": nearest_words(weights, words, counts),
+            "nearest_documents": self.nearest_documents(),
+        }
+
+    def nearest_documents(self) -> dict[str, list[str]]:
+        """Return a few test documents, each with the training documents of nearest mu, by number and frequent words."""
+        known, test = self.data.train, self.data.test
+        shown = places(shape_of(test.counts)[0], SHOWN)
+
+        def names(part: Documents, chosen: np.ndarray) -> list[str]:
+            words = frequent_words(part.counts[chosen], self.data.words)
+            return [f"{i}: {' '.join(own)}" for i, own in zip(chosen, words, strict=True)]
+
+        rows = nearest(self.vectors(test._replace(counts=test.counts[shown])), self.vectors(known), NEAREST)
+        return dict(zip(names(test, shown), (names(known, row) for row in rows), strict=True))
+
+    def described(self, weights: np.ndarray, suffix: str) -> dict[str, float]:
+        """Return NPMI and diversity of topics of these word weights [K, V], with keys that end in `suffix`."""
+        words, counts = self.data.words, self.data.train.counts
+        top = [top_words(weights, words, counts, count) for count in (10, DIVERSITY_WORDS)]
+        coherence = coherence_npmi(top[0], counts, words)
+        return {
+            f"coherence_npmi{suffix}": float(np.mean(coherence)),
+            f"topic_diversity{suffix}": topic_diversity(top[1]),
+        }
+
+    def posteriors(self, part: Documents) -> np.ndarray:
+        """Return mu and log sigma^2 of every document, float32 [2, D, topics]."""
+        batches = documents.evaluation_batches(part.counts, EVALUATION_BATCH)
+        return np.concatenate([np.stack(self.model.infer(x)) for x in batches], 1)
+
+    def vectors(self, part: Documents) -> np.ndarray:
+        """Return mu of every document, float32 [D, topics]."""
+        return self.posteriors(part)[0]
+
+    @computes(catalogue.DOCUMENT_LINEAR)
+    def linear(self) -> dict[str, Any]:
+        """Probe mu: fit logistic regression on the training documents, score it on the test documents."""
+        return {"linear_accuracy": self.probe(self.vectors)}
+
+    def probe(self, vectors: Callable[[Documents], np.ndarray]) -> float:
+        """Return the test accuracy of a linear classifier of documents' vectors [D, K]."""
+        train, test = self.data.train, self.data.test
+        assert train.labels is not None and test.labels is not None  # `Evaluation.needs_labels` sees to it
+        return linear_accuracy(vectors(train), train.labels, vectors(test), test.labels)
+
+    @computes(catalogue.DOCUMENT_CONTROLS)
+    def controls(self) -> dict[str, Any]:
+        """Score LDA and LSA with as many topics and the run's seed on the same documents."""
+        topics, seed = self.config.topics, self.config.seed
+        train, test = self.data.train, self.data.test
+        lda = self.run.cached(fit_lda)(train.counts, topics, seed)
+        lsa: Any = self.run.cached(fit_lsa)(train.counts, topics, seed)
+        nll, words = lda_document_nll(lda, test.counts), test.counts.sum(1)
+        scores = {
+            "perplexity_document_lda": document_perplexity(nll, words),
+            "perplexity_corpus_lda": corpus_perplexity(nll, words),
+        }
+        scores |= self.described(lda.components_, "_lda") | self.described(lsa[-1].components_, "_lsa")
+        if self.run.facts["labels"]:
+            scores["linear_accuracy_lda"] = self.probe(lambda part: lda.transform(part.counts))
+            scores["linear_accuracy_lsa"] = self.probe(lambda part: lsa.transform(part.counts))
+        return scores
+
+
+class DocumentTask(Task[DocumentCorpus]):
+    """The mode nvdm."""
+
+    scorer = DocumentScorer
+
+    def load(self, config: NVDMConfig) -> DocumentCorpus:
+        return load_documents(config.dataset, config.data_dir, config.vocabulary_size)
+
+    def resolve(self, config: NVDMConfig) -> tuple[NVDMConfig, DocumentCorpus]:
+        """Also raise InputError if there are more topics than words, or if the two sides would not have equal turns."""
+        corpus = self.load(config)
+        if len(corpus.words) < 2:
+            only = " ".join(corpus.words)
+            raise InputError(f"{config.dataset} has the word {only!r} alone: topics need more words: give other text")
+        if config.topics > len(corpus.words):
+            raise InputError(
+                f"--topics {config.topics}: {config.dataset} has {len(corpus.words)} words: give fewer topics"
+            )
+        turn = 2 * config.alternate or 1  # epochs of one turn of both sides
+        config = with_epochs(config, self.steps_per_epoch(config, corpus), turn=turn)
+        assert config.epochs is not None
+        if config.epochs % turn:
+            raise InputError(
+                f"--epochs {config.epochs}: one side would learn longer: give a multiple of {turn}, twice --alternate"
+            )
+        return config, corpus
+
+    def facts(self, data: DocumentCorpus) -> dict[str, Any]:
+        train = data.train.counts
+        content = b"".join(np.ascontiguousarray(part).tobytes() for part in (train.indptr, train.indices, train.data))
+        return data.facts | {
+            "labels": data.train.labels is not None and len(np.unique(data.train.labels)) > 1,
+            "vocabulary": len(data.words),
+            "vocabulary_sha256": digest(data.words),
+            "sha256": hashlib.sha256(content).hexdigest()[:16],  # of the training counts
+        }
+
+    def steps_per_epoch(self, config: NVDMConfig, data: DocumentCorpus) -> int:
+        return full_batches(shape_of(data.train.counts)[0], config.batch_size, "documents")
+
+    def batches(self, config: NVDMConfig, data: DocumentCorpus, first_epoch: int) -> tf.data.Dataset:
+        return documents.batches(data.train.counts, config.batch_size, config.seed, first_epoch)
+
+    def data_arguments(self, config: NVDMConfig, facts: dict[str, Any]) -> dict[str, Any]:
+        return {
+            "words": facts["vocabulary"],
+            "epochs": config.epochs,
+            "steps_per_epoch": facts["train"]["documents"] // config.batch_size,
+        }
+
+    def initialize(self, model: NVDM, run: Run, data: DocumentCorpus) -> None:
+        """Set the decoder's bias to the log frequencies of the training documents' words, one added to each count.
+
+        z then learns from the first step what makes a document differ. The paper does not say how the bias begins; both
+        recipes begin it so.
+        """
+        counts = np.asarray(data.train.counts.sum(0), np.float64).ravel() + 1
+        bias: Any = model.decoder.bias
+        bias.assign(np.log(counts / counts.sum()))
+
+    def callbacks(self, run: Run, data: DocumentCorpus) -> list[keras.callbacks.Callback]:
+        writer = open_writer(run)
+        return [Scalars(run, writer), TopicSummary(run, writer, data)]
+
+
+def of_documents(part: Documents, nll: np.ndarray, kl: np.ndarray) -> dict[str, float]:
+    """Return both perplexities of a part, its bound and its KL, from the nll and kl [D] of its documents, in nats."""
+    words = part.counts.sum(1)
+    return {
+        "perplexity_document": document_perplexity(nll + kl, words),
+        "perplexity_corpus": corpus_perplexity(nll + kl, words),
+        "elbo_nll": float(np.mean(nll + kl)),
+        "kl": float(np.mean(kl)),
+    }
+
+
+def by_length(part: Documents, kl: np.ndarray) -> dict[str, float]:
+    """Return the mean words and mean KL of the quarter of a part with the fewest words, and with the most; kl [D]."""
+    words = np.ravel(part.counts.sum(1))
+    order, count = np.argsort(words, kind="stable"), max(1, len(words) // 4)
+    ends = {"shortest": order[:count], "longest": order[-count:]}
+    values = {"words": words, "kl": kl}
+    return {f"{name}_{end}": float(np.mean(values[name][own])) for end, own in ends.items() for name in values}
+
+
+@tf.function(reduce_retracing=True)  # compiled once for each model, however often a training is scored
+def terms(model: NVDM, x: tf.Tensor, mu: tf.Tensor, log_variance: tf.Tensor, seed: Any) -> tuple[tf.Tensor, tf.Tensor]:
+    """Return (nll, kl) of `NVDM.terms_under`, [B] each."""
+    found = model.terms_under(x, mu, log_variance, seed)
+    return found.nll, found.kl
+
+
+def nearest_words(weights: np.ndarray, words: tuple[str, ...], counts: csr_array) -> dict[str, list[str]]:
+    """Return the words of most training documents, each with the words whose columns of R [K, V] are nearest."""
+    shown = np.argsort(-np.bincount(counts.indices, minlength=len(words)), kind="stable")[:SHOWN]
+    rows = nearest(weights.T[shown], weights.T, NEAREST + 1)  # itself among them
+    near = {own: [other for other in row if other != own][:NEAREST] for own, row in zip(shown, rows, strict=True)}
+    return {words[own]: [words[other] for other in others] for own, others in near.items()}

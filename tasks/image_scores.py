@@ -1,0 +1,205 @@
+"""The scores of image models, from a model and its data to the keys of the catalogue."""
+
+from collections.abc import Callable
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from matplotlib.figure import Figure
+
+from data.images import ImageDataset, Split, to_float
+from metrics import catalogue, frechet
+from metrics.clustering import (
+    confusion,
+    kmeans_clusters,
+    match_codes,
+    matched_accuracy,
+    mutual_information,
+    normalized_mutual_information,
+)
+from metrics.frechet import FeatureNetwork, frechet_distance, kernel_distance
+from metrics.linear_probe import linear_accuracy
+from models.capabilities import Encodes, HasCode
+from models.views import random_view
+from reporting.figures import SHOWN, confusion_figure, model_rows
+from tasks.base import Scorer, Task, computes
+from training.runs import Run
+
+CURVE_IMAGES = 10_000  # training images that probes and maps are fitted on for a point of a curve
+GENERATED = 10_000  # most images that FID and KID are measured on; a smaller test or validation part lowers it
+SAMPLE_SEED = 0  # of these images
+
+
+class ImageScorer(Scorer[ImageDataset]):
+    """The scores of an image model."""
+
+    def __init__(self, task: Task[ImageDataset], run: Run, data: ImageDataset, model: Any):
+        super().__init__(task, run, data, model)
+        self.train, self.test, self.held_out = (
+            to_float(split.images) for split in (data.train, data.test, data.validation)
+        )
+
+    @property
+    def labels(self) -> tuple[np.ndarray, np.ndarray]:
+        """The labels of the training and the test part, of data that have labels."""
+        train, test = self.data.train.labels, self.data.test.labels
+        assert train is not None and test is not None  # `Evaluation.needs_labels` sees to it
+        return train, test
+
+    def figures(self) -> dict[str, Figure]:
+        """Draw what the model can show, and the confusion of codes and classes if it was computed."""
+        dataset = self.run.dataset
+        rows = model_rows(self.model, self.test[:SHOWN], self.config.seed)
+        figures = {name: own.figure(dataset) for name, own in rows.items()}
+        if "confusion" in self.found:
+            table, code_to_class = (np.array(self.found[name]) for name in ("confusion", "code_to_class"))
+            figures["confusion"] = confusion_figure(table, code_to_class, dataset)
+        return figures
+
+    @cached_property
+    def network(self) -> FeatureNetwork:
+        """The fixed feature network of the data set. It is not trained on the validation part, which gives the floor."""
+        train = self.run.cached(frechet.train_features)
+        weights = train(self.train, self.data.train.labels, self.test, self.data.test.labels, recipe=frechet.RECIPE)
+        return FeatureNetwork.from_weights(weights)
+
+    @cached_property
+    def codes(self) -> tuple[Any, Any]:
+        """E's encodings of the training and the test images: `Encoding`s of NumPy arrays."""
+        return self.model.encode(self.train), self.model.encode(self.test)
+
+    @cached_property
+    def activations(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The features of generated, of validation and of test images.
+
+        There are as many generated as validation images, because the bias of FID depends on the number.
+        """
+        count = min(GENERATED, len(self.test), len(self.held_out))
+        generated = self.network.features(self.model.generate(count, seed=SAMPLE_SEED))
+        return generated, self.network.features(self.held_out[:count]), self.network.features(self.test[:GENERATED])
+
+    def distances(self, name: str, distance: Callable[[np.ndarray, np.ndarray], float]) -> dict[str, Any]:
+        """Return a distance from the test images of the generated images, and of the validation images (the floor)."""
+        generated, floor, test = self.activations
+        return {
+            name: distance(test, generated),
+            f"{name}_floor": distance(test, floor),
+            "samples": {"generated": len(generated), "test": len(test), "floor": len(floor)},
+        } | self.described_network
+
+    @property
+    def described_network(self) -> dict[str, Any]:
+        """What tells apart the feature networks of two machines, by which distances must not be compared."""
+        return {
+            "feature_network": self.network.description,
+            "feature_network_accuracy": self.network.test_accuracy,
+        }
+
+    @computes(catalogue.FID)
+    def fid(self) -> dict[str, Any]:
+        return self.distances("fid", frechet_distance)
+
+    @computes(catalogue.KID)
+    def kid(self) -> dict[str, Any]:
+        return self.distances("kid", kernel_distance)
+
+    def curve(self) -> dict[str, float]:
+        """Return a point of a learning curve, with the keys of the catalogue; nothing without `--curves`.
+
+        Probes and maps are fitted on the first CURVE_IMAGES training images. FID compares generated and validation images.
+        """
+        if not self.config.curves:
+            return {}
+        generated = self.model.generate(min(GENERATED, len(self.held_out)), seed=SAMPLE_SEED)
+        scores = {"fid": frechet_distance(*(self.network.features(x) for x in (self.held_out, generated)))}
+        few, held_out = (
+            Split(split.images[:CURVE_IMAGES], None if split.labels is None else split.labels[:CURVE_IMAGES])
+            for split in (self.data.train, self.data.validation)
+        )
+        cheap = ImageScorer(self.task, self.run, ImageDataset(self.data.name, few, few, held_out), self.model)
+        if isinstance(self.model, HasCode):
+            scores |= self.consistency()
+        if self.data.train.labels is not None:
+            if isinstance(self.model, HasCode):
+                scores |= cheap.hungarian()
+            if isinstance(self.model, Encodes):
+                train, test = cheap.codes
+                scores["linear_accuracy"] = cheap.probe(train.mu, test.mu)
+                scores["linear_accuracy_features"] = cheap.probe(train.features, test.features)
+        return {name: value for name, value in scores.items() if isinstance(value, float)}
+
+    def probe(self, train_codes: np.ndarray, test_codes: np.ndarray) -> float:
+        """Return the test accuracy of a linear classifier of codes float [N, D], fitted on the training part's codes."""
+        train_labels, test_labels = self.labels
+        return linear_accuracy(train_codes, train_labels, test_codes, test_labels)
+
+    @computes(catalogue.LINEAR)
+    def linear(self) -> dict[str, Any]:
+        """Probe mu (the headline) and E's last hidden layer, with two controls: pixels, and E untrained."""
+        (train, test), untrained = self.codes, self.task.build(self.config, self.run.facts)
+        train_0, test_0 = untrained.encode(self.train), untrained.encode(self.test)
+        cached = self.run.cached(linear_accuracy)
+        train_pixels, test_pixels = (x.reshape(len(x), -1) for x in (self.train, self.test))
+        return {
+            "linear_accuracy": self.probe(train.mu, test.mu),
+            "linear_accuracy_features": self.probe(train.features, test.features),
+            "linear_accuracy_pixels": cached(train_pixels, self.labels[0], test_pixels, self.labels[1]),
+            "linear_accuracy_untrained": self.probe(train_0.mu, test_0.mu),
+            "linear_accuracy_features_untrained": self.probe(train_0.features, test_0.features),
+        }
+
+    @computes(catalogue.HUNGARIAN)
+    def hungarian(self) -> dict[str, Any]:
+        """Match the head's categories to classes on the training part; E's categories too, if E estimates the code."""
+        categories = self.model.code.num_categories
+        train, test = (self.model.classify(x).argmax(1) for x in (self.train, self.test))
+        scores = self.matched(train, test, categories)
+        if self.model.encoder_estimates_code:
+            train, test = (encoding.code[:, :categories].argmax(1) for encoding in self.codes)
+            scores["hungarian_accuracy_encoder"] = self.matched(train, test, categories)["hungarian_accuracy"]
+        return scores
+
+    def matched(self, train_codes: np.ndarray, test_codes: np.ndarray, categories: int) -> dict[str, Any]:
+        """Score discrete codes int [N] in [0, categories) of the test part, by a map fitted on the training part."""
+        train_labels, test_labels = self.labels
+        code_to_class = match_codes(train_codes, train_labels, categories)
+        classes = 1 + int(max(train_labels.max(), test_labels.max()))
+        return {
+            "hungarian_accuracy": matched_accuracy(test_codes, test_labels, code_to_class),
+            "code_to_class": code_to_class.tolist(),
+            "nmi": normalized_mutual_information(test_codes, test_labels),
+            "confusion": confusion(test_codes, test_labels, categories, classes).tolist(),
+        }
+
+    @computes(catalogue.KMEANS)
+    def kmeans(self) -> dict[str, Any]:
+        """Match as many K-means clusters of mu as there are classes, in the way that codes are matched."""
+        (train, test), clusters = self.codes, len(np.unique(self.labels[0]))
+        scores = self.matched(*kmeans_clusters(train.mu, test.mu, clusters), clusters)
+        return {"kmeans_accuracy": scores["hungarian_accuracy"], "nmi": scores["nmi"]}
+
+    @computes(catalogue.CONSISTENCY)
+    def consistency(self) -> dict[str, Any]:
+        """Measure what the head's codes are worth without a label, on images of the validation part."""
+        count = min(GENERATED, len(self.held_out))
+        z, c = self.model.sample_latents(count, tf.constant([SAMPLE_SEED, 2]))
+        drawn = c.numpy()[:, : self.model.code.num_categories]
+        q = np.sum(drawn * self.model.classify(self.model.decode(z, c)), 1)
+        views = random_view(tf.constant(self.held_out), tf.constant([SAMPLE_SEED, 3])).numpy()
+        codes, view_codes = (self.model.classify(x).argmax(1) for x in (self.held_out, views))
+        return {
+            "view_agreement": float(np.mean(codes == view_codes)),
+            "view_information": mutual_information(codes, view_codes),
+            "information_bound": float(np.log(drawn.shape[1]) + np.mean(np.log(np.maximum(q, 1e-12)))),
+        }
+
+    @computes(catalogue.RECONSTRUCTION)
+    def reconstruction(self) -> dict[str, Any]:
+        """Compare test images with their reconstructions, in pixels and in features."""
+        x_hat = self.model.reconstruct(self.test)
+        features, features_hat = self.network.features(self.test), self.network.features(x_hat)
+        return {
+            "reconstruction_mse": float(np.mean(np.square(x_hat - self.test))),
+            "reconstruction_features": float(np.mean(np.square(features_hat - features))),
+        } | self.described_network

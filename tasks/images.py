@@ -1,0 +1,106 @@
+"""Images: how their data are read, which models fit them, and what a training shows. The scores are in `image_scores`."""
+
+import dataclasses
+import hashlib
+import sys
+from pathlib import Path
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from data import images
+from data.errors import InputError
+from data.images import ImageDataset
+from data.order import full_batches
+from reporting.tensorboard import FinalSummary, Pictures, Scalars, open_writer
+from tasks.base import Task
+from tasks.configs import BigGANConfig
+from tasks.image_scores import ImageScorer
+from training.config import with_epochs
+from training.runs import Run
+
+MOST_PASSES = 150  # epochs that --updates may ask for; a small data set would need thousands
+
+
+class ImageTask(Task[ImageDataset]):
+    """The image modes."""
+
+    scorer = ImageScorer
+
+    def load(self, config: BigGANConfig) -> ImageDataset:
+        assert config.dataset is not None
+        return images.load(config.dataset, config.data_dir, config.image_size)
+
+    def resolve(self, config: BigGANConfig) -> tuple[BigGANConfig, ImageDataset]:
+        name = images.choose_dataset(config.dataset, config.data_dir)
+        if config.dataset is None and name != "mnist":
+            print(
+                f"{'!' * 100}\nMNIST is neither on disk nor can it be downloaded: THIS RUN USES {name}, "
+                f"a much smaller set.\nGive --data-dir DIR or --dataset to choose another.\n{'!' * 100}",
+                file=sys.stderr,
+            )
+        config = dataclasses.replace(config, dataset=name)
+        data = self.load(config)
+        precision = ("bfloat16" if has_bfloat16() else "float32") if config.precision == "auto" else config.precision
+        config = dataclasses.replace(config, precision=precision)
+        return with_epochs(config, self.steps_per_epoch(config, data), MOST_PASSES), data
+
+    def facts(self, data: ImageDataset) -> dict[str, Any]:
+        counts = {name: len(getattr(data, name).images) for name in ("train", "validation", "test")}
+        return {
+            "image_shape": list(data.image_shape),
+            "images": counts,
+            "labels": data.train.labels is not None,
+            "sha256": hashlib.sha256(data.train.images.tobytes()).hexdigest()[:16],  # of the training part
+        }
+
+    def steps_per_epoch(self, config: BigGANConfig, data: ImageDataset) -> int:
+        return full_batches(len(data.train.images), config.batch_size, "images")
+
+    def batches(self, config: BigGANConfig, data: ImageDataset, first_epoch: int) -> tf.data.Dataset:
+        """Images alone, without labels: [batch_size, H, W, C] float32 in [-1, 1]."""
+        return images.batches(data.train.images, config.batch_size, config.seed, first_epoch)
+
+    def data_arguments(self, config: BigGANConfig, facts: dict[str, Any]) -> dict[str, Any]:
+        return {"image_shape": tuple(facts["image_shape"])}
+
+    def check(self, config: BigGANConfig, facts: dict[str, Any]) -> None:
+        check_halvings(config, facts["image_shape"])
+        check_generator(config, facts["image_shape"])
+
+    def callbacks(self, run: Run, data: ImageDataset) -> list[keras.callbacks.Callback]:
+        writer = open_writer(run)
+        return [Scalars(run, writer), Pictures(run, writer, data), FinalSummary(run, writer, data)]
+
+
+def has_bfloat16() -> bool:
+    """Whether the processor has bfloat16 instructions. Linux can tell; on other systems the answer is no."""
+    cpuinfo = Path("/proc/cpuinfo")
+    return cpuinfo.exists() and any(word in cpuinfo.read_text() for word in ("avx512_bf16", "amx_bf16", " bf16"))
+
+
+def check_halvings(config: BigGANConfig, image_shape: list[int]) -> None:
+    """Raise InputError if an image's sides are not multiples of what G, F and E need."""
+    for network, times, own_size in config.halvings:
+        height, width = (own_size, own_size) if own_size else image_shape[:2]
+        factor = 2**times
+        if any(side % factor or side < 2 * factor for side in (height, width)):
+            size, near = "--encoder-size" if own_size else "--image-size", max(2, round(height / factor)) * factor
+            raise InputError(
+                f"images of {height}x{width} cannot be halved {times} times by {network} and stay larger than one "
+                f"pixel: use {size} {near}, or fewer widths of {network}"
+            )
+
+
+def check_generator(config: BigGANConfig, image_shape: list[int]) -> None:
+    """Raise InputError if z is too small for G's layers, or if G or F lacks a layer of the attention's resolution."""
+    up, down = len(config.generator_widths), len(config.discriminator_widths)
+    if config.latent_dim <= up:
+        raise InputError(
+            f"--latent-dim {config.latent_dim}: G of {up} blocks cuts z into {up + 1} parts: use at least {up + 1}"
+        )
+    shared = {image_shape[0] >> i for i in range(up)} & {image_shape[0] >> i for i in range(1, down + 1)}
+    if config.attention and config.attention not in shared:
+        use = f"use {' or '.join(map(str, sorted(shared)))}" if shared else "give G and F more widths"
+        raise InputError(f"--attention {config.attention}: G and F do not both have layers of that resolution: {use}")

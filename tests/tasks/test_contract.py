@@ -1,0 +1,276 @@
+"""What holds for every mode, through the same protocol on tiny data: from a config to a trained, saved and scored model."""
+
+import functools
+import math
+from types import SimpleNamespace
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from data.answers import evaluation_batches
+from data.images import to_float
+from metrics import frechet
+from metrics.catalogue import EVALUATIONS, FID, KID, RUN, SCORES, score_of
+from models.capabilities import Encodes, HasCode
+from tasks import answers, documents, paragraphs, sentences
+from tasks.base import Scorer, Task, computes
+from tasks.modes import MODES
+from text_vae.language_vae import LanguageVAE
+from text_vae.nasm import NASM
+from training.callbacks import EpochEnd, Keeper, NonFiniteGuard
+from training.config import make_config
+from training.runs import create_run, open_run
+
+IMAGES = {"batch_size": 20, "latent_dim": 4, "generator_widths": (8,), "discriminator_widths": (8,), "curves": True}
+ENCODER = {"encoder_widths": (8,), "feature_dim": 8, "latent_width": 8, "latent_blocks": 0}
+CODE = {"num_categories": 3, "num_continuous": 1}
+SENTENCES = {"batch_size": 32, "max_length": 8, "embedding": 4, "units": 4}
+LATENT = {"latent_dim": 2, "samples": 2}
+PARAGRAPHS = {
+    "batch_size": 32,
+    "embedding": 4,
+    "units": 4,
+    "plan": 4,
+    "encoder_widths": (4,),
+    "top_dim": 2,
+    "hidden": 4,
+}
+RANKER = {"batch_size": 20, "embedding": 4, "units": 4}
+OPTIONS = {
+    "biggan": IMAGES,
+    "bigan": IMAGES | ENCODER,
+    "bigbigan": IMAGES | ENCODER,
+    "infogan": IMAGES | CODE,
+    "infobigbigan": IMAGES | ENCODER | CODE,
+    "nvdm": {"batch_size": 36, "vocabulary_size": 12, "topics": 2, "encoder_widths": (8,), "samples": 2},
+    "lm": SENTENCES,
+    "vae": SENTENCES | LATENT,
+    "twrvae": SENTENCES | LATENT,
+    "mlvae": PARAGRAPHS | LATENT,
+    "nasm": RANKER | {"latent": 2, "samples": 2},
+    "gqa": RANKER,
+}
+TERMS = {  # what the discriminators' loss consists of
+    "biggan": {"loss/d_x"},
+    "bigan": {"loss/d_xz"},
+    "bigbigan": {"loss/d_x", "loss/d_z", "loss/d_xz"},
+    "infogan": {"loss/d_x", "loss/d_info"},
+    "infobigbigan": {"loss/d_x", "loss/d_z", "loss/d_xz", "loss/d_info"},
+}
+LATENT_KEYS = {"kl", "mutual_information", "mutual_information_sentences", "active_units", "reconstructions"}
+ABSENT = {  # keys that a mode, or these options of it, does not have
+    "infogan": {"hungarian_accuracy_encoder"},
+    "lm": LATENT_KEYS | {"kl_by_step", "length_nats", "reference_nll", "interpolations"},
+    "vae": {"kl_by_step", "length_nats"},
+    "twrvae": {"length_nats"},
+    "nasm": {"prior_weight"},
+    "gqa": {"kl", "validation_kl"},
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cheap(eagerly):
+    """Nothing is traced, little is generated, and controls are hardly trained."""
+    with eagerly(), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(frechet, "RECIPE", frechet.FeatureRecipe(updates=2))
+        patch.setattr(documents, "REFINEMENT", 2)
+        patch.setattr(sentences, "GENERATED", 12)
+        patch.setattr(paragraphs, "GENERATED", 12)
+        patch.setattr(answers, "TOPIC_UPDATES", 2)
+        yield
+
+
+@pytest.fixture(scope="module")
+def datasets(tmp_path_factory, documents_folder, sentences_file, paragraphs_file, answers_folder):
+    """Task -> a tiny data set."""
+    random, file = np.random.default_rng(0), tmp_path_factory.mktemp("images") / "squares.npz"
+    labels = np.arange(60) % 3
+    images = random.integers(0, 100, (60, 8, 8)) + 50 * labels[:, None, None]
+    np.savez(file, images=images.astype(np.uint8), labels=labels)
+    found = {"images": file, "documents": documents_folder, "sentences": sentences_file}
+    return found | {"paragraphs": paragraphs_file, "answers": answers_folder}
+
+
+def dataset_of(mode, datasets):
+    """The data set of a mode's task; a task's path is "tasks.images:ImageTask"."""
+    return str(datasets[MODES[mode].task.split(":")[0].split(".")[1]])
+
+
+def outputs(model, data):
+    """What a model computes from its weights, as arrays."""
+    if isinstance(model, Encodes | HasCode) or hasattr(model, "generator"):
+        x = to_float(data.test.images)
+        found = [model.generate(4, seed=3)]
+        found += [model.encode(x).mu] if isinstance(model, Encodes) else []
+        return found + ([model.classify(x)] if isinstance(model, HasCode) else [])
+    if hasattr(data, "words"):
+        return [value.numpy() for value in model.infer(tf.constant(data.test.counts.toarray()))]
+    if hasattr(data, "vectors"):
+        batch = next(iter(evaluation_batches(data.corpus.test, data.corpus.vocabulary, 20)))
+        found = [model.scores(batch, tf.constant([0, 1])).numpy()]
+        return found + ([model.encode(batch).numpy()] if isinstance(model, NASM) else [])
+    found = [np.array(sentences.mean_bound(model, data.test, seed=3))]
+    return found + ([np.array(model.encode(data.test))] if isinstance(model, LanguageVAE) else [])
+
+
+def same(ours, theirs):
+    return all(np.array_equal(own, other) for own, other in zip(ours, theirs, strict=True))
+
+
+@pytest.fixture(scope="module")
+def runs_dir(tmp_path_factory):
+    return tmp_path_factory.mktemp("runs")
+
+
+@pytest.fixture(scope="module", params=MODES)
+def trained(request, datasets, runs_dir):
+    """A mode after one step: its row, task, data, run and model."""
+    row = MODES[request.param]
+    task = row.make_task()
+    given = make_config(row.config, OPTIONS[row.name] | {"dataset": dataset_of(row.name, datasets), "updates": 1})
+    config, data = task.resolve(given)
+    run = create_run(str(runs_dir), row.name, row, config, task.facts(data))
+    keras.utils.clear_session(free_memory=False)  # a checkpoint holds layer names, numbered from here
+    model = task.build(config, run.facts)
+    task.initialize(model, run, data)
+    followers = [Keeper(run), *task.callbacks(run, data)]
+    end = EpochEnd(run, functools.partial(task.curve_point, run, data), followers)
+    x = task.batches(config, data, first_epoch=0)
+    model.fit(x, epochs=1, steps_per_epoch=1, verbose=0, shuffle=False, callbacks=[NonFiniteGuard(run), end])
+    return SimpleNamespace(row=row, task=task, given=given, data=data, run=run, model=model)
+
+
+def test_resolving_leaves_no_field_open(trained):
+    config = trained.run.config
+    assert config.dataset and config.epochs == 1 and getattr(config, "precision", "float32") in ("float32", "bfloat16")
+    assert trained.task.resolve(config)[0] == config  # as a training that is resumed asks again
+    assert config.batch_size * trained.task.steps_per_epoch(config, trained.data) > 0
+
+
+def test_facts_survive_the_run_directory(trained):
+    assert open_run(trained.run.path, "", MODES) == trained.run
+    trained.run.check_data(trained.task.facts(trained.task.load(trained.run.config)))
+    assert isinstance(trained.run.facts["labels"], bool) and trained.run.facts["sha256"]
+
+
+def test_a_step_is_taken_and_written_into_the_history(trained):
+    (entry,) = trained.run.history
+    assert int(trained.model.step) == entry["step"] == entry["epoch"] == 1
+    assert all(math.isfinite(value) for value in entry.values())
+    assert {f"loss/{part}" for part in ("nll", "kl")} <= entry.keys() or {"loss/d", "loss/ge"} <= entry.keys()
+    if trained.row.name in TERMS:
+        assert {name for name in entry if name.startswith("loss/d_")} == TERMS[trained.row.name]
+    points = {name.removeprefix("validation/") for name in entry if name.startswith("validation/")}
+    assert points and points <= SCORES.keys()
+    if trained.row.best:
+        assert trained.row.best in entry
+
+
+def test_a_second_model_restores_the_first(trained):
+    keras.utils.clear_session(free_memory=False)
+    second = trained.task.build(trained.run.config, trained.run.facts)
+    ours = outputs(trained.model, trained.data)
+    assert all(np.isfinite(value).all() for value in ours)
+    assert not same(outputs(second, trained.data), ours)
+    assert trained.run.restore(second) == 1
+    assert same(outputs(second, trained.data), ours)
+    ((_, file),) = trained.run.checkpoints()
+    assert trained.run.save(second, 1) == file  # the name carries the digest of everything, optimizers included
+
+
+def test_the_model_takes_every_option_and_no_other(trained):
+    config, task = trained.run.config, trained.task
+    arguments = task.data_arguments(config, trained.run.facts) | config.model_options()
+    assert not task.data_arguments(config, trained.run.facts).keys() & config.model_options().keys()
+    with pytest.raises(TypeError, match="unheard"):
+        task.model.create(**arguments, seed=0, unheard=1)
+
+
+def test_the_first_weights_depend_on_the_seed_alone(trained):
+    ours, same_seed, other = (
+        trained.task.build(config, trained.run.facts)
+        for config in (trained.run.config, trained.run.config, make_other(trained.run.config, seed=1))
+    )
+    weights = [[weight.numpy() for weight in model.trainable_variables] for model in (ours, same_seed, other)]
+    assert same(weights[0], weights[1]) and not same(weights[0], weights[2])
+
+
+def make_other(config, **options):
+    return make_config(type(config), vars(config) | options)
+
+
+def test_every_evaluation_reports_its_keys(trained):
+    run, wanted = trained.run, trained.row.wanted(trained.run)
+    assert wanted == trained.row.scores  # all data sets have labels, or their modes need none
+    found = trained.task.evaluate(run, trained.data, trained.model, 1, wanted)
+    keys = {key for evaluation in wanted for key in evaluation.keys}
+    absent = ABSENT.get(trained.row.name, set())
+    assert found.keys() == {score.key for score in RUN} | keys - absent and absent <= keys
+    assert run.scores.keys() == found.keys()  # metrics.json
+    numbers = [value for key, value in found.items() if score_of(key).direction and isinstance(value, float)]
+    assert numbers and all(map(math.isfinite, numbers))
+
+
+# Of the tables
+
+
+def test_every_evaluation_of_a_mode_has_a_method():
+    for mode, row in MODES.items():
+        assert set(row.scores) <= row.make_task().scorer.methods.keys(), mode
+
+
+def test_evaluations_modes_and_scorers_agree():
+    assert {own for row in MODES.values() for own in row.scores} == set(EVALUATIONS)
+    assert {own for row in MODES.values() for own in row.make_task().scorer.methods} == set(EVALUATIONS)
+    for row in MODES.values():
+        names = [evaluation.name for evaluation in row.scores]
+        assert len(set(names)) == len(names)  # a flag names one evaluation of a mode
+        assert row.direction in ("min", "max") and row.name in MODES
+        if row.best:
+            assert score_of(row.best.removeprefix("validation/")).direction == row.direction
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_every_task_implements_the_protocol(mode):
+    task = type(MODES[mode].make_task())
+    for name in ("load", "resolve", "facts", "steps_per_epoch", "batches", "data_arguments", "callbacks"):
+        assert getattr(task, name) is not getattr(Task, name), name
+    assert issubclass(task.scorer, Scorer) and task.scorer is not Scorer
+
+
+def test_a_method_that_reports_an_unknown_key_is_an_error():
+    class Own(Scorer):
+        @computes(FID)
+        def fid(self):
+            return {"fid": 1.0}
+
+        @computes(KID)
+        def kid(self):
+            return {"kid": 1.0, "fid": 2.0}
+
+    scorer = Own(None, SimpleNamespace(config=None), None, None)
+    scorer.compute(FID)
+    assert scorer.found == {"fid": 1.0} == scorer.fid()
+    with pytest.raises(KeyError, match="--kid reports fid"):
+        scorer.compute(KID)
+    assert scorer.found == {"fid": 1.0}
+    assert not Scorer.methods  # those of a subclass are its own
+
+
+def test_a_subclass_may_compute_an_evaluation_in_another_way():
+    class Parent(Scorer):
+        @computes(FID)
+        def fid(self):
+            return {"fid": 1.0}
+
+    class Child(Parent):
+        @computes(FID)
+        def fid(self):
+            return {"fid": 2.0}
+
+    for own, value in ((Parent, 1.0), (Child, 2.0)):
+        scorer = own(None, SimpleNamespace(config=None), None, None)
+        scorer.compute(FID)
+        assert scorer.found == {"fid": value}
