@@ -408,7 +408,8 @@ def page() -> str:
     for score in SCORES.values():
         flags = dict.fromkeys(f"`--{own.name}`" for own in EVALUATIONS if score.key in own.keys)
         cells = (f"`{score.key}`", score.label, better[score.direction], score.unit)
-        lines.append(f"| {' | '.join((*cells, 'yes' if score.needs_labels else '', ' '.join(flags), score.doc))} |")
+        doc = score.doc.replace("|", "\\|")
+        lines.append(f"| {' | '.join((*cells, 'yes' if score.needs_labels else '', ' '.join(flags), doc))} |")
     return "\n".join(lines)
 
 

@@ -1,4 +1,4 @@
-"""The weights in the repository give the numbers they are published with."""
+"""The weights in the repository give the numbers that are published with them."""
 
 import json
 import shutil
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import evaluate
-from training.runs import load_run
+from tasks.modes import load_run
 
 FOLDER = Path(__file__).parents[1] / "pretrained/infobigbigan-mnist"
 

@@ -40,6 +40,7 @@ def call(tmp_path, monkeypatch):
     )
 
 
+@pytest.mark.slow
 def test_a_study_is_made_stopped_and_gone_on_with(call, tmp_path, capfd):
     assert call("--dry-run") == 0
     printed = capfd.readouterr().out

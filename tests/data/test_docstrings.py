@@ -174,6 +174,7 @@ def test_installed_packages(monkeypatch):
     assert by_name["numpy.linalg._linalg.det"].summary == "Compute the determinant of an array."
 
 
+@pytest.mark.slow
 def test_the_built_in_corpus_serves_every_text_mode():
     """Every reader reads all installed packages, without a network."""
     corpora = [load("docstrings") for load in (load_documents, load_sentences, load_paragraphs, load_answers)]

@@ -358,6 +358,7 @@ def test_examples_do_not_see_each_other_but_in_g():
     assert not np.allclose(alone, together, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_a_training_is_repeated_bit_by_bit_by_its_seed():
     first, again, other = models = [build("bigbigan no s_x s_z", seed=seed) for seed in (3, 3, 4)]
     assert not np.allclose(*(model.generator.first.kernel.numpy() for model in (first, other)))
@@ -642,6 +643,7 @@ def test_encode(name):
         assert encoding.code is None
 
 
+@pytest.mark.slow
 def test_what_moves_all_units_of_the_hidden_layer_alike_kills_none():
     encoder, x = build("bigbigan").encoder, batch()
     features = encoder(x).features.numpy()

@@ -20,6 +20,12 @@ CONFIGS = {
 }
 
 
+@pytest.fixture(scope="module", autouse=True)
+def eager(eagerly):
+    with eagerly():
+        yield
+
+
 @pytest.fixture(scope="module")
 def data():
     return load("digits")

@@ -42,6 +42,12 @@ def tags_of(events, plugin):
     return {tag for tag in events.Tags()["tensors"] if events.SummaryMetadata(tag).plugin_data.plugin_name == plugin}
 
 
+@pytest.fixture(scope="module", autouse=True)
+def eager(eagerly):
+    with eagerly():
+        yield
+
+
 @pytest.fixture(scope="module")
 def data():
     return load("digits")

@@ -23,6 +23,7 @@ def write_npz(file, labels):
     return str(file)
 
 
+@pytest.mark.slow
 def test_labels_change_no_bit_of_a_training(tmp_path, eager, short_features):
     """Even if the validation part is scored with them during training."""
     labels = np.arange(40) % 4
@@ -130,7 +131,8 @@ def test_a_generator_that_cannot_be_built_is_refused(options, message):
 
 
 def test_attention_stands_in_both_networks():
-    config = BigGANConfig(dataset="mnist", attention=14, precision="float32")
+    widths = {"generator_widths": (8, 8), "discriminator_widths": (8, 8)}
+    config = BigGANConfig(dataset="mnist", attention=14, precision="float32", **widths)
     model = TASK.build(config, {"image_shape": [28, 28, 1]})
     assert [attend is not None for attend in model.generator.attend] == [True, False]
     assert [attend is not None for attend in model.image_discriminator.attend] == [False, True, False]

@@ -20,10 +20,8 @@ from training.runs import create_run, open_run
 
 TASK = MODES["mlvae"].make_task()
 
-FLAGS = (
-    "--mode mlvae --batch-size 8 --embedding 8 --units 8 --plan 8 --encoder-widths 8 --latent-dim 2 --samples 3".split()
-)
-FLAGS += "--top-dim 2 --hidden 4 --rate 0.03 --dropout 0.1 --kl-warm-up 10 --max-sentences 3".split()
+FLAGS = "--mode mlvae --batch-size 16 --embedding 8 --units 8 --plan 8 --encoder-widths 8 --latent-dim 2 --samples 3".split()
+FLAGS += "--top-dim 2 --hidden 4 --rate 0.03 --dropout 0.1 --kl-warm-up 5 --max-sentences 3".split()
 
 
 @pytest.fixture(scope="module", autouse=True)

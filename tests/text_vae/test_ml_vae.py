@@ -224,6 +224,7 @@ def test_nothing_is_dropped_in_evaluation(levels):
     np.testing.assert_array_equal(model.log_weights(batch(), 2, SEED), plain.log_weights(batch(), 2, SEED))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("levels", [0, 2])
 def test_a_training_is_repeated_bit_by_bit(levels):
     models = [build(levels, dropout=0.3) for _ in range(2)]
@@ -244,6 +245,7 @@ def test_generation_is_a_function_of_the_seed(levels):
         assert ids.dtype == np.int32 and len(split(ids)) <= (4 if levels else 24)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("levels", [0, 1, 2])
 def test_one_paragraph_is_learnt_by_heart(levels):
     paragraph = [np.array(ids, np.int32) for ids in ([4, 5, 6], [7, 8], [9, 4, 4, 5])]

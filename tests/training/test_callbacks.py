@@ -157,7 +157,7 @@ def test_followers_receive_the_events_of_a_training(run, done):
     assert follower.model is model
 
 
-# What is kept
+# History and progress
 
 
 def test_the_history_is_written_before_the_checkpoint(model, done):
