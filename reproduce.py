@@ -6,7 +6,6 @@ results so far.
 
 import argparse
 import json
-import statistics
 import subprocess
 import sys
 import time
@@ -22,7 +21,6 @@ from training.runs import CANDIDATES, open_run
 ROOT = Path(__file__).resolve().parent
 RESULTS = ROOT / "docs/results"
 REPORT = "report"  # stands in the place of a study's name
-SECONDS_PER_UPDATE = 0.12  # a guess, until the study has a finished training: two cores at 200 GFLOP/s
 
 
 def parse(argv: list[str]) -> argparse.Namespace:
@@ -46,17 +44,6 @@ def parse(argv: list[str]) -> argparse.Namespace:
     if options.study == REPORT and len(argv) > 1:
         parser.error(f"{REPORT} takes no options: leave them out")
     return options
-
-
-def minutes_of(training: Training, entries: dict[str, dict]) -> float:
-    """Return the expected minutes of a training, from the entries of the same mode, or as a guess."""
-    config = training.config
-    per_update = [
-        entry["metrics"]["train_minutes"] / entry["config"]["updates"]
-        for entry in entries.values()
-        if entry["mode"] == training.mode and "train_minutes" in entry["metrics"]
-    ]
-    return config["updates"] * (statistics.median(per_update) if per_update else SECONDS_PER_UPDATE / 60)
 
 
 def carry_out(training: Training, runs_dir: str) -> dict:
@@ -96,7 +83,7 @@ def carry_out(training: Training, runs_dir: str) -> dict:
     if done.returncode == DIVERGED:
         print(f"{training.name}: {last}", file=sys.stderr)
         return entry | {"error": last}
-    return entry | {"metrics": json.loads((run.path / "metrics.json").read_text())}
+    return entry | {"metrics": run.scores}
 
 
 def keep_files(study: Study, training: Training, runs_dir: str, folder: Path) -> None:
@@ -121,9 +108,9 @@ def reproduce(argv: list[str]) -> None:
         entries = read_entries(file)
         missing = study.missing(entries)
         for training in missing:
-            print(f"{minutes_of(training, entries):6.1f} min  python train.py {' '.join(training.arguments)}")
+            print(f"{training.minutes(entries):6.1f} min  python train.py {' '.join(training.arguments)}")
         later = study.size - len(study.trainings(entries))
-        total = sum(minutes_of(training, entries) for training in missing)
+        total = sum(training.minutes(entries) for training in missing)
         print(
             f"{len(missing)} trainings are missing, about {total / 60:.1f} hours; {later} more depend on their scores"
         )
@@ -137,7 +124,7 @@ def reproduce(argv: list[str]) -> None:
         entries = read_entries(file)
         while not options.tables and (missing := study.missing(entries)):
             training, number = missing[0], len(study.trainings(entries)) - len(missing) + 1
-            mean = sum(minutes_of(other, entries) for other in missing) / len(missing)
+            mean = sum(other.minutes(entries) for other in missing) / len(missing)
             unknown = study.size - len(study.trainings(entries))  # the finalists' trainings
             left = mean * (len(missing) + unknown)
             print(f"{time.strftime('%H:%M')} {study.name}: run {number} of {study.size}, {training.name}; "

@@ -49,14 +49,10 @@ def parse(argv: list[str]) -> tuple[Any, Run | None, dict[str, Any], dict[str, A
 def train(argv: list[str]) -> None:
     """Resolve the options, build the model, fit it, and score it."""
     mode, run, given, own = parse(argv)
-    if run is None:
-        config = make_config(find_mode(mode).config, given)
-    else:
+    if run:
         check_unchanged(run, given)
-        config = run.config
-
     task = find_mode(mode).make_task()
-    config, data = task.resolve(config)
+    config, data = task.resolve(run.config if run else make_config(find_mode(mode).config, given))
     facts = task.facts(data)
     model = task.build(config, facts)
     if own["dry_run"]:

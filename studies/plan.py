@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import json
+import statistics
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ STUDY_KEYS |= {"finalists": dict, "include": dict}
 ROW_KEYS = {"mode": str, "dataset": str, "seeds": list, "options": dict, "control": bool}
 FINALISTS_KEYS = {"count": int, "seeds": list}
 LABEL_FREE = CONSISTENCY.keys  # the scores that may choose: of the validation part, and computed without labels
+SECONDS_PER_UPDATE = 0.12  # a guess, until the study has a finished training: two cores at 200 GFLOP/s
 LENGTHS = ("updates", "epochs")  # the options that another preset replaces
 ELSEWHERE = ("data_dir", "precision")  # the options that depend on the machine, not on the study
 
@@ -54,6 +56,16 @@ class Training:
     def config_hash(self) -> str:
         """Eight hexadecimal digits, a digest of the mode and the config."""
         return hashlib.sha256(json.dumps([self.mode, self.config], sort_keys=True).encode()).hexdigest()[:8]
+
+    def minutes(self, entries: dict[str, dict]) -> float:
+        """Return the expected minutes, from the entries of the same mode; without such entries a guess."""
+        per_update = [
+            entry["metrics"]["train_minutes"] / entry["config"]["updates"]
+            for entry in entries.values()
+            if entry["mode"] == self.mode and "train_minutes" in entry["metrics"]
+        ]
+        guess = SECONDS_PER_UPDATE / 60
+        return self.config["updates"] * (statistics.median(per_update) if per_update else guess)
 
     @property
     def run_name(self) -> str:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data.images import load, to_float
+from data.images import to_float
 from reporting import figures
 from tasks.configs import BiGANConfig, BigGANConfig, InfoBigBiGANConfig, InfoGANConfig
 from tasks.modes import MODES
@@ -18,17 +18,6 @@ CONFIGS = {
     "infogan": InfoGANConfig(**TINY, num_categories=3, num_continuous=1),
     "infobigbigan": InfoBigBiGANConfig(**TINY, **TINY_ENCODER),
 }
-
-
-@pytest.fixture(scope="module", autouse=True)
-def eager(eagerly):
-    with eagerly():
-        yield
-
-
-@pytest.fixture(scope="module")
-def data():
-    return load("digits")
 
 
 @pytest.fixture(scope="module")

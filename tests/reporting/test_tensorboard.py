@@ -9,7 +9,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.plugins import projector
 from tensorboard.plugins.hparams import plugin_data_pb2
 
-from data.images import Split, load
+from data.images import Split
 from reporting.tensorboard import FinalSummary, open_writer, write_projector
 from tasks.configs import BigGANConfig, InfoBigBiGANConfig
 from tasks.modes import MODES
@@ -40,17 +40,6 @@ def events_of(run):
 
 def tags_of(events, plugin):
     return {tag for tag in events.Tags()["tensors"] if events.SummaryMetadata(tag).plugin_data.plugin_name == plugin}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def eager(eagerly):
-    with eagerly():
-        yield
-
-
-@pytest.fixture(scope="module")
-def data():
-    return load("digits")
 
 
 @pytest.fixture(scope="module")
