@@ -105,8 +105,8 @@ class BigBiGANConfig(BiGANConfig):
 
 
 @dataclasses.dataclass(frozen=True)
-class CodeConfig(Config):
-    """InfoGAN's code c."""
+class CodeConfig:
+    """InfoGAN's code c, for the configs of modes that have it."""
 
     num_categories: int = network_option(10, "size of the one-hot code c", low=2)
     num_continuous: int = network_option(0, "continuous codes, uniform on [-1, 1]", low=0)
