@@ -30,10 +30,12 @@ def parse(argv: list[str]) -> argparse.Namespace:
         description="Carry out the missing trainings of a study, then write its tables and figures.",
     )
     parser.add_argument(
-        "study", help=f"a study of studies/studies.yaml; or {REPORT}, without options, to write docs/report.md"
+        "study", help=f"a study of studies/studies.yaml; or {REPORT}, which takes no options and writes docs/report.md"
     )
     parser.add_argument("--seeds", type=count, metavar="N", help="train only the first N seeds of every row")
-    parser.add_argument("--preset", choices=("quick", "default"), help="replace the study's length of training")
+    parser.add_argument(
+        "--preset", choices=("quick", "default"), help="train with this preset in place of the study's length"
+    )
     parser.add_argument("--runs-dir", default="runs", help="folder of runs (default: runs)")
     parser.add_argument("--results-dir", default=RESULTS, type=Path, help="folder of results (default: docs/results)")
     parser.add_argument("--dry-run", action="store_true", help="print the missing commands and their expected time")

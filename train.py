@@ -82,7 +82,7 @@ def train(argv: list[str]) -> None:
             span = {"initial_epoch": done, "epochs": run.epochs, "steps_per_epoch": steps}
             model.fit(x, **span, verbose=0, shuffle=False, callbacks=[bar, NonFiniteGuard(run), end])
         best, _ = run.best_first()[0]
-        epoch = best if best == run.epochs else run.restore(model)  # the model at hand is the newest checkpoint
+        epoch = best if best == run.epochs else run.restore(model)  # the model in memory is the newest checkpoint
         scores = task.evaluate(run, data, model, epoch, MODES[mode].wanted(run))
         write_scores(run, scores, steps * epoch)
     print_table(run, scores)

@@ -44,7 +44,7 @@ class Pairs(NamedTuple):
 
 
 class AnswerBatch(TypedDict):
-    """Q questions with all of their N candidates. T is the longest question of the batch, U the longest candidate.
+    """Q questions with all of their N candidates. T is the length of the longest question, U of the longest candidate.
 
     Stems are numbers to compare, never to look up. Two words have the same number if they have the same Porter stem,
     whether the vocabulary has them or not.

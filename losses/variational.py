@@ -65,8 +65,8 @@ def token_nll(h: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor, tokens: tf.Tenso
     """Return -sum_t log softmax(h_t kernel + bias)[token_t] over the real tokens of each sentence, [B].
 
     PAD never counts: position t counts if t < length, whatever token it holds. PAD positions are dropped before the
-    product with the kernel, the widest matrix of a model. The result is a sum over the sentence, and a mean neither
-    over tokens nor over the batch, so that it can be weighed against one KL.
+    product with the kernel, the widest matrix of a model. The result is summed over
+    tokens and averaged over nothing, so that it can be weighed against one KL.
 
     Args:
         h: [B, T, D]; h[:, t] predicts tokens[:, t], so the caller shifts the two by one position.
@@ -85,8 +85,8 @@ def token_nll(h: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor, tokens: tf.Tenso
 def _word_nll(h: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor, words: tf.Tensor) -> tuple[tf.Tensor, Callable]:
     """Return -log softmax(h kernel + bias)[word], [N], and its gradient, with few passes over arrays [N, V].
 
-    One operation computes the nll and its gradient for the logits, softmax - one-hot. The weight of a word's nll is
-    multiplied into narrow arrays, never into that gradient [N, V]. h is [N, D], words int [N].
+    One operation computes the nll and its gradient for the logits, softmax - one-hot. To avoid
+    another pass over [N, V], the weight of a word's nll is multiplied into the narrow arrays. h is [N, D], words int [N].
     """
     nll, error = tf.raw_ops.SparseSoftmaxCrossEntropyWithLogits(features=tf.matmul(h, kernel) + bias, labels=words)
 

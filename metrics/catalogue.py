@@ -300,7 +300,7 @@ FID = Evaluation("fid", "distance of generated and test images", ("fid", "fid_fl
 KID = Evaluation("kid", "kernel distance of generated and test images", ("kid", "kid_floor", *DESCRIBED))
 LINEAR = Evaluation(
     "linear",
-    "linear classification of the codes",
+    "classes read from latents and features by a linear classifier",
     keys(score for score in PROBES if not score.key.endswith(("_lda", "_lsa"))),
 )
 RECONSTRUCTION = Evaluation("reconstruction", "errors of reconstructions", (*keys(RECONSTRUCTIONS), *DESCRIBED[1:]))
@@ -312,7 +312,7 @@ HUNGARIAN = Evaluation(
 )
 CONSISTENCY = Evaluation(
     "consistency",
-    "what the codes are worth, without labels, on the validation part",
+    "quality of the codes without labels, on the validation part",
     ("view_agreement", "view_information", "information_bound"),
 )
 
@@ -339,7 +339,7 @@ DOCUMENT_LIKELIHOOD = Evaluation(
 )  # fmt: skip
 SENTENCE_GENERATION = Evaluation(
     "generation",
-    "how varied texts from the prior are; some of them",
+    "diversity of texts from the prior, and some of them",
     (*keys(DIVERSITY), *(f"{score.key}{way}" for score in DIVERSITY for way in ("_top_p", "_test")), *keys(WRITTEN)),
 )
 PARAGRAPH_GENERATION = Evaluation(

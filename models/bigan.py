@@ -147,6 +147,7 @@ class BiGAN(Encodes, GAN):
     def generator_losses(
         self, real: Judgement, fake: Judgement, real_pair: Pair, fake_pair: Pair
     ) -> dict[str, tf.Tensor]:
+        """Return the parts of both pairs, because the scores of real pairs depend on E."""
         return self.adversarial[1](real.scores, fake.scores)
 
     def encode(self, images: np.ndarray) -> Encoding:

@@ -100,7 +100,7 @@ class RankingScorer(Scorer[RankingData]):
 
     @cached_property
     def prior_weight(self) -> float:
-        """w of log p(q | a) + w log p(a) that ranks the validation part best; 0 for a model with one column."""
+        """The w of log p(q | a) + w log p(a) with the best MAP on the validation part; 0 if candidates have one column."""
         first, *second = self.columns("validation").T
         if not second:
             return 0.0
@@ -131,7 +131,7 @@ class RankingScorer(Scorer[RankingData]):
     def reported(self, scores: dict[str, np.ndarray], suffix: str) -> dict[str, Any]:
         """Return MAP and MRR on the validation and the test part.
 
-        Keys with "clean" leave out test questions that have right answers only.
+        Keys that end in "clean" leave out test questions without a wrong answer.
         """
         found: dict[str, Any] = {}
         for part, prefix in (("validation", "validation_"), ("test", "")):
@@ -148,8 +148,8 @@ class RankingScorer(Scorer[RankingData]):
     def ranking(self) -> dict[str, Any]:
         """Rank by the model's score, alone and with overlap counts.
 
-        The weights of score and counts are fitted on the validation pairs. The network knows the answers of the training
-        pairs, so there its score would get more weight than it deserves.
+        The weights of score and counts are fitted on the validation pairs. On the training
+        pairs the score would get too much weight, because the network was trained on their labels.
         """
         alone = {part: self.of(part) for part in RANKED}
         features = {part: np.column_stack([alone[part], self.counts[part]]) for part in RANKED}

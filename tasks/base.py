@@ -58,7 +58,7 @@ class Scorer(Generic[Data]):
         self.found: dict[str, Any] = {}  # the scores computed so far
 
     def compute(self, evaluation: Evaluation) -> None:
-        """Compute the scores of an evaluation. A key that the evaluation does not have is an error of the method."""
+        """Compute the scores of an evaluation. Raise KeyError if its method returns a key that it does not list."""
         found = self.methods[evaluation](self)
         if unknown := found.keys() - set(evaluation.keys):
             raise KeyError(f"--{evaluation.name} reports {', '.join(sorted(unknown))}: add it to metrics/catalogue.py")
@@ -73,7 +73,7 @@ class Scorer(Generic[Data]):
         return {}
 
     def arrays(self) -> dict[str, dict[str, np.ndarray]]:
-        """Return the arrays that belong to the evaluations computed so far: name of an .npz file -> arrays by name."""
+        """Return {name of an .npz file: {name: array}} for the evaluations computed so far."""
         return {}
 
 
@@ -104,7 +104,7 @@ class Task(Generic[Data]):
         raise NotImplementedError
 
     def facts(self, data: Data) -> dict[str, Any]:
-        """Return what a run records of its data, and a model depends on."""
+        """Return the facts of the data, which a run records and a model depends on."""
         raise NotImplementedError
 
     def steps_per_epoch(self, config: Any, data: Data) -> int:

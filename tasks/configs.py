@@ -50,7 +50,7 @@ class BigGANConfig(Config):
     )
     discriminator_widths: tuple[int, ...] = network_option((16, 32), "channels of F's down-blocks", low=4)
     layout_dim: int = network_option(
-        0, "width of F's dense layer over its whole last map; 0: F has only sums over positions", low=0
+        0, "width of F's dense layer over its whole last map; 0: no such layer, only sums over positions", low=0
     )
     attention: int = network_option(0, "resolution of self-attention in G and F; 0: no attention", low=0)
     d_updates: int = training_option(1, "discriminator updates per step", low=1, high=8)
@@ -136,7 +136,7 @@ class InfoBigBiGANConfig(CodeConfig, BigBiGANConfig):
     )
     real_info_weight: float = training_option(1.0, "weight of the head's bound on E's codes of real images", low=0)
     consistency_on: str = training_option(
-        "encoder", "the two weights below apply to codes that E or the head estimates", choices=("encoder", "head")
+        "encoder", "the network whose codes the two weights below apply to", choices=("encoder", "head")
     )
     consistency_weight: float = training_option(
         1.0, "weight of the information that the codes of two views of an image share", low=0
@@ -216,7 +216,7 @@ class NVDMConfig(Config):
 class SentenceConfig(Config):
     """The language model, and what all recurrent models of sentences share.
 
-    The preset "reference" has the learning rate of TWR-VAE's public code, and its encoder reads EOS.
+    The preset "reference" has the learning rate of TWR-VAE's public code; of a mode with an encoder, that reads EOS.
     """
 
     presets: ClassVar = {

@@ -16,17 +16,17 @@ from data.errors import Diverged
 from training.config import flag
 from training.runs import Run
 
-CHECKPOINTS = 20  # about how many checkpoints, and how many pictures of each kind, a training makes
-CURVE_POINTS = 10  # about how many points a learning curve has; each takes seconds
+CHECKPOINTS = 20  # checkpoints, and pictures of each kind, in a long training; up to twice as many in a short one
+CURVE_POINTS = 10  # points of a learning curve of a long training, counted likewise; each takes seconds
 
 
 def is_due(epoch: int, epochs: int, times: int = CHECKPOINTS) -> bool:
-    """Whether something that happens about `times` times in a training of `epochs` is due after this epoch, from 1."""
+    """Whether an event that happens about `times` times in `epochs` epochs is due after `epoch`, counted from 1."""
     return epoch == epochs or epoch % max(1, epochs // times) == 0
 
 
 def is_kept(epoch: int, epochs: int) -> bool:
-    """Whether this epoch leaves a checkpoint: with pictures, and with scores, because the best scored epoch may be used."""
+    """Whether an epoch leaves a checkpoint: if pictures are due, or scores, because a scored epoch may prove the best."""
     return any(is_due(epoch, epochs, times) for times in (CHECKPOINTS, CURVE_POINTS))
 
 
@@ -49,7 +49,7 @@ class NonFiniteGuard(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         logs = logs or {}
-        for name in sorted(logs, key=lambda name: -name.count("_")):  # a part comes before the sum that it spoils
+        for name in sorted(logs, key=lambda name: -name.count("_")):  # name a part rather than the sum that contains it
             if not math.isfinite(logs[name]):
                 stop(self.run, self.model, name, float(logs[name]))
 
@@ -96,7 +96,7 @@ class ProgressBar(keras.callbacks.Callback):
 
 
 class EpochEnd(keras.callbacks.Callback):
-    """Make a finished epoch ready, then pass it to the callbacks that follow it.
+    """Check a finished epoch and add its scores, then pass it to the callbacks that follow it.
 
     A ready epoch has finite weights. If it is kept, its averages are up to date. If scores of the validation part are
     due, they are among its logs. The followers are ordinary callbacks, and none of them depends on another.

@@ -58,8 +58,8 @@ def flag(name: str) -> str:
 class Config:
     """The options of every mode.
 
-    A subclass adds the options of its mode. Each one in the groups *networks* and *training* is an argument of the
-    `create` of the mode's model, under the same name.
+    A subclass adds the options of its mode. Each added option in the groups *networks* and *training* is an argument of
+    the `create` of the mode's model, under the same name. The options below stay with the task.
 
     Raises:
         InputError: a value is not allowed for its field.
@@ -74,7 +74,7 @@ class Config:
     epochs: int | None = training_option(
         None, "passes over the training part; default: enough for --updates (images: at most 150)", low=1
     )
-    updates: int = training_option(7800, "training steps to reach if --epochs is not given", low=1)
+    updates: int = training_option(7800, "fewest training steps if --epochs is not given", low=1)
     batch_size: int = training_option(128, "examples in a step", low=2)
     seed: int = training_option(
         0, "seed of the first weights, of the order of the data and of all sampling", low=0, high=2**31 - 1

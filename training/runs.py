@@ -64,7 +64,7 @@ class Row(Protocol):
 class Run:
     """A run on disk.
 
-    path: its directory. row: its mode. config: its options, as resolved. facts: what its model depends on in its data.
+    path: its directory. row: its mode. config: its options, as resolved. facts: the properties of its data.
     """
 
     path: Path
@@ -124,7 +124,7 @@ class Run:
 
     @property
     def history(self) -> list[dict]:
-        """One dict for each finished epoch: epoch, step, seconds, memory_gb, and the mean of all that training reports.
+        """One dict for each epoch up to the newest checkpoint: epoch, step, seconds, memory_gb, and the mean of all that training reports.
 
         Raises:
             InputError: the file is damaged.
@@ -174,13 +174,13 @@ class Run:
         return sorted(((int(match[1]), file) for match, file in named if match), reverse=True)
 
     def best_first(self) -> list[tuple[int, Path]]:
-        """Return the checkpoints, best first by the mode's `best`; newest first among equals and without a value."""
+        """Return the checkpoints, best first by the mode's `best`. Epochs without a value come last; ties are newest first."""
         sign = -1 if self.row.direction == "max" else 1
         value = {entry["epoch"]: sign * entry.get(self.row.best, sign * math.inf) for entry in self.history}
         return sorted(self.checkpoints(), key=lambda found: value.get(found[0], math.inf))
 
     def save(self, model: "keras.Model", epoch: int) -> Path:
-        """Save weights, averages, optimizers and step after `epoch` epochs; return the file, named by its SHA-256.
+        """Save weights, averages, optimizers and step after `epoch` epochs; return the file, whose name carries its digest.
 
         The newest KEPT checkpoints stay, and the best one.
         """
@@ -201,10 +201,10 @@ class Run:
     def restore(self, model: "keras.Model", best: bool = True) -> int:
         """Load the best whole checkpoint, or exported weights, into a built model; return the epoch.
 
-        A checkpoint is passed over if its bytes do not have the SHA-256 in its name.
+        A checkpoint is passed over if the digest in its name is not that of its bytes.
 
         Args:
-            best: False: the newest checkpoint, from which a training continues.
+            best: whether to load the best checkpoint. If not, load the newest, from which a training continues.
 
         Raises:
             InputError: no whole checkpoint is left, or it belongs to another model.
