@@ -226,7 +226,7 @@ class RankingScorer(Scorer[RankingData]):
 
 
 class RankingTask(Task[RankingData]):
-    """The modes nasm and gqa."""
+    """The modes that rank answers."""
 
     scorer = RankingScorer
 

@@ -157,7 +157,7 @@ class DocumentScorer(Scorer[DocumentCorpus]):
 
 
 class DocumentTask(Task[DocumentCorpus]):
-    """The mode nvdm."""
+    """The modes of documents."""
 
     scorer = DocumentScorer
 

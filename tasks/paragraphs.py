@@ -70,7 +70,7 @@ class ParagraphScorer(SentenceScorer):
 
 
 class ParagraphTask(SentenceTask):
-    """The mode mlvae."""
+    """The modes of paragraphs."""
 
     scorer = ParagraphScorer
     texts = "paragraphs"

@@ -104,7 +104,7 @@ class SentenceScorer(Scorer[SentenceCorpus]):
 
 
 class SentenceTask(Task[SentenceCorpus]):
-    """The modes lm, vae and twrvae."""
+    """The modes of sentences."""
 
     scorer = SentenceScorer
     texts = "sentences"  # the name of one training text's count among the facts

@@ -360,7 +360,7 @@ def test_help_names_every_option_with_its_default(capsys):
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        ([], "--mode is missing: give one of biggan, bigan, bigbigan, infogan, infobigbigan"),
+        ([], f"--mode is missing: give one of {', '.join(MODES)}"),
         (["--mode", "infobigbigam"], "did you mean infobigbigan?"),
         (["--mode", "biggan", "--latentdim", "8"], "unknown option --latentdim; did you mean --latent-dim?"),
         (["--mode", "biggan", "--info-weigth=2"], "unknown option --info-weigth"),

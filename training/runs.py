@@ -124,7 +124,9 @@ class Run:
 
     @property
     def history(self) -> list[dict]:
-        """One dict for each epoch up to the newest checkpoint: epoch, step, seconds, memory_gb, and the mean of all that training reports.
+        """One dict for each epoch up to the newest checkpoint.
+
+        Its keys are epoch, step, seconds, memory_gb, and everything that training reports, as means.
 
         Raises:
             InputError: the file is damaged.
@@ -174,7 +176,10 @@ class Run:
         return sorted(((int(match[1]), file) for match, file in named if match), reverse=True)
 
     def best_first(self) -> list[tuple[int, Path]]:
-        """Return the checkpoints, best first by the mode's `best`. Epochs without a value come last; ties are newest first."""
+        """Return the checkpoints, best first by the mode's `best`.
+
+        Epochs without a value come last. Equal ones stand newest first.
+        """
         sign = -1 if self.row.direction == "max" else 1
         value = {entry["epoch"]: sign * entry.get(self.row.best, sign * math.inf) for entry in self.history}
         return sorted(self.checkpoints(), key=lambda found: value.get(found[0], math.inf))
