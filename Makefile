@@ -19,7 +19,7 @@ report: $(python) # docs/report.md, docs/report.html and docs/report.pdf
 	$(python) -m studies.report
 
 docs: docs/scores.md
-docs/scores.md: metrics/catalogue.py $(python)
+docs/scores.md: metrics/catalogue.py | $(python)
 	$(python) -m metrics.catalogue > $@
 
 $(python): requirements.txt requirements-dev.txt

@@ -354,6 +354,16 @@ def test_help_names_every_option_with_its_default(capsys):
         assert f" {group}: " in out
 
 
+def test_help_of_evaluate_names_every_evaluation_with_its_modes(capsys):
+    with pytest.raises(SystemExit) as stop:
+        evaluate.main(["--help"])
+    assert stop.value.code == 0
+    out = " ".join(capsys.readouterr().out.split())
+    for name in {evaluation.name for row in MODES.values() for evaluation in row.scores}:
+        modes = ", ".join(mode for mode, row in MODES.items() if name in [own.name for own in row.scores])
+        assert f"--{name} " in out and f"({modes})" in out
+
+
 # Bad input
 
 

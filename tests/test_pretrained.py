@@ -41,7 +41,7 @@ def test_it_reproduces_its_row(tfds_dir, tmp_path, monkeypatch, capsys):
         assert scores[key] == pytest.approx(published[key], abs=0.002)
 
 
-def test_every_code_draws_its_digit_from_the_weights_alone():
+def test_every_code_draws_its_digit_from_the_weights_alone(eager):
     """No data set is needed to generate; the head reads back nearly all codes of G's own images."""
     model = load_run(FOLDER)
     c = np.repeat(np.arange(10), 10)

@@ -43,8 +43,8 @@ def test_reproduce_commands_parse(argv):
     assert options.study == reproduce.REPORT or read_study(options.study, options.seeds, options.preset).rows
 
 
-def test_the_python_lines_run_on_the_pretrained_weights():
-    """And give what their comments say."""
+def test_the_python_lines_run_on_the_pretrained_weights(eager):
+    """They give what their comments say."""
     (code,) = re.findall(r"^```python\n(.*?)^```", (ROOT / "README.md").read_text(), re.M | re.S)
     code = code.replace("runs/NAME", str(ROOT / "pretrained/infobigbigan-mnist"))
     preparing, shown = re.match(r"(.*?\n)(model\.\w.*)", code, re.S).groups()
