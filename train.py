@@ -51,8 +51,9 @@ def train(argv: list[str]) -> None:
     mode, run, given, own = parse(argv)
     if run:
         check_unchanged(run, given)
-    task = find_mode(mode).make_task()
-    config, data = task.resolve(run.config if run else make_config(find_mode(mode).config, given))
+    config = run.config if run else make_config(find_mode(mode).config, given)
+    task = find_mode(mode).make_task()  # imports TensorFlow, so errors in options come before it
+    config, data = task.resolve(config)
     facts = task.facts(data)
     model = task.build(config, facts)
     if own["dry_run"]:
