@@ -339,7 +339,7 @@ DOCUMENT_LIKELIHOOD = Evaluation(
 )  # fmt: skip
 SENTENCE_GENERATION = Evaluation(
     "generation",
-    "diversity of texts from the prior, and some of them",
+    "diversity of texts from the prior, and samples",
     (*keys(DIVERSITY), *(f"{score.key}{way}" for score in DIVERSITY for way in ("_top_p", "_test")), *keys(WRITTEN)),
 )
 PARAGRAPH_GENERATION = Evaluation(
@@ -357,7 +357,7 @@ TOPIC_QUALITY = Evaluation(
 DOCUMENT_LINEAR = Evaluation("linear", LINEAR.doc, ("linear_accuracy",))
 DOCUMENT_CONTROLS = Evaluation(
     "controls",
-    "the same scores without a trained network",
+    "the scores of simple baselines: LDA and LSA, or BM25, word counts and topics",
     (*keys(LDA), *keys(LSA), "linear_accuracy_lda", "linear_accuracy_lsa"),
 )
 RANKING = Evaluation(

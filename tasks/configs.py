@@ -85,7 +85,9 @@ class BiGANConfig(BigGANConfig):
     encoder_widths: tuple[int, ...] = network_option(
         (16, 32), "channels of E's stem and blocks, each of which halves the resolution", low=4
     )
-    encoder_size: int = network_option(0, "height and width that E resizes its input to; 0: their own size", low=0)
+    encoder_size: int = network_option(
+        0, "height and width that E resizes its input to; 0: the size of the images", low=0
+    )
     feature_dim: int = network_option(256, "width of E's last hidden layer", low=1)
     deterministic_encoder: bool = network_option(False, "z_hat = mu in place of a sample")
     latent_width: int = network_option(128, "width of H and J", low=4)
@@ -134,7 +136,9 @@ class InfoBigBiGANConfig(CodeConfig, BigBiGANConfig):
         "the code of a real image that H and J receive: none, the head's estimate, or E's",
         choices=("none", "head", "encoder"),
     )
-    real_info_weight: float = training_option(1.0, "weight of the head's bound on E's codes of real images", low=0)
+    real_info_weight: float = training_option(
+        1.0, "weight of the loss by which the head learns E's codes of real images", low=0
+    )
     consistency_on: str = training_option(
         "encoder", "the network whose codes the two weights below apply to", choices=("encoder", "head")
     )

@@ -70,7 +70,9 @@ class Config:
 
     dataset: str | None = data_option(None, "name of a data set, or a path")
     data_dir: str | None = data_option(None, "folder that holds the data set")
-    preset: str = training_option("default", "sizes and length of the run", choices=("quick", "default", "reference"))
+    preset: str = training_option(
+        "default", "a named set of defaults; options that are given win", choices=("quick", "default", "reference")
+    )
     epochs: int | None = training_option(
         None, "passes over the training part; default: enough for --updates (images: at most 150)", low=1
     )
@@ -139,7 +141,7 @@ def with_epochs(config: AnyConfig, steps_per_epoch: int, most: float = math.inf,
         config: its own `epochs`, if given, stay.
         steps_per_epoch: steps of one pass over the training part.
         most: the largest number of epochs that is chosen.
-        turn: the number is a multiple of it, large enough for `config.updates`.
+        turn: the number of epochs is the smallest multiple of it that reaches `config.updates`.
     """
     turns = -(-config.updates // (steps_per_epoch * turn))
     return dataclasses.replace(config, epochs=config.epochs or min(most, turns * turn))
