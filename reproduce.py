@@ -49,7 +49,9 @@ def parse(argv: list[str]) -> argparse.Namespace:
 
 
 def carry_out(training: Training, runs_dir: str) -> dict:
-    """Train and evaluate, or continue an interrupted training; return its entry. A training that diverged gets an entry with its error.
+    """Train and evaluate, or continue an interrupted training; return its entry.
+
+    A training that diverged gets an entry with its error.
 
     Raises:
         InputError: the training could not begin, or broke off.
