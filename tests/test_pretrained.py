@@ -31,6 +31,7 @@ def test_it_is_the_median_seed_of_the_comparison():
     assert own["hungarian_accuracy"] == found[own["seed"]] == np.median(list(found.values()))
 
 
+@pytest.mark.slow
 def test_it_reproduces_its_row(tfds_dir, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("TFDS_DATA_DIR", str(tfds_dir))
     given = shutil.copytree(FOLDER, tmp_path / "given")

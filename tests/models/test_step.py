@@ -217,6 +217,7 @@ def test_the_optimizers_have_every_trainable_weight_of_their_side(model):
         assert sum(v.path.endswith("momentum") for v in moments) == len(weights)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("player, other", [("d", "ge"), ("ge", "d")])
 def test_each_player_descends(player, other):
     """A player's loss falls if the other player does not move, and z, noise and views are the same in every step."""
@@ -255,6 +256,7 @@ def test_the_discriminators_updates_leave_the_weights_of_g_and_e_as_they_are(mod
     assert not same([v.numpy() for v in model.d_variables], own)
 
 
+@pytest.mark.slow
 def test_g_and_e_follow_the_discriminators_that_the_last_step_left():
     """The update of G and E does not depend on the update of the discriminators in the same step."""
     moving, still = (build("info head", seed=7) for _ in range(2))

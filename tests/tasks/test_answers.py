@@ -178,6 +178,7 @@ def test_the_scores_of_a_loaded_run_are_the_same(runs, mode, capsys):
     assert (runs[mode].path / CANDIDATES).read_bytes() == kept
 
 
+@pytest.mark.slow
 def test_a_resumed_training_ends_in_the_same_bits(runs, tmp_path, monkeypatch):
     """It continues after two epochs of three, and the words' vectors do not begin again."""
     shutil.copytree(runs["nasm"].path, tmp_path / "runs/a")

@@ -98,6 +98,7 @@ def test_the_scores_of_a_loaded_run_are_the_same(run, capsys):
     assert after["elbo_nll"] == before["elbo_nll"] and after["generated"] == before["generated"]
 
 
+@pytest.mark.slow
 def test_a_resumed_training_ends_in_the_same_bits(run, tmp_path, monkeypatch):
     monkeypatch.setattr(Task, "evaluate", lambda self, run, *_: run.scores)
     runs = tmp_path / "runs"
