@@ -1,4 +1,8 @@
-"""Adversarial losses of discriminator scores (logits): one value per example, to be minimised."""
+"""Adversarial losses of discriminator scores (logits): one value per example, to be minimised.
+
+Each score has a loss of its own. The losses of s_x, s_z and s_xz are the parts "x", "z" and "xz" that these functions
+return: BigBiGAN uses `hinge_discriminator` and `signed_generator`, BiGAN the logistic pair.
+"""
 
 from typing import NamedTuple
 
