@@ -22,6 +22,5 @@ docs: docs/scores.md
 docs/scores.md: metrics/catalogue.py | $(python)
 	$(python) -m metrics.catalogue > $@
 
-$(python): requirements.txt requirements-dev.txt
+$(python):
 	python3 -m venv .venv && .venv/bin/pip install -q -r requirements-dev.txt
-	touch $@
