@@ -51,8 +51,9 @@ def train(argv: list[str]) -> None:
     mode, run, given, own = parse(argv)
     if run:
         check_unchanged(run, given)
-    config = run.config if run else make_config(find_mode(mode).config, given)
-    task = find_mode(mode).make_task()  # imports TensorFlow, so errors in options come before it
+    row = find_mode(mode)
+    config = run.config if run else make_config(row.config, given)
+    task = row.make_task()  # imports TensorFlow, so errors in options come before it
     config, data = task.resolve(config)
     facts = task.facts(data)
     model = task.build(config, facts)
@@ -65,7 +66,7 @@ def train(argv: list[str]) -> None:
     from training.callbacks import EpochEnd, Keeper, NonFiniteGuard, ProgressBar
     from training.files import held
 
-    run = run or create_run(own["runs_dir"], own["name"], MODES[mode], config, facts)
+    run = run or create_run(own["runs_dir"], own["name"], row, config, facts)
     with held(run.path):
         run.check_data(facts)
         done = run.restore(model, best=False) if run.checkpoints() else 0
@@ -84,7 +85,7 @@ def train(argv: list[str]) -> None:
             model.fit(x, **span, verbose=0, shuffle=False, callbacks=[bar, NonFiniteGuard(run), end])
         best, _ = run.best_first()[0]
         epoch = best if best == run.epochs else run.restore(model)  # the model in memory is the newest checkpoint
-        scores = task.evaluate(run, data, model, epoch, MODES[mode].wanted(run))
+        scores = task.evaluate(run, data, model, epoch, row.wanted(run))
         write_scores(run, scores, steps * epoch)
     print_table(run, scores)
     print(f"run: {run.path}\nwatch it: tensorboard --logdir {run.path / 'tensorboard'}")

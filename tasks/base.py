@@ -7,7 +7,7 @@ import keras
 import numpy as np
 from matplotlib.figure import Figure
 
-from metrics.catalogue import Evaluation, score_of
+from metrics.catalogue import FEATURE_NETWORK, Evaluation, score_of
 from reporting.figures import save_figure
 from training.config import Config
 from training.files import write_arrays
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 Data = TypeVar("Data")  # what a task's reader returns
 AnyConfig = TypeVar("AnyConfig", bound=Config)
 Method = TypeVar("Method", bound=Callable[[Any], dict[str, Any]])
-
-FEATURE_NETWORK = ("feature_network", "feature_network_accuracy")
 
 
 class computes:
