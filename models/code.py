@@ -10,7 +10,7 @@ import tensorflow_probability as tfp
 from losses.information import categorical_bound, continuous_bound
 from models.capabilities import HasCode
 from models.gan import GAN, Judgement, Own, Pair, checked, in_batches
-from models.layers import Dense
+from models.layers import Composed, Dense
 
 tfd = tfp.distributions
 
@@ -74,7 +74,7 @@ class Code:
         return tf.concat([self.probabilities(parameters), self.split(parameters)[1]], 1)
 
 
-class CodeHead(keras.Model):
+class CodeHead(Composed, keras.Model):
     """The head Q: a discriminator's features [B, inputs] -> parameters of q(c | x) [B, parameters].
 
     Args:

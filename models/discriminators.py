@@ -8,10 +8,10 @@ This happens once per discriminator update, and once when a network is built, so
 import keras
 import tensorflow as tf
 
-from models.layers import Dense, DiscriminatorBlock, ResidualDense, SelfAttention, flatten
+from models.layers import Composed, Dense, DiscriminatorBlock, ResidualDense, SelfAttention, flatten
 
 
-class ImageDiscriminator(keras.Model):
+class ImageDiscriminator(Composed, keras.Model):
     """F(x) -> (features [B, feature_dim], s_x [B]), both float32: BigGAN's residual down-blocks and one plain block.
 
     The features are the sums over all positions, widths[-1] numbers, as in BigGAN. With a `layout_dim`, the features
@@ -64,7 +64,7 @@ class ImageDiscriminator(keras.Model):
         return features, self.score(features, training=training)[:, 0] if self.score else None
 
 
-class VectorDiscriminator(keras.Model):
+class VectorDiscriminator(Composed, keras.Model):
     """H or J: a residual MLP in float32, v [B, inputs] -> (features [B, width], score [B]).
 
     H receives the latent, and in some models the code, and computes s_z. J receives the features of F and H, and

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import keras
 import tensorflow as tf
 
-from models.layers import Conv2D, Dense, EncoderBlock, GroupNorm, flatten
+from models.layers import Composed, Conv2D, Dense, EncoderBlock, GroupNorm, flatten
 
 
 class Encoding(NamedTuple):
@@ -17,7 +17,7 @@ class Encoding(NamedTuple):
     code: tf.Tensor | None  # [B, code_parameters], parameters of q(c | x); None if E does not estimate the code
 
 
-class Encoder(keras.Model):
+class Encoder(Composed, keras.Model):
     """E(x) -> Encoding: a residual network, then one hidden layer, then mu and sigma = softplus(.).
 
     The hidden layer may be normalised (Ba et al. 2016) before its ReLU. It has thousands of inputs, which are never

@@ -4,10 +4,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from models.layers import BatchNorm, Conv2D, Dense, GeneratorBlock, SelfAttention
+from models.layers import BatchNorm, Composed, Conv2D, Dense, GeneratorBlock, SelfAttention
 
 
-class Generator(keras.Model):
+class Generator(Composed, keras.Model):
     """G(z, c) -> x_hat [B, *image_shape], float32 in [-1, 1].
 
     z [B, latent_dim] is cut into chunks: one for the first layer, and one for each block's conditional normalisation

@@ -216,7 +216,17 @@ class BatchNorm(keras.layers.Layer):
         return x * tf.cast(1.0 + gain, x.dtype) + tf.cast(offset, x.dtype)
 
 
-class GeneratorBlock(keras.layers.Layer):
+class Composed(keras.layers.Layer):
+    """A layer or network made of layers, each of which adds its own variables when it is first called.
+
+    Without this `build`, Keras would trace `call` at every level of layers to find the variables, before it calls it.
+    """
+
+    def build(self, input_shape: Shape) -> None:
+        pass
+
+
+class GeneratorBlock(Composed):
     """BigGAN's residual up-block: x [B, H, W, C] and its chunk of the latent [B, D] -> [B, 2H, 2W, channels].
 
     The convolutions have no biases, because a batch normalisation follows each of them and would remove a bias.
@@ -264,7 +274,7 @@ class DiscriminatorBlock(keras.layers.Layer):
         return h + self.skip(average_pool(x) if self.down else x, training=training)
 
 
-class EncoderBlock(keras.layers.Layer):
+class EncoderBlock(Composed):
     """A pre-activation residual block (He et al. 2016): [B, H, W, C] -> [B, H/2, W/2, channels].
 
     Group normalisation (Wu & He 2018) replaces the batch normalisation of the paper. So E's output for an image does
@@ -343,7 +353,7 @@ class SelfAttention(keras.layers.Layer):
         return x + self.out(tf.reshape(attended, [-1, height, width, attended.shape[-1]]), training=training)
 
 
-class ResidualDense(keras.layers.Layer):
+class ResidualDense(Composed):
     """A residual block of H and J, with two spectrally normalised dense layers: [B, width] -> [B, width]."""
 
     def __init__(self, width: int):

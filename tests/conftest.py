@@ -11,6 +11,12 @@ SMALLEST = "--dataset digits --batch-size 512 --epochs 1 --generator-widths 8 --
 ENCODER = "--encoder-widths 8 --feature-dim 8 --latent-width 8 --latent-blocks 0".split()
 
 
+def pytest_configure(config):
+    """Compute the tiny tensors of the quick tests in one thread: two cores run two tests."""
+    if config.option.markexpr == "not slow":
+        os.environ.update(TF_NUM_INTRAOP_THREADS="1", TF_NUM_INTEROP_THREADS="1")
+
+
 @contextlib.contextmanager
 def few_updates():
     """Hardly train the feature network of FID and KID."""

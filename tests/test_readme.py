@@ -56,6 +56,11 @@ def test_the_python_lines_run_on_the_pretrained_weights(eager):
     assert np.allclose(probabilities.sum(1), 1, atol=1e-5)
 
 
+def test_the_table_of_modes_has_every_mode():
+    rows = re.findall(r"^\| `(\w+)`", (ROOT / "README.md").read_text(), re.M)
+    assert set(train.MODES) <= set(rows)
+
+
 def test_ci_calls_the_test_command():
     command = next(line for block in BLOCKS for line in block.splitlines() if line.endswith("-m pytest"))
     assert command in (ROOT / ".ci/run").read_text().splitlines()

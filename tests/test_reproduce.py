@@ -92,6 +92,7 @@ def test_pictures_of_the_first_seed_are_kept_and_every_seeds_scores_of_candidate
     assert kept == ["plain-0-candidates.npz", "plain-0-samples.png", "plain-1-candidates.npz"]
 
 
+@pytest.mark.slow
 def test_what_cannot_begin_is_no_failed_seed(call, tmp_path, capsys):
     plan.FILE.write_text(YAML.replace("DATASET", str(tmp_path / "none.txt")))
     assert call() == 2

@@ -39,6 +39,7 @@ def numpy_kernel_distance(x, y):
     return mean_of_pairs(x) + mean_of_pairs(y) - 2 * kernel(x, y).mean()
 
 
+@pytest.mark.slow
 def test_the_tfgan_loader_is_still_needed():
     plain = subprocess.run([sys.executable, "-c", "import tensorflow_gan"], capture_output=True)
     assert plain.returncode != 0, "import tensorflow_gan works again: delete _import_classifier_metrics"
@@ -94,6 +95,7 @@ def test_kernel_distance_needs_two_rows_a_block(monkeypatch):
         kernel_distance(np.ones((100, 2)), np.ones((19, 2)))
 
 
+@pytest.mark.slow
 def test_features_of_digits_detect_damage(digits):
     network = FeatureNetwork.from_weights(train_features(*digits, recipe=FeatureRecipe(updates=500)))
     features = network.features(digits[2])
@@ -105,14 +107,14 @@ def test_features_of_digits_detect_damage(digits):
     assert frechet_distance(train, damaged) > 10 * frechet_distance(train, features)
 
 
-def test_training_neither_depends_on_global_state_nor_changes_it(digits):
-    first = train_features(*digits, recipe=FeatureRecipe(updates=20))
+def test_training_neither_depends_on_global_state_nor_changes_it(eager, digits):
+    first = train_features(*digits, recipe=FeatureRecipe(updates=4))
     keras.utils.set_random_seed(7)
     expected = np.random.rand(), float(keras.random.normal(()))
     keras.utils.set_random_seed(7)
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
-        second = train_features(*digits, recipe=FeatureRecipe(updates=20))
+        second = train_features(*digits, recipe=FeatureRecipe(updates=4))
         networks = [FeatureNetwork.from_weights(weights) for weights in (first, second)]
     finally:
         keras.config.set_dtype_policy("float32")
@@ -123,7 +125,7 @@ def test_training_neither_depends_on_global_state_nor_changes_it(digits):
     np.testing.assert_array_equal(networks[0].features(digits[2]), networks[1].features(digits[2]))
 
 
-def test_the_network_is_built_from_the_trained_weights(digits):
+def test_the_network_is_built_from_the_trained_weights(eager, digits):
     weights = train_features(*digits, recipe=FeatureRecipe(updates=5))
     network = FeatureNetwork.from_weights(pickle.loads(pickle.dumps(weights)))  # as a cache on disk returns them
     assert (network.test_accuracy, network.description) == (weights.test_accuracy, weights.description)
@@ -131,6 +133,7 @@ def test_the_network_is_built_from_the_trained_weights(digits):
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.slow
 def test_without_labels_the_network_learns_rotations(digits):
     images, _, test_images, test_labels = digits
     weights = train_features(images, None, test_images, test_labels, recipe=FeatureRecipe(updates=200))
@@ -138,7 +141,7 @@ def test_without_labels_the_network_learns_rotations(digits):
     assert "without labels" in weights.description
 
 
-def test_without_labels_the_test_labels_are_ignored(digits):
+def test_without_labels_the_test_labels_are_ignored(eager, digits):
     images, _, test_images, test_labels = digits
     first, second = (
         train_features(images, None, test_images, labels, recipe=FeatureRecipe(updates=2))
@@ -156,7 +159,7 @@ def test_rotations_need_square_images():
 
 
 @pytest.mark.parametrize("shape", [(28, 28, 1), (20, 32, 3)])
-def test_features_of_other_shapes(shape):
+def test_features_of_other_shapes(eager, shape):
     images = np.random.default_rng(0).uniform(-1, 1, (6, *shape)).astype(np.float32)
     labels = np.arange(6) % 3
     network = FeatureNetwork.from_weights(

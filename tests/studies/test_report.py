@@ -78,6 +78,7 @@ def write(docs):
 # The report that is committed
 
 
+@pytest.mark.slow
 def test_report_is_up_to_date():
     """`python reproduce.py report` changes nothing."""
     assert report_text(DOCS) == (DOCS / "report.md").read_text()

@@ -40,7 +40,7 @@ def runs(answers_folder, tmp_path_factory):
     folder, found = tmp_path_factory.mktemp("runs"), {}
     for mode, own in (("nasm", ["--latent", "3", "--samples", "3"]), ("gqa", [])):
         keras.utils.clear_session(free_memory=False)  # a checkpoint holds layer names, numbered as in a process
-        flags = ["--mode", mode, "--dataset", str(answers_folder), "--epochs", "3", *FLAGS, *own, "--name", mode]
+        flags = ["--mode", mode, "--dataset", str(answers_folder), "--epochs", "2", *FLAGS, *own, "--name", mode]
         assert train.main([*flags, "--runs-dir", str(folder)]) == 0
         found[mode] = open_run(folder / mode, "", MODES)
     return found
@@ -180,10 +180,10 @@ def test_the_scores_of_a_loaded_run_are_the_same(runs, mode, capsys):
 
 @pytest.mark.slow
 def test_a_resumed_training_ends_in_the_same_bits(runs, tmp_path, monkeypatch):
-    """It continues after two epochs of three, and the words' vectors do not begin again."""
+    """It continues after one epoch of two, and the words' vectors do not begin again."""
     shutil.copytree(runs["nasm"].path, tmp_path / "runs/a")
-    (epoch, newest), (before, _), *_ = open_run(tmp_path / "runs/a", "", MODES).checkpoints()
-    assert (epoch, before) == (3, 2)
+    (epoch, newest), (before, _) = open_run(tmp_path / "runs/a", "", MODES).checkpoints()
+    assert (epoch, before) == (2, 1)
     newest.unlink()
     keras.utils.clear_session(free_memory=False)
     monkeypatch.setattr(RankingTask, "initialize", None)
@@ -191,7 +191,7 @@ def test_a_resumed_training_ends_in_the_same_bits(runs, tmp_path, monkeypatch):
     assert train.main(["--resume", "a", "--runs-dir", str(tmp_path / "runs")]) == 0
     resumed = open_run(tmp_path / "runs/a", "", MODES)
     assert resumed.checkpoints()[0][1].name == newest.name  # the name carries the digest
-    assert [entry["epoch"] for entry in resumed.history] == [1, 2, 3]
+    assert [entry["epoch"] for entry in resumed.history] == [1, 2]
 
 
 @pytest.mark.parametrize("broken", ["word_vectors", "labels", "batch"])

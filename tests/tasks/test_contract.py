@@ -113,8 +113,8 @@ def outputs(model, data):
         batch = next(iter(evaluation_batches(data.corpus.test, data.corpus.vocabulary, 20)))
         found = [model.scores(batch, tf.constant([0, 1])).numpy()]
         return found + ([model.encode(batch).numpy()] if isinstance(model, NASM) else [])
-    found = [np.array(sentences.mean_bound(model, data.test, seed=3))]
-    return found + ([np.array(model.encode(data.test))] if isinstance(model, LanguageVAE) else [])
+    found = [np.array(sentences.mean_bound(model, data.test[:4], seed=3))]
+    return found + ([np.array(model.encode(data.test[:4]))] if isinstance(model, LanguageVAE) else [])
 
 
 def same(ours, theirs):
@@ -168,8 +168,7 @@ def test_a_step_is_taken_and_written_into_the_history(trained):
     assert int(trained.model.step) == entry["step"] == entry["epoch"] == 1
     assert all(math.isfinite(value) for value in entry.values())
     assert {f"loss/{part}" for part in ("nll", "kl")} <= entry.keys() or {"loss/d", "loss/ge"} <= entry.keys()
-    if trained.row.name in TERMS:
-        assert {name for name in entry if name.startswith("loss/d_")} == TERMS[trained.row.name]
+    assert {name for name in entry if name.startswith("loss/d_")} == TERMS.get(trained.row.name, set())
     points = {name.removeprefix("validation/") for name in entry if name.startswith("validation/")}
     assert points and points <= SCORES.keys()
     if trained.row.best:

@@ -20,8 +20,8 @@ from training.runs import create_run, open_run
 
 TASK = MODES["mlvae"].make_task()
 
-FLAGS = "--mode mlvae --batch-size 16 --embedding 8 --units 8 --plan 8 --encoder-widths 8 --latent-dim 2 --samples 3".split()
-FLAGS += "--top-dim 2 --hidden 4 --rate 0.03 --dropout 0.1 --kl-warm-up 5 --max-sentences 3".split()
+FLAGS = "--mode mlvae --batch-size 32 --embedding 8 --units 8 --plan 8 --encoder-widths 8 --latent-dim 2 --samples 3".split()
+FLAGS += "--top-dim 2 --hidden 4 --rate 0.03 --dropout 0.1 --kl-warm-up 3 --max-sentences 3".split()
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -93,9 +93,9 @@ def test_the_flat_model_has_the_scores_of_one_latent(flat, run):
 
 def test_the_scores_of_a_loaded_run_are_the_same(run, capsys):
     before = json.loads((run.path / "metrics.json").read_text())
-    assert evaluate.main([str(run.path), "--json"]) == 0
+    assert evaluate.main([str(run.path), "--generation", "--json"]) == 0
     after = json.loads(capsys.readouterr().out)
-    assert after["elbo_nll"] == before["elbo_nll"] and after["generated"] == before["generated"]
+    assert {"generated", "self_bleu"} <= after.keys() and after == {name: before[name] for name in after}
 
 
 @pytest.mark.slow

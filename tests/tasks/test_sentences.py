@@ -20,7 +20,7 @@ from tasks.sentences import SentenceScorer
 from training.config import field_names, make_config
 from training.runs import create_run, open_run
 
-FLAGS = "--batch-size 16 --embedding 8 --units 8 --epochs 3 --rate 0.01 --max-length 12".split()
+FLAGS = "--batch-size 32 --embedding 8 --units 8 --epochs 3 --rate 0.01 --max-length 12".split()
 LATENT = "--latent-dim 3 --samples 10".split()
 
 
@@ -212,6 +212,7 @@ def test_the_bounds_of_a_language_model_are_exact(untrained):
     assert not {"kl", "mutual_information", "reference_nll"} & scores.keys()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "mode, options", [("vae", {"free_bits": 0.5, "cell": "gru"}), ("twrvae", {"cell": "rnn", "kl_part": 0.5})]
 )

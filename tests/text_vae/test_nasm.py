@@ -149,6 +149,7 @@ def test_vectors_that_are_not_tuned_stay(asked):
     np.testing.assert_array_equal(before, model.embedding.get_weights()[0])
 
 
+@pytest.mark.slow
 def test_it_learns_and_repeats_bit_by_bit(asked):
     first, again = models = [build(dropout=0.2), build(dropout=0.2)]
     for model in models:

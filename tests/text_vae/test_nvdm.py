@@ -174,6 +174,7 @@ def test_it_finds_two_topics():
     assert np.linalg.norm(mu[0] - mu[-1]) > 1.5
 
 
+@pytest.mark.slow
 def test_a_refined_posterior_is_the_best_gaussian_of_each_document():
     """A refined posterior has a tighter bound than `infer`'s. If R is 0, so that words ignore z, it is the prior."""
     model, x = build(), counts()
