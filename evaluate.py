@@ -2,8 +2,10 @@
 
 import argparse
 import contextlib
+import dataclasses
 import json
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from tasks.modes import MODES
 from training.cli import Parser, run_program
 from training.runs import Run, export_run, latest_run, open_run
 
+PERHAPS_SEEN = "images that the run may have been trained on"
 DESCRIPTION = "Score runs: write metrics.json and figures into each. Without the flag of an evaluation, compute all."
 
 
@@ -27,6 +30,10 @@ def parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--export", metavar="DIR", type=Path, help="also write the weights of one image run, in float16, to give away"
     )
+    parser.add_argument(
+        "--dataset", help="score image runs on another data set of their shape, and write nothing into them"
+    )
+    parser.add_argument("--data-dir", help="the folder of that data set, as for train.py")
     evaluations = parser.add_argument_group("evaluations")
     for name, doc in {evaluation.name: evaluation.doc for evaluation in EVALUATIONS}.items():
         modes = ", ".join(mode.name for mode in MODES.values() if name in [own.name for own in mode.scores])
@@ -42,6 +49,29 @@ def score(run: Run, asked: list[str]) -> tuple[Any, int, dict[str, Any]]:
     return model, epoch, task.evaluate(run, data, model, epoch, wanted)
 
 
+def score_elsewhere(run: Run, dataset: str, data_dir: str | None, asked: list[str]) -> dict[str, Any]:
+    """Compute the evaluations of the flags `asked` on another data set than the run's, and write nothing into the run.
+
+    Raises:
+        InputError: the data set cannot be read, or its images have another shape than those of the run.
+    """
+    task = MODES[run.mode].make_task()
+    config = dataclasses.replace(run.config, dataset=dataset, data_dir=data_dir)
+    data = task.load(config)
+    other = dataclasses.replace(run, config=config, facts=task.facts(data))
+    wanted = MODES[run.mode].wanted(other, asked)
+    own_shape, shape = (list(known.facts["image_shape"]) for known in (run, other))
+    if shape != own_shape:
+        raise InputError(
+            f"--dataset {dataset}: its images are {shape}, but {run.path} has {own_shape}: give such images"
+        )
+    model = task.build(run.config, run.facts)
+    epoch = run.restore(model)
+    with tempfile.TemporaryDirectory(dir=run.path.parent) as folder:  # beside the run, so that they share their cache
+        scores = task.evaluate(dataclasses.replace(other, path=Path(folder)), data, model, epoch, wanted)
+    return scores | {"dataset": f"{dataset} ({PERHAPS_SEEN})"}
+
+
 def evaluate(argv: list[str]) -> None:
     """Score the runs; print one table, a comparison, or JSON."""
     options = parse(argv)
@@ -54,16 +84,28 @@ def evaluate(argv: list[str]) -> None:
         raise InputError(f"--export: {runs[0].path} is a run of mode {runs[0].mode}: only image modes are exported")
     if options.export and options.export.exists():
         raise InputError(f"--export: {options.export} exists: give another folder")
-    for run in runs:
-        MODES[run.mode].wanted(run, asked)  # an error of any run comes before the work
+    if options.data_dir and not options.dataset:
+        raise InputError("--data-dir is the folder of --dataset: give that too")
+    if options.dataset and options.export:
+        raise InputError("--dataset and --export: give one of them")
+    for run in runs:  # an error of any run comes before the work
+        if not options.dataset:
+            MODES[run.mode].wanted(run, asked)
+        elif not isinstance(run.config, BigGANConfig):
+            raise InputError(f"--dataset: {run.path} is a run of mode {run.mode}: only image modes have it")
     with contextlib.redirect_stdout(sys.stderr) if options.json else contextlib.nullcontext():
         scored = []
         for run in runs:
+            if options.dataset:
+                scored.append(score_elsewhere(run, options.dataset, options.data_dir, asked))
+                continue
             model, epoch, scores = score(run, asked)
             scored.append(scores)
             if options.export:
                 export_run(run, model, epoch, options.export)
                 print(f"exported to {options.export}", file=sys.stderr)
+    if options.dataset:
+        print(f"scores on {options.dataset}, {PERHAPS_SEEN}; nothing is written into it", file=sys.stderr)
     if options.json:
         named = {str(run.path): scores for run, scores in zip(runs, scored, strict=True)}
         print(json.dumps(scored[0] if len(runs) == 1 else named, indent=2))

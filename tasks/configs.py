@@ -35,7 +35,8 @@ class BigGANConfig(Config):
     }
 
     dataset: str | None = data_option(
-        None, "mnist, fashion_mnist, cifar10, digits, an .npz file or a folder of images; default: mnist, else digits"
+        None,
+        "mnist, fashion_mnist, cifar10, mnist_5k, digits, an .npz file or a folder of images; default: mnist, else mnist_5k",
     )
     data_dir: str | None = data_option(None, "folder where tensorflow-datasets keeps its data")
     image_size: int | None = data_option(None, "height and width to resize images to; default: their own size", low=8)

@@ -37,7 +37,7 @@ class ImageTask(Task[ImageDataset]):
         if config.dataset is None and name != "mnist":
             print(
                 f"{'!' * 100}\nMNIST is neither on disk nor can it be downloaded: THIS RUN USES {name}, "
-                f"a much smaller set.\nGive --data-dir DIR or --dataset to choose another.\n{'!' * 100}",
+                f"5,000 of its images.\nGive --data-dir DIR or --dataset to choose another.\n{'!' * 100}",
                 file=sys.stderr,
             )
         config = dataclasses.replace(config, dataset=name)

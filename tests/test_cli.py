@@ -140,6 +140,22 @@ def test_evaluate_prints_json_alone_and_merges_it_into_the_metrics(whole, one_mo
     assert json.loads((run.path / "metrics.json").read_text()) == before | scores
 
 
+def test_scores_on_another_data_set_are_named_so_and_write_nothing_into_the_run(whole, one_model, answer, capsys):
+    run, before = whole[0], content(whole[0].path)
+    options = ["--runs-dir", str(run.path.parent), "whole", "--hungarian", "--json"]
+    random, file = np.random.default_rng(0), run.path.parent / "others.npz"
+    np.savez(file, images=random.integers(0, 256, (100, 8, 8), dtype=np.uint8), labels=np.arange(100) % 4)
+    assert evaluate.main([*options, "--dataset", str(file)]) == 0
+    printed = capsys.readouterr()
+    found = json.loads(printed.out)
+    assert found["dataset"].startswith(str(file)) and "may have been trained on" in found["dataset"]
+    assert "may have been trained on" in printed.err
+    assert np.array(found["confusion"]).shape == (10, 4) and np.sum(found["confusion"]) == 20  # of its test part
+    assert content(run.path) == before
+    assert {path.name for path in run.path.parent.iterdir() if path.is_dir()} <= {"whole", "cache", "other"}
+    assert "[28, 28, 1]" in answer(evaluate, *options[:3], "--dataset", "mnist_5k")
+
+
 def test_scores_beside_another_feature_network_do_not_stay(whole, one_model, short_features):
     folder = whole[0].path.parent / "other"  # beside `whole`, whose cache of feature networks it shares
     file = shutil.copytree(whole[0].path, folder) / "metrics.json"

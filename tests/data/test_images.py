@@ -83,6 +83,25 @@ def test_digits():
     assert set(digits.test.labels) == set(range(10))
 
 
+def test_mnist_5k():
+    mnist = reader.load("mnist_5k")
+    assert mnist.name == "mnist_5k" and mnist.image_shape == (28, 28, 1)
+    assert [len(s.images) for s in mnist[1:4]] == [3500, 500, 1000]
+    assert mnist.train.images.dtype == np.uint8 and mnist.train.images.max() == 255
+    np.testing.assert_array_equal(np.bincount(np.concatenate([s.labels for s in mnist[1:4]])), [500] * 10)
+    assert np.bincount(mnist.test.labels).min() > 80  # the cut is random, not by label
+
+
+def test_mnist_5k_is_a_part_of_mnists_training_set(tfds_dir):
+    small, whole = reader.load("mnist_5k"), reader.load("mnist", str(tfds_dir))
+
+    def as_bytes(*splits):
+        return {image.tobytes() for split in splits for image in split.images}
+
+    mine = as_bytes(*small[1:4])
+    assert [len(mine & as_bytes(part)) for part in whole[1:4]] == [4150, 850, 0]
+
+
 def test_splits_are_disjoint_and_keep_image_with_label(tmp_path):
     images = np.broadcast_to(np.arange(100, dtype=np.uint8)[:, None, None], (100, 4, 4))
     dataset = reader.load(save_npz(tmp_path / "x.npz", images=images, labels=np.arange(100)))
@@ -138,14 +157,14 @@ def prepare(parent, version="3.0.1"):
 
 def test_default_is_mnist_if_it_is_prepared(tmp_path, monkeypatch):
     monkeypatch.delenv("INFOBIGBIGAN_DATA", raising=False)
-    assert reader.choose_dataset(None, None) == "digits"
+    assert reader.choose_dataset(None, None) == "mnist_5k"
     prepare(tmp_path / "given")
     assert reader.choose_dataset(None, str(tmp_path / "given")) == "mnist"
-    assert reader.choose_dataset(None, None) == "digits"
+    assert reader.choose_dataset(None, None) == "mnist_5k"
     monkeypatch.setenv("INFOBIGBIGAN_DATA", str(tmp_path / "shared"))
     prepare(tmp_path / "shared" / "tfds")
     assert reader.choose_dataset(None, None) == "mnist"
-    assert reader.choose_dataset(None, str(tmp_path / "elsewhere")) == "digits"
+    assert reader.choose_dataset(None, str(tmp_path / "elsewhere")) == "mnist_5k"
 
 
 def test_default_is_mnist_if_it_can_be_downloaded(tmp_path, monkeypatch):
@@ -174,7 +193,7 @@ def test_unknown_name(wrong, right):
 
 @pytest.mark.parametrize("name", ["mnist", "fashion_mnist", "cifar10"])
 def test_neither_prepared_nor_downloadable(name, tmp_path):
-    with raises(f"{tmp_path}/{name} and cannot be downloaded .*--data-dir, or use --dataset digits"):
+    with raises(f"{tmp_path}/{name} and cannot be downloaded .*--data-dir, or use --dataset mnist_5k"):
         reader.choose_dataset(name, str(tmp_path))
 
 
