@@ -20,7 +20,9 @@ from tasks.image_scores import ImageScorer
 from training.config import with_epochs
 from training.runs import Run
 
-MOST_PASSES = 150  # epochs that --updates may ask for; a small data set would need thousands
+# Epochs that --updates may ask for. A small data set would need thousands, so a built-in one has as many as minutes allow.
+MOST_PASSES = {"mnist_5k": 100, "digits": 600}
+MOST_PASSES_OF_OTHERS = 150
 
 
 class ImageTask(Task[ImageDataset]):
@@ -44,7 +46,8 @@ class ImageTask(Task[ImageDataset]):
         data = self.load(config)
         precision = ("bfloat16" if has_bfloat16() else "float32") if config.precision == "auto" else config.precision
         config = dataclasses.replace(config, precision=precision)
-        return with_epochs(config, self.steps_per_epoch(config, data), MOST_PASSES), data
+        most = MOST_PASSES.get(name, MOST_PASSES_OF_OTHERS)
+        return with_epochs(config, self.steps_per_epoch(config, data), most), data
 
     def facts(self, data: ImageDataset) -> dict[str, Any]:
         counts = {name: len(getattr(data, name).images) for name in ("train", "validation", "test")}

@@ -71,12 +71,19 @@ def test_a_precision_that_is_given_stays(monkeypatch):
     assert TASK.resolve(BigGANConfig(**TINY, precision="float32"))[0].precision == "float32"
 
 
-def test_digits_in_place_of_mnist_are_announced_loudly(monkeypatch, capsys):
+def test_mnist_5k_in_place_of_mnist_is_announced_loudly(monkeypatch, capsys):
     monkeypatch.setattr(readers, "_prepared", lambda name, data_dir: None)
     monkeypatch.setattr(readers, "_downloadable", lambda name: False)
     config, data = TASK.resolve(BigGANConfig())
-    assert config.dataset == data.name == "digits"
-    assert "THIS RUN USES digits" in capsys.readouterr().err
+    assert config.dataset == data.name == "mnist_5k"
+    assert "MNIST" in (announced := capsys.readouterr().err) and "THIS RUN USES mnist_5k" in announced
+
+
+@pytest.mark.parametrize(("dataset", "epochs"), [("mnist_5k", 100), ("digits", 600)])
+def test_small_data_sets_have_a_length_of_their_own(dataset, epochs):
+    assert TASK.resolve(BigGANConfig(dataset=dataset))[0].epochs == epochs
+    assert TASK.resolve(BigGANConfig(dataset=dataset, updates=20))[0].epochs < 4
+    assert TASK.resolve(BigGANConfig(dataset=dataset, epochs=700))[0].epochs == 700
 
 
 def test_digits_that_were_asked_for_are_not_announced(capsys):
