@@ -14,7 +14,7 @@ from data.errors import InputError
 from data.vocabulary import RESERVED, UNK, Vocabulary
 
 SEED = 0  # of word2vec, and of the vectors of words that a file lacks; part of their definition, so not a flag
-LARGEST = float(np.finfo(np.float32).max)
+LARGEST = 1e15  # of the numbers of a vector: float32 holds the sum of their squares
 FIRST_LINES = 1000  # lines of a text without header whose numbers decide the dimension
 DAMAGED = (gzip.BadGzipFile, EOFError, zlib.error)  # what reading a damaged .gz raises
 
@@ -85,13 +85,15 @@ def _read_binary(file: Path, wanted: set[str]) -> dict[str, np.ndarray]:
         vectors = KeyedVectors.load_word2vec_format(file, binary=True)  # of a repeated word it keeps the first vector
     except UnicodeDecodeError as error:
         raise InputError(f"{file} has a word that is not UTF-8 ({error.reason}): save it as UTF-8") from error
-    except (*DAMAGED, ValueError, MemoryError) as error:
+    except (*DAMAGED, ValueError, OverflowError, MemoryError) as error:
         raise InputError(
             f"{file} is damaged ({error}): fetch it again, or rename it if it is text, since .bin means binary"
         ) from error
     found = {word: vectors[word] for word in wanted if word in vectors}
-    if broken := [word for word, vector in found.items() if not np.isfinite(vector).all()]:
-        raise InputError(f"{file} is damaged (the vector of {min(broken)[:40]!r} is not finite): fetch it again")
+    if broken := [word for word, vector in found.items() if not (np.abs(vector) <= LARGEST).all()]:
+        raise InputError(
+            f"{file} is damaged (the vector of {min(broken)[:40]!r} has no usable numbers): fetch it again"
+        )
     return found
 
 
@@ -166,7 +168,7 @@ def _numbers(fields: list[str]) -> list[str]:
 
 
 def _is_number(text: str) -> bool:
-    """Return whether a text is a finite number that float32 can hold."""
+    """Return whether a text is a number, neither NaN nor too large."""
     try:
         return abs(float(text)) <= LARGEST
     except ValueError:

@@ -39,7 +39,7 @@ def test_every_form(tmp_path, form, packed):
         ("2 3\nice 1 2 3\nhigh 1 2\n", "line 3: 2 numbers at its end where 3 are due"),
         ("ice 1 2 3\nhigh up 1 2\n", "line 2: 2 numbers at its end where 3 are due"),
         ("ice 1 2 3\n\n", "line 2: 0 numbers at its end where 3 are due"),
-        ("ice 1 2\nhigh 1 1e39\n", "line 2: 0 numbers at its end where 2 are due"),
+        ("ice 1 2\nhigh 1 1e16\n", "line 2: 0 numbers at its end where 2 are due"),
         ("ice 1 2\rhigh 1 2\r", "CR alone: save it with line ends of LF"),
         ("ice 1 2\nhigh 1 2\n".encode("utf-16-le"), "zero bytes: save it in UTF-8"),
         ("ice 1 2\nhigh 1 2\n".encode("utf-16"), "line 1: byte 0xff is not UTF-8"),
@@ -69,6 +69,8 @@ def test_bad_files(tmp_path, content, said):
         b"1 1\n\xff\xff \x00\x00\x00\x00\n",
         b"99999999999 2\n",
         b"1 1\nice \x00\x00\xc0\x7f\n",  # not a number
+        b"1 1\nice \xff\xff\x7f\x7f\n",  # the largest number of float32
+        b"99999999999999999999 1\nice \x00\x00\x00\x00\n",
     ],
 )
 def test_bad_binary_files(tmp_path, content):
