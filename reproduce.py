@@ -74,7 +74,7 @@ def carry_out(training: Training, runs_dir: str) -> dict:
         "dataset": training.given["dataset"],
         "seed": training.seed,
         "config_hash": training.config_hash,
-        "command": " ".join(["python train.py", *training.arguments]),
+        "command": training.command,
         "config": training.config,
         "precision": run.config.computed_in,
         "metrics": {},
@@ -112,7 +112,7 @@ def reproduce(argv: list[str]) -> None:
         entries = read_entries(file)
         missing = study.missing(entries)
         for training in missing:
-            print(f"{training.minutes(entries):6.1f} min  python train.py {' '.join(training.arguments)}")
+            print(f"{training.minutes(entries):6.1f} min  {training.command}")
         later = study.size - len(study.trainings(entries))
         total = sum(training.minutes(entries) for training in missing)
         print(

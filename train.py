@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import shlex
 import sys
 from typing import Any
 
@@ -88,7 +89,7 @@ def train(argv: list[str]) -> None:
         scores = task.evaluate(run, data, model, epoch, row.wanted(run))
         write_scores(run, scores, steps * epoch)
     print_table(run, scores)
-    print(f"run: {run.path}\nwatch it: tensorboard --logdir {run.path / 'tensorboard'}")
+    print(f"run: {run.path}\nwatch it: tensorboard --logdir {shlex.quote(str(run.path / 'tensorboard'))}")
 
 
 def main(argv: list[str] | None = None) -> int:

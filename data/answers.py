@@ -1,13 +1,14 @@
-"""Reader of questions and candidate answers: WikiQA, TREC QA, the user's own in either format, or built-in docstrings.
+"""Reader of questions and candidate answers: WikiQA, TREC QA, the user's own in their formats, or built-in docstrings.
 
 Each candidate belongs to one question, and is right (label 1) or wrong (label 0).
 TensorFlow and NLTK are imported inside the functions that need them, so that `--help` and flag errors answer at once.
 """
 
 import re
+import sys
 import zlib
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from itertools import chain
 from pathlib import Path
@@ -33,7 +34,12 @@ NO_MATCH = -1  # fills up the stems of a candidate: differs from every stem, and
 
 Tokens = list[str]  # of one text, in lower case
 
-_TAG = re.compile(r"<(/?)(QApairs|question|positive|negative)\b[^<>]*>", re.IGNORECASE)
+BLOCKS = ("TRAIN.xml", "DEV.xml", "TEST.xml")
+PUBLISHED = ("WikiQA-train.tsv", "WikiQA-dev.tsv", "WikiQA-test.tsv")
+COLUMNS = ("questionid", "question", "sentence", "label")  # of the published files, in lower case
+FORMS = f"train/, dev/ and test/; {', '.join(BLOCKS)}; or {', '.join(PUBLISHED)}"
+
+_TAG = re.compile(r"(</?(?:QApairs|question|positive|negative)\b[^<>]*>)", re.IGNORECASE)
 
 
 class Pairs(NamedTuple):
@@ -80,7 +86,7 @@ def load_answers(
     """Read questions, candidates and labels into memory.
 
     Args:
-        dataset: a name of DATASETS, or the path of a folder in one of two formats. A built-in name wins over a
+        dataset: a name of DATASETS, or the path of a folder in one of three formats. A built-in name wins over a
             folder of the same name; write `./wikiqa` to mean the folder.
 
             - wikiqa: the questions of WikiQA (Yang et al. 2015) that have a right answer.
@@ -92,11 +98,14 @@ def load_answers(
               candidate i. File b.toks has its tokens, and sim.txt its label (0 or 1). File a.toks has the tokens of its
               question, and id.txt the id of the question. Spaces separate tokens.
             - a folder of TRAIN.xml, DEV.xml and TEST.xml. Each block <QApairs> holds one <question> and any number of
-              <positive> and <negative> candidates. Every tag stands on a line of its own. The line after an opening
-              tag holds the tokens, separated by tabs or spaces; all other lines are skipped. The format only looks
-              like XML: entities are not expanded.
+              <positive> and <negative> candidates. The tokens are the first line of text behind an opening tag, on the
+              line of the tag or below it, separated by tabs or spaces. The further lines of TREC QA annotate the first.
+              Other text that is passed over is announced. The format only looks like XML: entities are not expanded.
               A share of up to MOST_EMPTY of the questions may have no candidates, as a few of TREC QA do. They are
               left out and counted in `facts`.
+            - a folder of WikiQA-train.tsv, WikiQA-dev.tsv and WikiQA-test.tsv, as WikiQA is published. The header names
+              the columns, COLUMNS among them, and tabs separate them. `data.text.tokenise` splits the texts. Questions
+              without a right answer are left out, as in wikiqa, and counted in `facts`.
         data_dir: folder that holds wikiqa/ or trecqa/. None: $INFOBIGBIGAN_DATA.
         vocabulary_size: highest number of ids, including the reserved ids. Only words that occur at least twice in the
             training part get an id.
@@ -109,13 +118,15 @@ def load_answers(
     if folder is None:
         groups = _read_docstrings()
     elif not folder.is_dir():
-        raise InputError(
-            f"{folder} is a file: give a folder that holds train/, dev/ and test/, or TRAIN.xml, DEV.xml and TEST.xml"
-        )
-    elif (folder / "TRAIN.xml").exists():
-        groups = [_read_blocks(folder / f"{part}.xml") for part in ("TRAIN", "DEV", "TEST")]
-    else:
+        raise InputError(f"{folder} is a file: give a folder that holds {FORMS}")
+    elif (folder / BLOCKS[0]).exists():
+        groups = [_read_blocks(folder / name) for name in BLOCKS]
+    elif (folder / PUBLISHED[0]).exists():
+        groups = [_read_published(folder / name) for name in PUBLISHED]
+    elif (folder / "train").is_dir():
         groups = [_read_parallel(folder / part) for part in ("train", "dev", "test")]
+    else:
+        raise InputError(f"{folder} has no questions in a known form: give a folder that holds {FORMS}")
     parts = [_pairs([group for group in part if group[1]], max_length) for part in groups]
     for name, part in zip(PARTS, parts, strict=True):
         if not part.labels.any():
@@ -140,6 +151,10 @@ def load_answers(
         }
         for name, every, part in zip(PARTS, groups, parts, strict=True)
     }
+    left_out = [len(every) - len(part.questions) for every, part in zip(groups, parts, strict=True)]
+    _report(f"{dataset}: questions without candidates (of published WikiQA: a right answer) are left out", left_out)
+    unanswered = [len(part.questions) - len(np.unique(part.groups[part.labels == 1])) for part in parts]
+    _report(f"{dataset}: questions without a right answer are read, but no score counts them", unanswered)
     if dataset == "docstrings":
         facts["versions"] = versions()
     train, validation, test = parts
@@ -250,6 +265,13 @@ def _count(pairs: Pairs, vocabulary: Vocabulary) -> dict[str, int | float]:
     }
 
 
+def _report(what: str, counts: list[int]) -> None:
+    """Print to standard error a count of questions in each part, if there are any."""
+    if any(counts):
+        found = (f"{count:,} in the {part} part" for part, count in zip(PARTS, counts, strict=True) if count)
+        print(f"{what}: {', '.join(found)}", file=sys.stderr)
+
+
 def _read_docstrings() -> list[list[Group]]:
     """Return the groups of the train, validation and test parts."""
     answered = [docstring for docstring in read_docstrings() if docstring.paragraphs]
@@ -279,18 +301,67 @@ def _read_parallel(folder: Path) -> list[Group]:
         for file, text in zip(files, (key, question, candidate, label), strict=True):
             if not text.strip():
                 raise InputError(f"{file}, line {number} is empty: fill it, or delete the line from all four files")
-        if label.strip() not in ("0", "1"):
-            raise InputError(
-                f"{files[3]}, line {number}: {label[:40]!r} is not a label: write 1 for a right, 0 for a wrong answer"
-            )
-        asked, own = groups.setdefault(key.strip(), (question.lower().split(), []))
-        if asked != question.lower().split():
-            raise InputError(
-                f"{files[1]}, line {number}: the question differs from the first one of id {key.strip()[:40]}: "
-                "give each question an id of its own"
-            )
-        own.append((candidate.lower().split(), int(label)))
+        _add(groups, files[1], files[3], number, key, question.lower().split(), candidate.lower().split(), label)
     return list(groups.values())
+
+
+def _read_published(file: Path) -> list[Group]:
+    """Read a file of WikiQA as it is published. A question without a right answer has no candidates."""
+    first, *lines = read_lines(file)
+    header = [name.strip().lower() for name in first.split("\t")]
+    if missing := [name for name in COLUMNS if name not in header]:
+        raise InputError(f"{file}, line 1: the header has no column {missing[0]}: name {', '.join(COLUMNS)}")
+    places = [header.index(name) for name in COLUMNS]
+    groups: dict[str, Group] = {}
+    empty: list[int] = []  # lines whose candidate has no tokens
+    for number, line in enumerate(lines, 2):
+        if not line.strip():
+            continue
+        fields = line.split("\t")  # WikiQA's quotation marks are text, and do not enclose fields
+        if len(fields) != len(header):
+            raise InputError(f"{file}, line {number} has {len(fields)} fields and the header {len(header)}: correct it")
+        key, question, candidate, label = (fields[place] for place in places)
+        asked, tokens = tokenise(question), tokenise(candidate)
+        if not key.strip() or not asked:
+            raise InputError(f"{file}, line {number} has no question, or no id of it: fill it in")
+        if tokens:
+            _add(groups, file, file, number, key, asked, tokens, label)
+        else:
+            empty.append(number)
+    if empty:
+        print(
+            f"{file}, line {empty[0]}: the candidate has no words; such candidates are left out, {len(empty):,} in all",
+            file=sys.stderr,
+        )
+    return [(asked, own if any(label for _, label in own) else []) for asked, own in groups.values()]
+
+
+def _add(
+    groups: dict[str, Group],
+    question_file: Path,
+    label_file: Path,
+    number: int,
+    key: str,
+    question: Tokens,
+    candidate: Tokens,
+    label: str,
+) -> None:
+    """Add the candidate of line `number` to the group of its question, whose id is `key`.
+
+    Raises:
+        InputError: the label is neither 0 nor 1, or another question has the id.
+    """
+    if label.strip() not in ("0", "1"):
+        raise InputError(
+            f"{label_file}, line {number}: {label[:40]!r} is not a label: write 1 for a right, 0 for a wrong answer"
+        )
+    asked, own = groups.setdefault(key.strip(), (question, []))
+    if asked != question:
+        raise InputError(
+            f"{question_file}, line {number}: the question differs from the first one of id {key.strip()[:40]}: "
+            "give each question an id of its own"
+        )
+    own.append((candidate, int(label)))
 
 
 def _read_blocks(file: Path) -> list[Group]:
@@ -300,17 +371,19 @@ def _read_blocks(file: Path) -> list[Group]:
     """
     groups: list[Group] = []
     empty: list[int] = []  # lines that open a block whose question has no candidates
+    passed: list[int] = []  # lines of text that is passed over and annotates nothing
     open_tags: list[tuple[str, int]] = []  # name and line
     question: Tokens | None = None
     own: list[tuple[Tokens, int]] = []  # candidates of the open block
-    text: Tokens | None = None  # the first line of the open element
-    for number, line in enumerate(read_lines(file), 1):
-        tag = _TAG.fullmatch(line.strip())
-        if tag is None:
-            if len(open_tags) == 2 and text is None:
-                text = line.lower().split()
+    text = ""  # the first line of the open element
+    for number, piece in _pieces(read_lines(file)):
+        if not _TAG.fullmatch(piece):
+            if len(open_tags) == 2 and not text:
+                text = piece
+            elif len(open_tags) < 2 or (len(piece.split()) > 1 and "\t" not in text + piece):
+                passed.append(number)
             continue
-        closes, name = tag[1], tag[2].lower()
+        closes, name = piece.startswith("</"), piece.strip("</>").split()[0].lower()
         if not closes:
             if len(open_tags) != (name != "qapairs"):
                 raise InputError(f"{file}, line {number}: <{name}> {_where(open_tags)}: close the open element first")
@@ -321,7 +394,7 @@ def _read_blocks(file: Path) -> list[Group]:
             open_tags.append((name, number))
             if name == "qapairs":
                 question, own = None, []
-            text = None
+            text = ""
             continue
         if not open_tags or open_tags[-1][0] != name:
             raise InputError(f"{file}, line {number}: </{name}> {_where(open_tags)}: close each element once, in order")
@@ -333,16 +406,28 @@ def _read_blocks(file: Path) -> list[Group]:
             if not own:
                 empty.append(start)
         elif not text:
-            raise InputError(f"{file}, line {start}: <{name}> has no tokens: put them on the line after the tag")
+            raise InputError(f"{file}, line {start}: <{name}> has no tokens: put them behind the tag")
         elif name == "question":
-            question = text
+            question = text.lower().split()
         else:
-            own.append((text, int(name == "positive")))
+            own.append((text.lower().split(), int(name == "positive")))
     if open_tags:
         raise InputError(f"{file} ends {_where(open_tags)}: close it")
     if len(empty) > MOST_EMPTY * len(groups):
         raise InputError(f"{file}, line {empty[0]}: the question has no candidates: add some, or delete the block")
+    if passed:
+        print(
+            f"{file}, line {passed[0]}: the text stands outside of <question>, <positive> and <negative>, or below the "
+            f"first line of one; such text is left out, {len(set(passed)):,} lines in all",
+            file=sys.stderr,
+        )
     return groups
+
+
+def _pieces(lines: list[str]) -> Iterator[tuple[int, str]]:
+    """Return the tags of the lines and the texts between them, without those that are empty, with their lines."""
+    for number, line in enumerate(lines, 1):
+        yield from ((number, piece.strip()) for piece in _TAG.split(line) if piece.strip())
 
 
 def _where(open_tags: list[tuple[str, int]]) -> str:

@@ -4,12 +4,17 @@ Only the functions that use a model import TensorFlow, so that a report can be w
 """
 
 import io
+import sys
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties, findfont, fontManager
+from matplotlib.ft2font import FT2Font
+from matplotlib.text import Text
 from PIL import Image
 
 from data.answers import AnswerCorpus, evaluation_batches
@@ -171,6 +176,48 @@ def tile(images: np.ndarray, columns: int, line: int = 1) -> np.ndarray:
     ]
 
 
+def as_written(text: str) -> str:
+    r"""Return a text of the user so that matplotlib draws it letter by letter.
+
+    A `$` starts no formula. `pixels` draws a character that the usual font lacks in another font of this machine. If no
+    font has it, its escape stands in its place, such as \u4e2d; this is announced once.
+    """
+    shown = "".join(c if c == "\n" or font_of(c) else c.encode("unicode_escape").decode() for c in text)
+    if shown != text:
+        announce_escapes()
+    return shown.replace("$", r"\$")
+
+
+@cache
+def announce_escapes() -> None:
+    """Print to standard error, once, that figures show escapes in place of characters."""
+    print(
+        r"figures: no font of this machine has some characters of the text: they are drawn as escapes, such as \u4e2d; "
+        "install a font that has them, for example one of Noto",
+        file=sys.stderr,
+    )
+
+
+@cache
+def font_of(character: str) -> str | None:
+    """Return the family of the first font that has a character, the usual font first; None if there is none."""
+    usual = findfont(FontProperties())
+    regular = (font for font in fontManager.ttflist if (font.style, font.weight) == ("normal", 400))
+    others = {font.fname: font.name for font in sorted(regular, key=lambda font: (font.name, font.fname))}
+    families = {usual: FT2Font(usual).family_name} | others
+    return next((name for file, name in families.items() if ord(character) in characters_of(file)), None)
+
+
+@cache
+def characters_of(file: str) -> frozenset[int]:
+    """Return the code points that a font has glyphs for; none if the file has gone, or only has boxes to show."""
+    try:
+        font = FT2Font(file)
+    except (OSError, RuntimeError):
+        return frozenset()
+    return frozenset() if font.family_name.startswith("Last Resort") else frozenset(font.get_charmap())
+
+
 def picture(tiled: np.ndarray, title: str, labels: list[str] | tuple[str, ...] = ()) -> Figure:
     """Return a tiled picture under its title.
 
@@ -183,7 +230,7 @@ def picture(tiled: np.ndarray, title: str, labels: list[str] | tuple[str, ...] =
     figure = Figure(figsize=(6 + beside, 6 * height / width + above), dpi=DPI, layout="constrained")
     axes = figure.subplots()
     axes.imshow(tiled[..., 0] if channels == 1 else tiled, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
-    axes.set_title(title, fontsize=10)
+    axes.set_title(as_written(title), fontsize=10)
     axes.set_xticks([])
     axes.set_yticks((np.arange(len(labels)) + 0.5) * (height + 1) / max(1, len(labels)) - 1, labels)
     axes.tick_params(length=0)
@@ -207,7 +254,8 @@ def confusion_figure(table: np.ndarray, code_to_class: np.ndarray, dataset: str)
     for (row, column), count in np.ndenumerate(table[order]):
         shade = "white" if count > table.max() / 2 else "black" if count else "lightgray"
         axes.text(column, row, str(count), ha="center", va="center", color=shade, fontsize=9)
-    axes.set_title(f"{dataset}: the head's code against the class\nof {table.sum():,} test images", fontsize=10)
+    title = f"{dataset}: the head's code against the class\nof {table.sum():,} test images"
+    axes.set_title(as_written(title), fontsize=10)
     axes.set_xticks(range(classes))
     axes.set_xlabel("class of the image")
     axes.set_yticks(range(codes), [f"c = {code}, stands for {code_to_class[code]}" for code in order])
@@ -238,7 +286,7 @@ def heat_map_figure(maps: dict[str, np.ndarray], title: str, down: str) -> Figur
         axes.set_xlabel(across)
     grid[0].set_ylabel(down)
     figure.colorbar(grid[-1].images[0], ax=grid)
-    figure.suptitle(title, fontsize=10)
+    figure.suptitle(as_written(title), fontsize=10)
     return figure
 
 
@@ -263,19 +311,24 @@ def attention_figure(model: "NASM", corpus: AnswerCorpus, seed: int, dataset: st
     for axes, candidate in zip(grid, first, strict=False):
         words = corpus.validation.candidates[candidate]
         axes.imshow(alpha[candidate, :, : len(words)], cmap="Blues", aspect="auto", vmin=0)
-        axes.set_title(" ".join(corpus.validation.questions[batch["groups"][candidate]]), fontsize=9)
-        axes.set_xticks(range(len(words)), words, rotation=60, ha="right", fontsize=7)
+        axes.set_title(as_written(" ".join(corpus.validation.questions[batch["groups"][candidate]])), fontsize=9)
+        axes.set_xticks(range(len(words)), map(as_written, words), rotation=60, ha="right", fontsize=7)
         axes.set_yticks(range(len(steered)), steered, fontsize=7)
         axes.tick_params(length=0)
     for axes in grid[len(first) :]:
         axes.set_axis_off()
-    figure.suptitle(f"{dataset}: attention to the words of a right answer of validation questions", fontsize=10)
+    title = f"{dataset}: attention to the words of a right answer of validation questions"
+    figure.suptitle(as_written(title), fontsize=10)
     return figure
 
 
 def pixels(figure: Figure) -> np.ndarray:
-    """Return a figure as uint8 [H, W, 3]."""
+    """Return a figure as uint8 [H, W, 3]. Characters that the usual font lacks are drawn in other fonts."""
     canvas = FigureCanvasAgg(figure)
+    for text in figure.findobj(Text):
+        assert isinstance(text, Text)
+        families = [family for family in map(font_of, text.get_text()) if family]
+        text.set_fontfamily([*text.get_fontfamily(), *dict.fromkeys(families)])
     canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3]
 

@@ -40,7 +40,7 @@ def comparison(runs: list[Run], scored: list[dict[str, Any]]) -> str:
         groups.setdefault(json.dumps(alike, sort_keys=True), []).append((run, scores))
     lines = ["| runs | score | mean | median | spread | worst | by seed |", "|---|---|---|---|---|---|---|"]
     for members in groups.values():
-        names = ", ".join(run.path.name for run, _ in members)
+        names = ", ".join(run.path.name.replace("|", r"\|") for run, _ in members)
         for key in dict.fromkeys(key for _, scores in members for key in numbers(scores)):
             values = [scores[key] for _, scores in members if key in scores]
             spread = statistics.stdev(values) if len(values) > 1 else 0.0

@@ -5,7 +5,8 @@ directory.
 """
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+import string
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -54,6 +55,8 @@ ATTENTIONS = 4  # about how many pictures of attention a training makes; each ta
 EMBEDDED = 2000  # test examples in the projector, and test images in the confusion table
 SPRITE_SIDE = 64  # largest height and width of a sprite, in pixels
 SENTENCES = 8  # sentences of each kind that are shown
+
+_REFERENCES = str.maketrans({mark: f"&#{ord(mark)};" for mark in string.punctuation})
 
 
 def open_writer(run: Run) -> tf.summary.SummaryWriter:
@@ -164,6 +167,25 @@ def write_figure(tag: str, figure: Figure) -> None:
     tf.summary.image(tag, pixels(figure)[np.newaxis])  # one array: a list of bytes would become int32
 
 
+def write_table(tag: str, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Write a table of texts with the default writer, at its default step. Every cell is shown letter by letter."""
+    first, *rest = (f"| {' | '.join(map(verbatim, row))} |" for row in (header, *rows))
+    tf.summary.text(tag, "\n".join([first, "|---" * len(header) + "|", *rest]))
+
+
+def verbatim(text: str) -> str:
+    """Return a text so that TensorBoard, which reads Markdown and HTML, shows each of its letters and marks.
+
+    Marks become character references, since TensorBoard's Markdown has no backslash escape for some of them, such as <.
+    """
+    return one_line(text).translate(_REFERENCES)
+
+
+def one_line(value: Any) -> str:
+    """Return a value as text in which every run of white space, line ends and tabs included, is one space."""
+    return " ".join(str(value).split())
+
+
 class TopicSummary(keras.callbacks.Callback):
     """Show the top words of every topic whenever they are due, and at the end mu of test documents in the projector."""
 
@@ -176,9 +198,9 @@ class TopicSummary(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         if is_due(epoch + 1, self.run.epochs):
             topics = top_words(self.model.decoder.kernel.numpy(), self.corpus.words, self.corpus.train.counts)
-            lines = [f"| {topic} | {' '.join(words)} |" for topic, words in enumerate(topics)]
             with self.writer.as_default(int(self.model.step)):
-                tf.summary.text("topics", "\n".join(["| topic | top words |", "|---|---|", *lines]))
+                rows = ((str(topic), " ".join(words)) for topic, words in enumerate(topics))
+                write_table("topics", ["topic", "top words"], rows)
             self.writer.flush()
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
@@ -216,9 +238,7 @@ class SentenceSummary(keras.callbacks.Callback):
     def write(self, tag: str, header: list[str], *columns: list[np.ndarray]) -> None:
         """Write a table of sentences, a column for each name in `header`."""
         words = self.corpus.vocabulary
-        rows = [[printed(words, ids).replace("|", "\\|") for ids in row] for row in zip(*columns, strict=True)]
-        lines = [f"| {' | '.join(cells)} |" for cells in (header, ["---"] * len(header), *rows)]
-        tf.summary.text(tag, "\n".join(lines))
+        write_table(tag, header, ([printed(words, ids) for ids in row] for row in zip(*columns, strict=True)))
 
 
 class StepKL(keras.callbacks.Callback):
@@ -290,7 +310,7 @@ def write_projector(
         folder: a run's TensorBoard directory.
         title: the name of the vectors.
         vectors: float [N, D].
-        columns: the properties that colour or label the points, name -> N values.
+        columns: the properties that colour or label the points, name -> N values, as `one_line` writes them.
         images: uint8 [N, H, W, C], the images of the points, if they have some.
     """
     (folder / "projector").mkdir(exist_ok=True)
@@ -308,6 +328,6 @@ def write_projector(
         embedding.sprite.single_image_dim.extend([sprites.shape[2], sprites.shape[1]])
     if columns:
         lines = [*([tuple(columns)] if len(columns) > 1 else []), *zip(*columns.values(), strict=True)]
-        write_text(folder / "projector/metadata.tsv", "".join("\t".join(map(str, line)) + "\n" for line in lines))
+        write_text(folder / "projector/metadata.tsv", "".join("\t".join(map(one_line, line)) + "\n" for line in lines))
         embedding.metadata_path = "projector/metadata.tsv"
     write_text(folder / "projector_config.pbtxt", text_format.MessageToString(config))

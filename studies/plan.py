@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import json
+import shlex
 import statistics
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -82,6 +83,11 @@ class Training:
             else:
                 arguments += [flag(name), *(map(str, value) if isinstance(value, tuple) else [str(value)])]
         return arguments
+
+    @property
+    def command(self) -> str:
+        """The command to type, without the run's name."""
+        return shlex.join(["python", "train.py", *self.arguments])
 
 
 @dataclasses.dataclass(frozen=True)

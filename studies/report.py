@@ -21,7 +21,7 @@ from data.errors import InputError, nearest
 from metrics.catalogue import worst
 from studies.diagrams import draw_diagrams
 from studies.plan import Study, read_entries, read_studies, read_study
-from studies.tables import TABLES, all_rows, headings, markdown, mean_and_deviation, number, values_of
+from studies.tables import TABLES, all_rows, headings, literal, markdown, mean_and_deviation, number, values_of
 from training.cli import run_program
 from training.files import write_bytes, write_text
 
@@ -215,11 +215,6 @@ def written_by(entry: dict) -> dict[str, list]:
     metrics = entry["metrics"]
     paths = {kind: metrics[kind] for kind in ("reconstructions", "interpolations") if kind in metrics}
     return paths | metrics.get("generated", {})
-
-
-def literal(text: str) -> str:
-    """Return text with all of Markdown's own characters escaped."""
-    return re.sub(r"([\\`*_<>\[\]#|$~&])", r"\\\1", text)
 
 
 def anchor(label: str) -> str:

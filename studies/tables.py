@@ -2,6 +2,7 @@
 
 import functools
 import math
+import re
 import statistics
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -90,6 +91,12 @@ def markdown(header: list[str], lines: list[list[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in [header, ["---"] * len(header), *lines])
 
 
+def literal(text: str) -> str:
+    """Return text with all of Markdown's own characters escaped, and the mark of a list at its start."""
+    escaped = re.sub(r"([\\`*_<>\[\]#|$~&])", r"\\\1", text)
+    return re.sub(r"^(?=\s*(?:[-+=]|\d+[.)]))(\s*\d*)", r"\1\\", escaped)
+
+
 def values_of(members: list[dict], key: str) -> list[float]:
     """Return the values of a score in the entries that have it."""
     return [entry["metrics"][key] for entry in members if key in entry["metrics"]]
@@ -162,7 +169,7 @@ def run_table(study: Study, rows: dict[str, list[dict]]) -> Table:
     failed = ["error"] if any("error" in entry for entry in entries) else []
     for entry in entries:
         scores = [number(entry["metrics"][key]) if key in entry["metrics"] else "" for key in study.columns]
-        lines.append([entry["name"], *scores, *(entry.get(name, "") for name in failed)])
+        lines.append([entry["name"], *scores, *(literal(entry.get(name, "")) for name in failed)])
     return Table("Every run.", ["run", *study.columns, *failed], lines)
 
 
@@ -302,7 +309,8 @@ def nearest_table(study: Study, rows: dict[str, list[dict]]) -> Table:
     title = (
         "Validation questions, each with the training questions whose mean of p(h | q) is nearest, of NASM's first run."
     )
-    return Table(title, ["question", "nearest training questions"], nearest_lines(ranked(rows)))
+    lines = [[literal(text) for text in line] for line in nearest_lines(ranked(rows))]
+    return Table(title, ["question", "nearest training questions"], lines)
 
 
 def command_list(rows: dict[str, list[dict]]) -> str:

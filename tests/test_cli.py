@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -445,6 +446,12 @@ def test_a_name_that_is_taken(answer, runs_dir, smallest, no_model):
     assert content(runs_dir) == before
 
 
+def test_a_path_in_a_command_is_quoted_for_the_shell(answer, tmp_path, smallest, no_model):
+    path = started(tmp_path / "my $runs; 'all' of them", "a b").path
+    line = answer(train, *smallest("biggan"), "--runs-dir", path.parent, "--name", "a b")
+    assert shlex.split(line[line.index("--resume") :]) == ["--resume", str(path)]
+
+
 def test_a_runs_dir_that_is_a_file(answer, tmp_path, smallest, no_model):
     (tmp_path / "file").write_text("")
     line = answer(train, *smallest("biggan"), "--runs-dir", tmp_path / "file", "--name", "a")
@@ -542,8 +549,9 @@ def same_bits(ours, theirs):
     return True
 
 
-def test_a_resumed_training_ends_in_the_same_bits(whole, eager, tmp_path, monkeypatch):
+def test_a_resumed_training_ends_in_the_same_bits(whole, eager, tmp_path, monkeypatch, capsys):
     """Two checkpoints of four epochs are kept: without the newest one a training continues after the third epoch."""
+    tmp_path = tmp_path / "my $runs; 'all' of them"
     monkeypatch.setattr(Task, "evaluate", lambda *_: STUB)
     copied = open_run(shutil.copytree(whole[0].path, tmp_path / "a"), "", MODES)
     copied.checkpoints()[0][1].unlink()
@@ -554,6 +562,8 @@ def test_a_resumed_training_ends_in_the_same_bits(whole, eager, tmp_path, monkey
     (third,) = [file for epoch, file in whole[0].checkpoints() if epoch == 3]
     assert copied.checkpoints()[1][1].name == third.name
     assert same_bits(copied, whole[0])
+    watch = capsys.readouterr().out.splitlines()[-1].removeprefix("watch it: ")
+    assert shlex.split(watch) == ["tensorboard", "--logdir", str(copied.path / "tensorboard")]
 
 
 @pytest.mark.slow

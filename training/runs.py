@@ -11,6 +11,7 @@ import math
 import os
 import platform
 import re
+import shlex
 import shutil
 import sys
 import time
@@ -290,7 +291,7 @@ def create_run(runs_dir: str, name: str | None, row: Row, config: Config, facts:
     """Make the directory of a new run. Raise InputError if the name is taken."""
     path = Path(runs_dir) / (name or f"{row.name}-{Path(str(config.dataset)).stem}-{time.strftime('%Y%m%d-%H%M%S')}")
     if path.exists():
-        raise InputError(f"{path} exists: choose another --name, or go on with --resume {path}")
+        raise InputError(f"{path} exists: choose another --name, or go on with --resume {shlex.quote(str(path))}")
     described = {"format": FORMAT, "mode": row.name, "config": dataclasses.asdict(config), "data": facts}
     try:
         with whole_folder(path) as beside:

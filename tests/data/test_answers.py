@@ -82,6 +82,97 @@ def test_few_questions_without_candidates_are_left_out_and_counted(tmp_path):
     assert [corpus.facts[part]["left_out"] for part in answers.PARTS] == [1, 1, 1]
 
 
+def test_tags_may_stand_on_the_line_of_their_text(tmp_path, capsys):
+    right, wrong = "<positive>A\tGlacier formed</positive>", "<negative> No < one\n</negative>"
+    lines = f"<QApairs id='1'><question>Who formed it ?</question>{right}\n{wrong}</QApairs>\n"
+    corpus = load_answers(str(write_blocks(tmp_path / "trec", lines + BLOCK.format(2, RIGHT + WRONG))))
+    assert corpus.test.questions == [["who", "formed", "it", "?"], ["who", "formed", "caves", "?"]]
+    assert corpus.test.candidates[:2] == [["a", "glacier", "formed"], ["no", "<", "one"]]
+    np.testing.assert_array_equal(corpus.test.labels, [1, 0, 1, 0])
+    np.testing.assert_array_equal(corpus.test.groups, [0, 0, 1, 1])
+    assert not capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "count"),
+    [
+        (BLOCK.format(1, RIGHT + "<neutral>\nMaybe\n</neutral>\n" + WRONG), 10, 3),
+        (BLOCK.format(1, RIGHT + WRONG) + "by hand\n", 14, 1),
+        (BLOCK.format(1, RIGHT + "<negative>\nno one knows\nwho it was\n</negative>\n"), 12, 1),  # wrapped
+    ],
+)
+def test_text_that_is_passed_over_is_announced_with_its_line(tmp_path, capsys, text, line, count):
+    corpus = load_answers(str(write_blocks(tmp_path / "trec", text)))
+    assert len(corpus.train.candidates) == 2
+    said = capsys.readouterr().err.splitlines()
+    assert [f"{part}.xml, line {line}:" in own for part, own in zip(("TRAIN", "DEV", "TEST"), said, strict=True)] == [
+        True
+    ] * 3
+    assert all(f"{count} lines in all" in own for own in said)
+
+
+def test_questions_without_a_right_answer_are_counted_and_announced(tmp_path, capsys):
+    corpus = load_answers(
+        str(write_parallel(tmp_path / "qa", [*PAIRS, ("3", "why", "no", 0), ("4", "why not", "no", 0)]))
+    )
+    assert len(corpus.train.questions) == 4
+    (said,) = capsys.readouterr().err.splitlines()
+    assert "2 in the train part, 2 in the validation part, 2 in the test part" in said
+
+
+HEADER = "QuestionID\tQuestion\tDocumentID\tDocumentTitle\tSentenceID\tSentence\tLabel\n"
+ROWS = [  # question, its text, candidate, label
+    ("Q1", "how are glacier caves formed?", 'A "partly submerged glacier cave.', 0),
+    ("Q1", "how are glacier caves formed?", "The ice's facade, 60 ft (18 m) high", 1),
+    ("Q2", "who knows?", "No one.", 0),
+    ("Q3", "what is ice?", "Ice is frozen water.", 1),
+]
+
+
+def write_published(folder, rows=ROWS, header=HEADER):
+    folder.mkdir()
+    lines = [f"{key}\t{asked}\tD1\tGlacier cave\tD1-0\t{text}\t{label}\n" for key, asked, text, label in rows]
+    for part in ("train", "dev", "test"):
+        (folder / f"WikiQA-{part}.tsv").write_bytes((header + "".join(lines)).replace("\n", "\r\n").encode())
+    return folder
+
+
+def test_wikiqa_as_it_is_published(tmp_path, capsys):
+    corpus = load_answers(str(write_published(tmp_path / "wikiqa")))
+    assert corpus.train.questions == [["how", "are", "glacier", "caves", "formed", "?"], ["what", "is", "ice", "?"]]
+    assert corpus.train.candidates[0] == ["a", '"', "partly", "submerged", "glacier", "cave", "."]
+    assert corpus.train.candidates[1][:5] == ["the", "ice's", "facade", ",", "60"]
+    np.testing.assert_array_equal(corpus.train.labels, [0, 1, 1])
+    np.testing.assert_array_equal(corpus.train.groups, [0, 0, 1])
+    assert corpus.facts["test"]["left_out"] == 1
+    (said,) = capsys.readouterr().err.splitlines()
+    assert "a right answer) are left out: 1 in the train part" in said
+
+
+def test_candidates_without_words_are_left_out_and_announced(tmp_path, capsys):
+    corpus = load_answers(str(write_published(tmp_path / "wikiqa", [*ROWS, ("Q3", "what is ice?", " ", 0)])))
+    assert len(corpus.train.candidates) == 3
+    assert sum("line 6" in line and "1 in all" in line for line in capsys.readouterr().err.splitlines()) == 3
+
+
+@pytest.mark.parametrize(
+    ("rows", "header", "said"),
+    [
+        (ROWS, HEADER.replace("Label", "Answer"), "line 1: the header has no column label"),
+        (ROWS, "", "line 1: the header has no column questionid"),
+        ([*ROWS, ("Q4", "a\tb", "c", 1)], HEADER, "line 6 has 8 fields and the header 7"),
+        ([*ROWS, ("Q4", "a", "c", 2)], HEADER, "line 6: '2' is not a label"),
+        ([*ROWS, ("Q1", "a", "c", 1)], HEADER, "line 6: the question differs from the first one of id Q1"),
+        ([*ROWS, ("Q4", " ", "c", 1)], HEADER, "line 6 has no question"),
+        ([*ROWS, (" ", "a", "c", 1)], HEADER, "line 6 has no question"),
+        (ROWS[2:3], HEADER, "the train part of .* has no right answer"),
+    ],
+)
+def test_bad_published_files(tmp_path, rows, header, said):
+    message = refusal(write_published(tmp_path / "wikiqa", rows, header))
+    assert re.search(said, message), message
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -131,6 +222,8 @@ def test_bad_parallel_files(tmp_path, file, text, said):
 
 def test_what_is_not_there(tmp_path):
     assert "is neither a data set" in refusal("wikki")
+    assert all(name in refusal(tmp_path) for name in ("train/", "TRAIN.xml", "WikiQA-train.tsv"))
+    (tmp_path / "train").mkdir()
     assert "has no id.txt" in refusal(tmp_path)
     (tmp_path / "a").write_text("a")
     assert "is a file" in refusal(tmp_path / "a")

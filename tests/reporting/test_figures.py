@@ -1,10 +1,17 @@
 import io
+import warnings
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import tensorflow as tf
+from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties, findfont, fontManager
 from PIL import Image
 
+from data.answers import Pairs
 from data.images import to_float
+from data.vocabulary import build_vocabulary
 from reporting import figures
 from tasks.configs import BiGANConfig, BigGANConfig, InfoBigBiGANConfig, InfoGANConfig
 from tasks.modes import MODES
@@ -138,3 +145,75 @@ def test_saved_pictures_are_whole_and_small(tmp_path):
     assert len(content) <= figures.MAX_BYTES
     assert Image.open(io.BytesIO(content)).width == 600
     assert [file.name for file in tmp_path.iterdir()] == ["noise.png"]
+
+
+@pytest.fixture
+def own_fonts(monkeypatch):
+    """As on a machine that has only the fonts that matplotlib brings along."""
+    own = [font for font in fontManager.ttflist if "mpl-data" in font.fname]
+    monkeypatch.setattr(fontManager, "ttflist", own)
+    for cached in (figures.font_of, figures.announce_escapes):
+        cached.cache_clear()
+    yield
+    for cached in (figures.font_of, figures.announce_escapes):
+        cached.cache_clear()
+
+
+def drawn(text, **options):
+    """The pixels of a text alone; a warning, such as that of a missing glyph, is an error."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        figure = Figure(figsize=(6, 0.5), dpi=100)
+        figure.text(0, 0.3, text, **options)
+        return figures.pixels(figure)
+
+
+@pytest.mark.parametrize("text", ["$x^2$", "$", "$$", r"\$5 and $6", r"\frac{1}{2}", "a$b$c$d$e", "_a_", r"\\$x$\\"])
+def test_dollars_and_backslashes_are_drawn_as_written(text):
+    np.testing.assert_array_equal(drawn(figures.as_written(text)), drawn(text, parse_math=False))
+
+
+def test_characters_that_no_font_has_are_drawn_as_escapes_and_announced_once(own_fonts, capsys):
+    assert figures.as_written("a 中é\nb") == r"a \u4e2dé" + "\nb"
+    assert figures.as_written("हिन्दी") == "हिन्दी".encode("unicode_escape").decode()
+    drawn(figures.as_written("中文 हिन्दी"))
+    said = capsys.readouterr().err
+    assert len(said.splitlines()) == 1 and "font" in said
+    assert figures.as_written("Ünïcode, Ελλάδα, Россия, שלום, سلام") == "Ünïcode, Ελλάδα, Россия, שלום, سلام"
+    assert not capsys.readouterr().err
+
+
+def test_characters_that_only_another_font_has_are_drawn_in_it(own_fonts, capsys):
+    usual = figures.characters_of(findfont(FontProperties()))
+    (file,) = (
+        f.fname for f in fontManager.ttflist if f.name == "STIXGeneral" and f.style == "normal" and f.weight == 400
+    )
+    lacking = [chr(i) for i in sorted(figures.characters_of(file) - usual) if chr(i).isalpha()]
+    assert figures.as_written(lacking[0]) == lacking[0]
+    np.testing.assert_array_equal(drawn(lacking[0]), drawn(lacking[0], fontfamily="STIXGeneral"))
+    assert not capsys.readouterr().err
+
+
+def test_titles_and_words_of_every_figure_are_drawn_as_written(own_fonts):
+    title = figures.picture(np.zeros([8, 8, 1], np.uint8), "中$x$: samples").axes[0].get_title()
+    assert title == r"\u4e2d\$x\$: samples"
+    assert (
+        figures.confusion_figure(np.eye(2, dtype=int), np.arange(2), "$x$").axes[0].get_title().startswith(r"\$x\$: ")
+    )
+    assert figures.heat_map_figure({"step": np.ones([2, 2])}, "$x$", "epoch").get_suptitle() == r"\$x\$"
+
+
+def test_words_under_the_attention_are_drawn_as_written(own_fonts):
+    pairs = Pairs([["中", "$", "?"]], [["$a$", "中文"]], np.zeros(1, np.int32), np.ones(1, np.int32))
+    corpus = SimpleNamespace(validation=pairs, vocabulary=build_vocabulary([["a"]], 5))
+    model = SimpleNamespace(
+        attention="deterministic",
+        read=lambda batch: (tf.zeros([1, 2]), batch["candidates"]),
+        draws=lambda questions, count, seed: tf.zeros([count, 1, 2]),
+        weights_of_words=lambda answer, steered: np.ones([1, 2]),
+    )
+    figure = figures.attention_figure(model, corpus, 0, "$x$")
+    axes = figure.axes[0]
+    assert axes.get_title() == r"\u4e2d \$ ?"
+    assert [label.get_text() for label in axes.get_xticklabels()] == [r"\$a\$", r"\u4e2d\u6587"]
+    assert figure.get_suptitle().startswith(r"\$x\$: ")

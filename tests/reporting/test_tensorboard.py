@@ -1,4 +1,8 @@
 import dataclasses
+import html
+import re
+import string
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -6,11 +10,21 @@ import tensorflow as tf
 from google.protobuf import text_format
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugin_util import markdown_to_safe_html
 from tensorboard.plugins import projector
 from tensorboard.plugins.hparams import plugin_data_pb2
 
 from data.images import Split
-from reporting.tensorboard import FinalSummary, open_writer, write_projector
+from data.vocabulary import build_vocabulary
+from reporting.tensorboard import (
+    FinalSummary,
+    SentenceSummary,
+    TopicSummary,
+    open_writer,
+    verbatim,
+    write_projector,
+    write_table,
+)
 from tasks.configs import BigGANConfig, InfoBigBiGANConfig
 from tasks.modes import MODES
 from training.callbacks import EpochEnd, Keeper
@@ -122,3 +136,97 @@ def test_large_colour_sprites_are_made_coarser(tmp_path):
     sprite = Image.open(tmp_path / "projector/images.png")
     assert (sprite.mode, sprite.size) == ("RGB", (100, 100))  # two by two of 50 x 50
     assert "metadata_path" not in (tmp_path / "projector_config.pbtxt").read_text()
+
+
+NASTY = [  # each as one word of a corpus
+    *(
+        "__init__",
+        "*",
+        "**bold**",
+        "`code`",
+        "```",
+        "<b>",
+        "</td>",
+        "<script>alert(1)</script>",
+        "<!--",
+        "&amp;",
+        "&#42;",
+    ),
+    *(
+        "#",
+        "-",
+        "---",
+        "+",
+        "1.",
+        ">",
+        "|",
+        "\\|",
+        "\\",
+        "![a](b)",
+        "[a]: b",
+        "http://a.b",
+        "<http://a.b>",
+        "~~a~~",
+        "$x$",
+    ),
+    *("snake_case_name", "=====", "a@b.c", ":-:", string.punctuation, "क्षत्रिय", "中文", "é", "\u200d"),
+]
+
+
+def cells_of(markdown):
+    """The rows of the only table that TensorBoard makes of a text, each a list of its cells as a person sees them."""
+    page = markdown_to_safe_html(markdown)
+    assert page.count("<table>") == 1 and not re.sub(r"</?(table|thead|tbody|tr|th|td)>|[^<>]", "", page)
+    rows = re.findall("<tr>(.*?)</tr>", page, re.DOTALL)
+    return [[html.unescape(cell) for cell in re.findall("<t[hd]>(.*?)</t[hd]>", row, re.DOTALL)] for row in rows]
+
+
+def text_of(run, tag):
+    return events_of(run).Tensors(tag)[-1].tensor_proto.string_val[0].decode()
+
+
+def bare_run(path):
+    (path / "tensorboard").mkdir()
+    return SimpleNamespace(path=path, epochs=1, config=SimpleNamespace(seed=0), dataset="own")
+
+
+@pytest.mark.parametrize("text", [*NASTY, " ".join(NASTY)])
+def test_tensorboard_shows_a_text_letter_by_letter(text):
+    assert html.unescape(re.sub("^<p>|</p>$", "", markdown_to_safe_html(verbatim(text)))) == text
+
+
+def test_a_table_of_texts_shows_every_cell(tmp_path):
+    run = bare_run(tmp_path)
+    rows = [[text, other] for text, other in zip(NASTY, reversed(NASTY), strict=True)]
+    with open_writer(run).as_default(0):
+        write_table("t", ["a_b_c", "*"], [*rows, ["", "two\nlines\tand a tab"]])
+    assert cells_of(text_of(run, "t")) == [["a_b_c", "*"], *rows, ["", "two lines and a tab"]]
+
+
+def test_topics_show_their_words(tmp_path):
+    run, words = bare_run(tmp_path), sorted(NASTY)
+    kernel = np.arange(float(len(words)))[np.newaxis]
+    model = SimpleNamespace(decoder=SimpleNamespace(kernel=tf.constant(kernel)), step=1)
+    counts = SimpleNamespace(indices=np.arange(len(words)))
+    callback = TopicSummary(run, open_writer(run), SimpleNamespace(words=words, train=SimpleNamespace(counts=counts)))
+    callback.set_model(model)
+    callback.on_epoch_end(0)
+    (header, (topic, shown)) = cells_of(text_of(run, "topics"))
+    assert (header, topic) == (["topic", "top words"], "0")
+    assert set(shown.split()) <= set(words) and len(shown.split()) == 10
+
+
+def test_generated_sentences_show_their_words(tmp_path):
+    run, vocabulary = bare_run(tmp_path), build_vocabulary([NASTY], 100)
+    sentences = [vocabulary.encode([word, "*"]) for word in NASTY]
+    model = SimpleNamespace(generate=lambda count, seed: sentences[:count], step=1)
+    callback = SentenceSummary(run, open_writer(run), SimpleNamespace(vocabulary=vocabulary))
+    callback.set_model(model)
+    callback.on_epoch_end(0)
+    assert cells_of(text_of(run, "samples")) == [["from the prior"], *([f"{word} *"] for word in NASTY[:8])]
+
+
+def test_white_space_in_a_value_does_not_break_the_projector(tmp_path):
+    write_projector(tmp_path, "mu", np.zeros([2, 2]), {"class": ["a\tb", "c\nd"], "words": ["*", "__init__"]})
+    lines = (tmp_path / "projector/metadata.tsv").read_text().splitlines()
+    assert lines == ["class\twords", "a b\t*", "c d\t__init__"]

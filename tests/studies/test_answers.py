@@ -93,6 +93,9 @@ def test_the_tables(rows):
     assert (
         nearest_lines(rows)[1] == ["what is 1", "what was 1; what was 2; what was 3"] and len(nearest_lines(rows)) == 5
     )
+    latent = next(entry for members in rows.values() for entry in members if entry["metrics"].get("nearest_questions"))
+    latent["metrics"]["nearest_questions"] = {"who | is __init__": ["- a <b>", "$x$", "1. c"]}
+    assert nearest_table(None, rows).lines == [[r"who \| is \_\_init\_\_", r"\- a \<b\>; \$x\$; 1. c"]]
     for draw in (control_table, comparison_table, combined_table, nearest_table):
         title, header, lines = draw(None, rows)
         assert {len(line) for line in lines} == {len(header)}

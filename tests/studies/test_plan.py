@@ -1,6 +1,7 @@
 """How `studies.yaml` is read, and which trainings a study has."""
 
 import json
+import shlex
 
 import pytest
 
@@ -58,7 +59,16 @@ def test_a_training_is_what_the_file_says(write):
     flags = "--mode bigbigan --dataset digits --seed 3 --updates 20 --generator-widths 8 8 --no-s-z"
     assert " ".join(training.arguments) == flags
     assert (training.config["s_z"], training.config["s_x"], training.config["seed"]) == (False, True, 3)
+    assert training.command == f"python train.py {flags}"
     assert training.run_name == f"tiny-image-3-{training.config_hash}"
+
+
+def test_a_command_is_quoted_for_the_shell(write):
+    write(YAML.replace("updates: 20", "updates: 20, data_dir: 'my $images; all'"))
+    training = read_study("tiny").training("base", 0)
+    assert shlex.split(training.command)[:2] == ["python", "train.py"]
+    assert shlex.split(training.command)[2:] == training.arguments
+    assert "my $images; all" in training.arguments
 
 
 def test_the_hash_knows_every_option_but_where_the_data_lies(write):

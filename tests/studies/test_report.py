@@ -1,5 +1,6 @@
 """The report: its numbers are those of docs/results, it is up to date, and its links have targets."""
 
+import html
 import json
 import re
 import shutil
@@ -16,6 +17,7 @@ from reporting.figures import MAX_BYTES
 from studies import plan
 from studies.diagrams import draw_diagrams
 from studies.report import build_report, publish, report_text
+from studies.tables import literal
 
 DOCS = Path(__file__).parents[2] / "docs"
 YAML = """
@@ -189,6 +191,27 @@ def test_a_value(write, arguments, text):
 )
 def test_texts(write, arguments, text):
     assert write(f"{{{{ texts({arguments}) }}}}").endswith(f"\n\n{text}\n")
+
+
+def test_texts_in_a_list_are_shown_as_written():
+    import pypandoc
+
+    texts = [
+        "- a",
+        "+ a",
+        "1. a",
+        "12) a",
+        "* a",
+        "# a",
+        "| a |",
+        "a - b + 1. c",
+        ". a",
+        "= a",
+        "__init__",
+        "$x$ \\ <b>",
+    ]
+    page = pypandoc.convert_text("\n".join(f"- {literal(text)}" for text in texts), "html", format="gfm")
+    assert [html.unescape(item) for item in re.findall("<li>(.*?)</li>", page, re.DOTALL)] == texts
 
 
 def test_a_table_of_words_is_numbered_with_the_others(write):
