@@ -11,7 +11,7 @@ import socket
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable
-from itertools import chain, repeat
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
@@ -21,7 +21,7 @@ from scipy.sparse import csr_array
 from data.docstrings import read_docstrings, versions
 from data.errors import InputError
 from data.order import shuffled_batches
-from data.text import PARTS, cut, cut_three, locate, read_lines
+from data.text import PARTS, content_words, cut, cut_three, is_english, locate, read_lines, report_rare, report_unspaced
 from data.vocabulary import most_frequent
 
 if TYPE_CHECKING:
@@ -37,7 +37,6 @@ MIN_LABEL = 50  # docstrings: documents of a sub-package with fewer documents ge
 
 _PAIR = re.compile(r"(\d{1,18}):(\d{1,18})", re.ASCII)  # id:count
 MOST = 10**7 - 1  # highest count of one word in a line: float32 holds such counts exactly
-_WORD = re.compile(r"[^\W\d_]{2,}")
 
 
 class Documents(NamedTuple):
@@ -58,7 +57,7 @@ class DocumentCorpus(NamedTuple):
 
 
 class Text(NamedTuple):
-    words: list[str]  # lower-case, without stop words
+    words: list[str]  # as `data.text.content_words` returns them, for English without stop words
     label: int | None
 
 
@@ -69,8 +68,9 @@ def load_documents(dataset: str, data_dir: str | None = None, vocabulary_size: i
     `validation`. Docstrings and the user's text file are cut at random: 80 % train, 10 % validation, 10 % test.
     Documents without a word of the vocabulary are left out and counted in `facts`.
 
-    The words of a raw text have at least two letters, are in lower case, and exclude scikit-learn's English stop words.
-    The vocabulary has the most frequent words of the training part, ties in alphabetical order.
+    `data.text.content_words` finds the words of a raw text. If the corpus is English, scikit-learn's English stop words
+    are left out; `data.text.is_english` decides about the user's own text. The vocabulary has the most frequent words
+    of the training part, ties in alphabetical order.
 
     Args:
         dataset: a name of DATASETS, or the path of the user's own data. A built-in name wins over a file of the same
@@ -190,21 +190,35 @@ def _read(
         path = locate(dataset, DATASETS, PREPARED, data_dir)
         if path.is_dir():
             return _read_folder(path)
-        texts = _texts(read_lines(path))
+        lines = read_lines(path)
+        report_unspaced(dataset, lines)
+        texts = [Text(content_words(line), None) for line in lines]
+        if is_english([word for text in texts for word in text.words]):
+            texts = _without_stop_words(texts)
+            print(f"{dataset}: the text is English, so English stop words are left out", file=sys.stderr)
+        else:
+            print(
+                f"{dataset}: few words are 'the', 'and' or 'of', so the text counts as not English, and no stop words "
+                "are left out",
+                file=sys.stderr,
+            )
         _report_empty(path, [len(text.words) for text in texts])
         parts, names = cut_three(texts, dataset), None
+        report_rare(dataset, *([text.words for text in part] for part in parts[:2]))
     words = tuple(most_frequent((text.words for text in parts[0]), vocabulary_size))
     return [_counted(part, words) for part in parts], words, names
 
 
-def _texts(texts: Iterable[str], labels: Iterable[int | None] = repeat(None)) -> list[Text]:
-    """Return the words of raw texts, each text with its label."""
+def _texts(texts: Iterable[str], labels: Iterable[int | None]) -> list[Text]:
+    """Return the words of raw English texts, each text with its label."""
+    return _without_stop_words(Text(content_words(text), label) for text, label in zip(texts, labels, strict=False))
+
+
+def _without_stop_words(texts: Iterable[Text]) -> list[Text]:
+    """Return the texts without English stop words."""
     from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 
-    return [
-        Text([word for word in _WORD.findall(text.lower()) if word not in ENGLISH_STOP_WORDS], label)
-        for text, label in zip(texts, labels, strict=False)
-    ]
+    return [text._replace(words=[word for word in text.words if word not in ENGLISH_STOP_WORDS]) for text in texts]
 
 
 def _counted(texts: list[Text], words: tuple[str, ...]) -> Documents:

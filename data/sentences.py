@@ -5,7 +5,9 @@ Both also take paragraphs: `join` makes one sequence of a paragraph.
 TensorFlow is imported inside the functions that need it, so that `--help` and flag errors answer at once.
 """
 
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import chain, groupby, takewhile
 from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
 
@@ -14,7 +16,17 @@ import numpy as np
 from data.docstrings import read_docstrings, versions
 from data.errors import InputError
 from data.order import full_batches
-from data.text import PARTS, cut, cut_three, locate, read_lines, split_sentences, tokenise
+from data.text import (
+    PARTS,
+    cut,
+    cut_three,
+    locate,
+    read_lines,
+    report_rare,
+    report_unspaced,
+    split_sentences,
+    tokenise,
+)
 from data.vocabulary import EOS, PAD, UNK, UNPREDICTED, Vocabulary, build_vocabulary
 
 if TYPE_CHECKING:
@@ -80,10 +92,11 @@ def load_sentences(
     Raises:
         InputError: the text is missing, damaged or too small, or nothing is left of a part.
     """
-    parts = _read(dataset, data_dir, _by_line)
+    parts = _read(dataset, data_dir, partial(_by_line, dataset))
     parts = [list(chain.from_iterable(part)) for part in parts]
     kept = [[tokens for tokens in part if len(tokens) <= max_length] for part in parts]
-    _check_kept(dataset, kept, f"sentences of 1 to {max_length} words")
+    _check_kept(dataset, parts, kept, f"sentences of 1 to {max_length} words")
+    report_rare(dataset, *kept[:2])
     vocabulary = build_vocabulary(kept[0], vocabulary_size + len(UNPREDICTED))
     encoded = [[vocabulary.encode(tokens) for tokens in part] for part in kept]
     facts = {
@@ -125,7 +138,9 @@ def load_paragraphs(
         return min_sentences <= len(paragraph) <= max_sentences and max(map(len, paragraph)) <= max_length
 
     kept = [[paragraph for paragraph in part if fits(paragraph)] for part in parts]
-    _check_kept(dataset, kept, f"paragraphs of {min_sentences} to {max_sentences} sentences of 1 to {max_length} words")
+    limits = f"paragraphs of {min_sentences} to {max_sentences} sentences of 1 to {max_length} words"
+    _check_kept(dataset, parts, kept, limits)
+    report_rare(dataset, *map(chain.from_iterable, kept[:2]))
     vocabulary = build_vocabulary(chain.from_iterable(kept[0]), vocabulary_size + len(UNPREDICTED))
     encoded = [[[vocabulary.encode(tokens) for tokens in paragraph] for paragraph in part] for part in kept]
     facts: dict[str, Any] = {
@@ -264,7 +279,10 @@ def _read(dataset: str, data_dir: str | None, split: Splitter) -> tuple[list[Uni
     path = locate(dataset, DATASETS, PREPARED, data_dir)
     files = [path] if path.is_file() else [path / "train.txt", path / "test.txt"]
     files += [path / "valid.txt"] if (path / "valid.txt").exists() else []
-    parts = split([read_lines(file) for file in files], str.split if dataset in PREPARED else tokenise)
+    lines = [read_lines(file) for file in files]
+    if dataset not in PREPARED:
+        report_unspaced(dataset, chain.from_iterable(lines))
+    parts = split(lines, str.split if dataset in PREPARED else tokenise)
     if path.is_file():
         return cut_three(parts[0], dataset)
     train, test, *given = parts
@@ -272,16 +290,21 @@ def _read(dataset: str, data_dir: str | None, split: Splitter) -> tuple[list[Uni
     return train, validation, test
 
 
-def _by_line(files: list[list[str]], to_tokens: Callable[[str], Tokens]) -> list[list[Unit]]:
-    """Return a unit for each line that has tokens."""
-    return [[[tokens] for tokens in map(to_tokens, lines) if tokens] for lines in files]
+def _by_line(source: str, files: list[list[str]], to_tokens: Callable[[str], Tokens]) -> list[list[Unit]]:
+    """Return a unit for each line that has tokens. Print to standard error how many lines of the user's text have none."""
+    parts = [[[tokens] for tokens in map(to_tokens, lines) if tokens] for lines in files]
+    blank = sum(map(len, files)) - sum(map(len, parts))
+    if blank and source not in PREPARED:
+        print(f"{source}: {blank:,} lines without a word are passed over", file=sys.stderr)
+    return parts
 
 
 def _by_empty_line(files: list[list[str]], to_tokens: Callable[[str], Tokens]) -> list[list[Unit]]:
     """Return a unit for each paragraph."""
     files = [_trimmed(lines) for lines in files]
     if all(line.strip() for lines in files for line in lines):  # no empty lines: each line is a paragraph
-        return [[[to_tokens(text) for text in split_sentences(line)] for line in lines] for lines in files]
+        paragraphs = [[map(to_tokens, split_sentences(line)) for line in lines] for lines in files]
+        return [[unit for texts in own if (unit := list(filter(None, texts)))] for own in paragraphs]
     tokenised = [map(to_tokens, lines) for lines in files]
     return [[list(paragraph) for filled, paragraph in groupby(lines, bool) if filled] for lines in tokenised]
 
@@ -292,14 +315,22 @@ def _trimmed(lines: list[str]) -> list[str]:
     return lines[filled[0] : filled[-1] + 1] if filled else []
 
 
-def _check_kept(dataset: str, kept: list[list], what: str) -> None:
-    """Raise InputError if a part is empty. `what` names the examples and their limits."""
+def _check_kept(dataset: str, every: Sequence[list], kept: Sequence[list], what: str) -> None:
+    """Print to standard error how many examples are left out. Raise InputError if a part is empty.
+
+    Args:
+        every, kept: the examples of each part, before and after.
+        what: the examples and their limits.
+    """
     for part, units in zip(PARTS, kept, strict=True):
         if not units:
             raise InputError(
                 f"the {part} part of {dataset} has no {what}: give more text or wider limits (each line is a sentence, "
                 "and an empty line ends a paragraph; in text without empty lines, each line is a paragraph)"
             )
+    total = sum(map(len, every))
+    if left_out := total - sum(map(len, kept)):
+        print(f"{dataset}: {left_out:,} of {total:,} are left out, since only {what} are read", file=sys.stderr)
 
 
 def _count(sentences: list[np.ndarray]) -> dict[str, int | float]:

@@ -1,13 +1,16 @@
 """The base of every reader of text: find a corpus, read its lines, split it into tokens, and cut it into parts."""
 
 import os
-import re
+import sys
 import unicodedata
-from collections.abc import Collection, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import regex  # unlike re, it knows marks, scripts and graphemes
 
 from data.errors import InputError, own_path
 
@@ -16,10 +19,38 @@ SPLIT_SEED = 0  # of the permutation that cuts a corpus; defines the parts, so n
 MIN_EXAMPLES = 10  # fewest examples to cut: 8 to train, 1 to validate, 1 to test
 MAX_LINE = 1_000_000  # bytes; a longer line is not a sentence or a document but a file without line ends
 
-_TOKEN = re.compile(r"<unk>|[^\W\d]\w*(?:['’]\w+)*|\d+(?:[.,]\d+)*|[^\w\s]")
-# A full stop before a capital ends a sentence, except after these abbreviations.
-_SENTENCE_END = re.compile(
-    r"(?:(?<=[.!?])|(?<=[.!?][\"')]))(?<!\be\.g\.)(?<!\bi\.e\.)(?<!\bal\.)(?<!\bcf\.)(?<!\bvs\.)\s+(?=[\"'(]?[A-Z])"
+ENGLISH = {"the", "and", "of"}  # words of nearly every English text, and of hardly any other
+ENGLISH_SHARE = 0.02  # lowest share of ENGLISH among the words of an English text; Brown has .12
+RARE = 0.75  # highest share of words that occur once; Brown has .46, and 200 of its sentences .64
+UNSEEN = 0.25  # highest share of words in the validation part that the training part lacks; Brown has .04
+
+# Signs that nobody sees and that would cut a word in two: soft hyphen, marks of direction, byte order mark.
+_INVISIBLE: dict[int, str | None] = dict.fromkeys(
+    [0xAD, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2060, 0x206A), 0xFEFF]
+)
+_INVISIBLE[0x200B] = " "  # the space of zero width
+# Letters of Chinese, Japanese, Thai, Lao, Khmer and Burmese, which are written without spaces between words.
+_SCRIPTS = "".join(rf"\p{{scx={script}}}" for script in "Han Hiragana Katakana Thai Lao Khmer Myanmar".split())
+_UNSPACED = rf"[[\pL\pN--\d]&&[{_SCRIPTS}]]"
+_CHARACTER = rf"(?={_UNSPACED})\X\pM*"  # such a letter with its marks, of which \X leaves out two Burmese ones
+# \pN adds numerals that are no digits, such as the Roman ones; a-z stands first because it is the quickest to look up.
+_LETTER = rf"[a-z[[\pL\pN--\d]--{_UNSPACED}]]"
+_INNER = rf"[a-z\pM{_LETTER}]"
+_JOINER = rf"[\u200c\u200d](?={_INNER})"  # inside a word; at its end it is dropped
+_WORD = rf"(?:[_\d{_INNER}]+|{_JOINER})"
+_TOKEN = regex.compile(
+    rf"(?V1)<unk>|[_{_LETTER}]{_WORD}*(?:['’׳״]{_WORD}+)*|{_CHARACTER}"
+    r"|\d+(?:[.,٫٬]\d+)*|[^\s\x1c-\x1f\pL\pN\pM_\u200c\u200d]\pM*"
+)
+_CONTENT_WORD = regex.compile(rf"(?V1){_LETTER}(?:{_INNER}+|{_JOINER})+|{_CHARACTER}")
+_WORD_OF_LETTERS = regex.compile(r"\pL[\pL\pM\u200c\u200d]*")
+_ANY_UNSPACED = regex.compile(rf"(?V1){_UNSPACED}")
+# A full stop before a letter that is no small letter ends a sentence, except after these abbreviations.
+_SENTENCE_END = regex.compile(
+    r"(?V1)(?:(?<=[.!?])|(?<=[.!?][\"')\p{Pf}]))(?<!\be\.g\.)(?<!\bi\.e\.)(?<!\bal\.)(?<!\bcf\.)(?<!\bvs\.)"
+    r"\s+(?=[\"'(¿¡„\p{Pi}]?[\p{Lu}\p{Lt}\p{Lo}])"
+    # The full stops of other scripts mean nothing else, and some stand without a space.
+    r"|(?<=[。！？｡।॥؟۔።፧։။។]|[。！？｡।॥؟۔።፧։။។][\"')\p{Pf}\p{Pe}])(?![\"')\p{Pf}\p{Pe}。！？]|\s*$)\s*"
 )
 
 
@@ -81,17 +112,75 @@ def read_lines(file: Path) -> list[str]:
 
 
 def tokenise(text: str) -> list[str]:
-    """Return the tokens of a text, in lower case: words, numbers and single punctuation marks.
+    """Return the tokens of a text, in lower case and NFC: words, numbers and other signs.
 
-    A word is made of letters, digits, underscores and inner apostrophes. "<unk>" stays one token, so that a prepared
-    text keeps its unknown words.
+    A word is made of letters with their combining marks, digits, underscores, and inner apostrophes and joiners. A
+    letter of a script without spaces (Chinese, Japanese, Thai, Lao, Khmer, Burmese) is a token with its marks.
+    Invisible signs, such as soft hyphens, are removed. "<unk>" stays one token, so that a prepared text keeps its
+    unknown words. The language is not known, so the Turkish capitals I and İ both become i.
     """
-    return _TOKEN.findall(unicodedata.normalize("NFC", text).lower())
+    return _TOKEN.findall(_normalised(text))
+
+
+def content_words(text: str) -> list[str]:
+    """Return the words of a text that word counts use: the runs of at least two letters in its tokens.
+
+    So an apostrophe, a digit or an underscore ends a word. In a script without spaces each letter is a word.
+    """
+    return _CONTENT_WORD.findall(_normalised(text))
+
+
+def is_word(token: str) -> bool:
+    """Return whether a token is made of letters with their marks alone."""
+    return _WORD_OF_LETTERS.fullmatch(token) is not None
+
+
+def _normalised(text: str) -> str:
+    """Return a text in lower case and NFC, without invisible signs."""
+    text = unicodedata.normalize("NFC", text.translate(_INVISIBLE))
+    return text.lower().replace("i\u0307", "i")  # İ in lower case is an i with a stray dot
 
 
 def split_sentences(text: str) -> list[str]:
-    """Return the sentences of English prose. A full stop, question or exclamation mark before a capital ends one."""
+    """Return the sentences of prose.
+
+    A full stop, question or exclamation mark ends a sentence before a capital, or a letter of a script without
+    capitals. The full stops of other scripts, such as the danda and the ideographic full stop, always end one.
+    """
     return _SENTENCE_END.split(text)
+
+
+def is_english(words: Sequence[str]) -> bool:
+    """Return whether a text is English, given its lower-case words: enough of them are "the", "and" and "of"."""
+    return sum(word in ENGLISH for word in words) >= ENGLISH_SHARE * len(words) > 0
+
+
+def report_unspaced(source: str, texts: Iterable[str]) -> None:
+    """Print to standard error how many texts (lines or files) of a source are segmented by character."""
+    if count := sum(_ANY_UNSPACED.search(text) is not None for text in texts):
+        print(
+            f"{source}: {count:,} texts are in a script without spaces between words (Chinese, Japanese, Thai, Lao, "
+            "Khmer or Burmese): there each character is a token",
+            file=sys.stderr,
+        )
+
+
+def report_rare(source: str, train: Iterable[Sequence[str]], validation: Iterable[Sequence[str]]) -> None:
+    """Print to standard error if most words occur once, or if much of the validation part is unknown.
+
+    Args:
+        train, validation: the tokens of each text of the two parts.
+    """
+    counts, own = Counter(chain.from_iterable(train)), Counter(chain.from_iterable(validation))
+    rare = sum(count == 1 for count in counts.values()) / max(len(counts), 1)
+    unseen = sum(count for word, count in own.items() if word not in counts) / max(own.total(), 1)
+    if rare > RARE or unseen > UNSEEN:
+        print(
+            f"{source}: {rare:.0%} of the different words occur once in the training part, which lacks {unseen:.0%} of "
+            "the words of the validation part: little can be learnt about them; give more text, or check that spaces "
+            "separate its words",
+            file=sys.stderr,
+        )
 
 
 def cut(examples: Sequence[Any], *sizes: int) -> list[list[Any]]:

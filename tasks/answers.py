@@ -2,7 +2,9 @@
 
 import dataclasses
 import hashlib
-from functools import cache, cached_property
+from collections.abc import Collection
+from functools import cache, cached_property, partial
+from itertools import chain
 from typing import Any, NamedTuple
 
 import keras
@@ -14,7 +16,7 @@ from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS, CountVectorizer
 from data import answers, documents
 from data.answers import AnswerBatch, AnswerCorpus, Pairs, load_answers, stem
 from data.order import full_batches
-from data.text import PARTS
+from data.text import PARTS, is_english, is_word
 from data.vocabulary import digest
 from data.word_vectors import read_word_vectors, train_word_vectors
 from metrics import catalogue
@@ -188,8 +190,9 @@ class RankingScorer(Scorer[RankingData]):
 
     def topic_rankings(self) -> dict[str, dict[str, np.ndarray]]:
         """Return the cosines of LSA's and NVDM's topics, by part; nothing if there are fewer than two `content_terms`."""
+        english = is_english(list(chain.from_iterable(self.corpus.training_texts)))
         options: dict[str, Any] = {
-            "analyzer": content_terms,
+            "analyzer": partial(content_terms, stop_words=ENGLISH_STOP_WORDS if english else ()),
             "dtype": np.float32,
         }  # wider types than scikit-learn infers
         counter = CountVectorizer(max_features=TOPIC_WORDS, min_df=2, **options)
@@ -301,9 +304,9 @@ def columns_of(pairs: Pairs, scores: np.ndarray, counted: np.ndarray) -> dict[st
     }
 
 
-def content_terms(text: list[str]) -> list[str]:
+def content_terms(text: list[str], stop_words: Collection[str]) -> list[str]:
     """Return the stems of a text's words without stop words, for topics."""
-    return [stem(token) for token in text if token.isalpha() and token not in ENGLISH_STOP_WORDS]
+    return [stem(token) for token in text if is_word(token) and token not in stop_words]
 
 
 def nvdm_vectors(counts: Any, sides: dict[str, list], topics: int, updates: int) -> dict[str, list[np.ndarray]]:

@@ -155,6 +155,20 @@ def test_own_text(tmp_path, capsys):
     assert (x[:, corpus.words.index("owl")] == 4).all() and set(x[:, corpus.words.index("cod")]) == {1, 2, 3}
 
 
+def test_stop_words_are_left_out_of_english_alone(tmp_path, capsys):
+    german = ["was will die Frau so in dem Fisch"] * 10
+    corpus = reader.load_documents(write_text(tmp_path, german))
+    assert set(corpus.words) == set(german[0].lower().split())  # "was", "will", "so" and "in" are English stop words
+    assert "not English" in capsys.readouterr().err
+    corpus = reader.load_documents(write_text(tmp_path, ["was will the fish and so in of it"] * 10))
+    assert corpus.words == ("fish",)
+
+
+def test_composed_and_decomposed_letters_are_the_same(tmp_path):
+    corpus = reader.load_documents(write_text(tmp_path, ["Übung", "U\u0308bung"] * 10))
+    assert corpus.words == ("übung",) and sum(corpus.facts[part]["words"] for part in reader.PARTS) == 20
+
+
 def test_vocabulary_is_of_the_training_part(tmp_path):
     lines = [f"fish fish cod owl{chr(97 + i // 26)}{chr(97 + i % 26)}" for i in range(100)]
     corpus = reader.load_documents(write_text(tmp_path, lines))

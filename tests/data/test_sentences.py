@@ -1,6 +1,7 @@
 import os
 import subprocess
 import sys
+import unicodedata
 from itertools import islice
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 
 from data import sentences as reader
 from data.docstrings import Docstring
+from data.documents import load_documents
 from data.errors import InputError
 from data.vocabulary import EOS, PAD, RESERVED, UNK
 
@@ -88,9 +90,10 @@ def test_vocabulary_size_counts_what_a_model_predicts(tmp_path):
         reader.load_sentences(folder, vocabulary_size=2)
 
 
-def test_long_sentences_are_left_out_whole_and_counted(tmp_path):
+def test_long_sentences_are_left_out_whole_and_counted(tmp_path, capsys):
     folder = write(tmp_path, train=["a b c", "a b c d", "a"], valid=["a"], test=["a b c d e", "b", "a b c d"])
     corpus = reader.load_sentences(folder, max_length=3)
+    assert ": 3 of 7 " in capsys.readouterr().err
     assert printed(corpus, corpus.train) == ["a b c", "a"] and "d" not in corpus.vocabulary.words
     assert [corpus.facts[part]["left_out"] for part in reader.PARTS] == [1, 0, 2]
     with raises("the train part of .* has no sentences of 1 to 0 words"):
@@ -122,6 +125,58 @@ def test_bad_text(tmp_path):
         reader.load_sentences(str(tmp_path / "d"))
     with raises("'pbt' is neither a data set .*did you mean ptb"):
         reader.load_sentences("pbt")
+
+
+# Other scripts
+
+ENGLISH = "fish cod owl ant bee eel hen cow pig cat".split()
+TRANSLATIONS = {
+    "Hindi": "मछली हिन्दी उल्लू चींटी में क़लम मुर्गी गाय सूअर बिल्ली",
+    "Arabic with vowels": "سَمَكَةٌ قِدٌّ بُومَةٌ نَمْلَةٌ نَحْلَةٌ ثُعْبَانٌ دَجَاجَةٌ بَقَرَةٌ خِنْزِيرٌ قِطٌّ",
+    "Hebrew with points": "דָּג בַּקָּלָה יַנְשׁוּף נְמָלָה דְּבוֹרָה צְלוֹפָח תַּרְנְגֹלֶת פָּרָה חֲזִיר חָתוּל",
+    "decomposed Greek": unicodedata.normalize("NFD", "ψάρι γάδος γλαύξ ζώο μέλισσα χέλι κότα αγελάδα γουρούνι γάτα"),
+    "Turkish": "İstavrit Işık baykuş karınca arı yılan tavuk inek domuz kedi",
+    "Persian": "می\u200cخواهم می\u200cروم جغد مورچه\u200cها زنبور مار مرغ گاو خوک گربه\u200cای",
+    "Bengali": "মাছ কড পেঁচা পিঁপড়া মৌমাছি বান মুরগি গরু শূকর বিড়াল",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("script", TRANSLATIONS)
+def test_a_corpus_in_another_script_keeps_its_tokens_and_its_vocabulary_in_every_reader(tmp_path, script):
+    draw = np.random.default_rng(0)
+    lines = [" ".join(draw.choice(ENGLISH, 6)) for _ in range(40)]
+    other = dict(zip(ENGLISH, TRANSLATIONS[script].split(), strict=True))
+    translated = [" ".join(other[word] for word in line.split()) for line in lines]
+    write(tmp_path, english=lines, other=translated)
+    write(
+        tmp_path / "paragraphs",
+        english=[f"{line}\n{line}\n" for line in lines],
+        other=[f"{line}\n{line}\n" for line in translated],
+    )
+
+    def facts(load, folder):
+        corpora = [load(str(tmp_path / folder / f"{name}.txt")) for name in ("english", "other")]
+        return [(corpus.facts, len(getattr(corpus, "words", ()) or corpus.vocabulary.words)) for corpus in corpora]
+
+    for load, folder in (
+        (reader.load_sentences, ""),
+        (reader.load_paragraphs, "paragraphs"),
+        (load_documents, ""),
+    ):
+        english, found = facts(load, folder)
+        assert found == english
+
+
+def test_unspaced_lines_and_unknown_words_are_announced(tmp_path, capsys):
+    write(tmp_path, mine=[f"我爱你{chr(0x4E00 + i)}" for i in range(20)] + [""])
+    corpus = reader.load_sentences(str(tmp_path / "mine.txt"))
+    assert all(ids.shape == (4,) for part in corpus[1:4] for ids in part)
+    unspaced, blank = capsys.readouterr().err.splitlines()[:2]
+    assert ": 20 " in unspaced and ": 1 " in blank
+    write(tmp_path, words=[f"w{i} x{i} same" for i in range(20)])
+    reader.load_sentences(str(tmp_path / "words.txt"))
+    (rare,) = capsys.readouterr().err.splitlines()
+    assert "97%" in rare and "67%" in rare
 
 
 # Docstrings

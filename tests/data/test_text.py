@@ -1,3 +1,7 @@
+import random
+import re
+import unicodedata
+
 import pytest
 
 from data import text
@@ -107,10 +111,99 @@ def test_missing_file_and_folder(tmp_path):
         ("a <unk> b <UNK>", "a <unk> b <unk>"),
         ("cafe\u0301 Ça", "café ça"),
         (" \t", ""),
+        ("हिन्दी में लिखा।", "हिन्दी में लिखा ।"),
+        ("বাংলা ভাষা", "বাংলা ভাষা"),
+        ("اَلْعَرَبِيَّةُ لُغَةٌ؟", "اَلْعَرَبِيَّةُ لُغَةٌ ؟"),
+        ("שָׁלוֹם צה״ל", "שָׁלוֹם צה״ל"),
+        ("می\u200cخواهم کتاب\u200c ۱۲٫۵", "می\u200cخواهم کتاب ۱۲٫۵"),
+        ("İstanbul'da I\u0307ZMİR ışık", "istanbul'da izmir ışık"),
+        ("U\u0308bung ΚΑΛΟ\u0301Σ", "übung καλός"),
+        ("x\u0301y_\u0301 m\u0331m", "x\u0301y_\u0301 m\u0331m"),
+        ("Do\u00adnau\u200e a\u200bb \ufeff", "donau a b"),
+        ("我爱iPhone15。コーヒー", "我 爱 iphone15 。 コ ー ヒ ー"),
+        ("กำลัง ๑๒", "กำ ลั ง ๑๒"),
+        ("ລາວ ខ្មែរ မြန်မာ", "ລ າ ວ ខ្មែ រ မြ န် မာ"),
+        ("❤\ufe0f 👩\u200d👩", "❤\ufe0f 👩 👩"),
     ],
 )
 def test_tokens(line, tokens):
     assert text.tokenise(line) == tokens.split()
+
+
+@pytest.mark.parametrize("word", ["हिन्दी", "اَلْعَرَبِيَّةُ", "שָׁלוֹם", "می\u200cخواهم", "güneşli", "u\u0308bung", "में", "我"])
+def test_a_content_word_keeps_its_marks(word):
+    assert text.content_words(f"{word}, 12 {word}_x") == [unicodedata.normalize("NFC", word)] * 2
+
+
+def test_content_words_have_two_letters_and_nothing_but_letters():
+    assert text.content_words("Don't say 'x' to conv2d_ops, 1,000 times!") == [
+        "don",
+        "say",
+        "to",
+        "conv",
+        "ops",
+        "times",
+    ]
+
+
+def test_a_word_is_made_of_letters_and_marks():
+    assert all(map(text.is_word, ["a", "हिन्दी", "می\u200cخواهم"]))
+    assert not any(map(text.is_word, ["n't", "x1", "2", ".", "", "\u0301"]))
+
+
+@pytest.mark.parametrize("alphabet", [range(128), [*range(32, 0xAD), *range(0xAE, 0x130), *range(0x131, 0x250)]])
+def test_english_has_the_tokens_of_a_plain_expression(alphabet):
+    plain = re.compile(r"<unk>|[^\W\d]\w*(?:['’]\w+)*|\d+(?:[.,]\d+)*|[^\w\s]")
+    drawn = random.Random(0)
+    for _ in range(500):
+        line = "".join(
+            chr(drawn.choice(alphabet)) if drawn.random() < 0.6 else drawn.choice("ab '1,._") for _ in range(40)
+        )
+        assert text.tokenise(line) == plain.findall(unicodedata.normalize("NFC", line).lower())
+        assert text.content_words(line) == re.findall(r"[^\W\d_]{2,}", unicodedata.normalize("NFC", line).lower())
+
+
+@pytest.mark.parametrize(
+    "prose, count",
+    [
+        ("यह है। वह था। क्या?", 3),
+        ("我爱你。他说：“好。”然后走了！真的？", 4),
+        ("هل هذا؟ نعم هذا. ثم هذا", 3),
+        ("שלום. מה שלומך? טוב", 3),
+        ("Es ist gut. Über uns. ok. über", 2),
+        ("¿Qué? ¡Sí! Él dijo «No.» Ésta", 4),
+        ("Ωραία. Έλα", 2),
+    ],
+)
+def test_sentences_of_other_scripts(prose, count):
+    sentences = text.split_sentences(prose)
+    assert len(sentences) == count and "".join(sentences).replace(" ", "") == prose.replace(" ", "")
+
+
+def test_english_is_told_by_its_commonest_words():
+    assert text.is_english(["the", *["fish"] * 49]) and not text.is_english(["the", *["fish"] * 50])
+    assert not text.is_english([])
+
+
+def test_rare_and_unknown_words_are_announced(capsys):
+    text.report_rare("x", [["a", "b", "c", "d"], ["a", "b"]], [["a", "b", "c", "e"]])
+    assert capsys.readouterr().err == ""
+    text.report_rare("x", [["a", "b", "c", "d"], ["a"]], [["a", "b"]])
+    assert capsys.readouterr().err == ""
+    text.report_rare("x", [["a", "b", "c", "d", "e"], ["a"]], [["a", "b"]])
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "80%" in line and "0%" in line
+    text.report_rare("x", [["a", "a"]], [["a", "b", "c"]])
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "67%" in line
+
+
+def test_texts_without_spaces_are_counted(capsys):
+    text.report_unspaced("x", ["plain", "हिन्दी ١ 。"])
+    assert capsys.readouterr().err == ""
+    text.report_unspaced("x", ["plain", "我爱", "see ไทย"])
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("x: 2 ")
 
 
 def test_sentences():

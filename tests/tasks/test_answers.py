@@ -122,6 +122,12 @@ def test_texts_without_words_have_no_topics(runs, data):
         assert scorer_of(runs["gqa"], lacking, None).topic_rankings() == {}
 
 
+def test_terms_of_topics_keep_their_marks_and_leave_given_stop_words_out():
+    text = ["हिन्दी", "the", "cats", "2", "n't", "."]
+    assert answers.content_terms(text, {"the"}) == ["हिन्दी", "cat"]
+    assert answers.content_terms(text, ()) == ["हिन्दी", "the", "cat"]
+
+
 def test_the_best_epoch_of_the_validation_part_is_kept(runs):
     for run in runs.values():
         best = max(reversed(run.history), key=lambda entry: entry["validation/map"])
