@@ -14,8 +14,9 @@ import threading
 import zipfile
 import zlib
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, TypeVar, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 
 import numpy as np
 
@@ -49,7 +50,7 @@ COLOUR_MODES = {"P", "PA", "RGB", "RGBA", "CMYK", "YCbCr"}
 
 class Split(NamedTuple):
     images: np.ndarray  # uint8 [N, H, W, C] in [0, 255]
-    labels: np.ndarray | None  # int64 [N]; None: the images came without labels
+    labels: np.ndarray | None  # int64 [N] in [0, classes); None: the images came without labels
 
 
 class ImageDataset(NamedTuple):
@@ -57,11 +58,28 @@ class ImageDataset(NamedTuple):
     train: Split
     validation: Split
     test: Split
+    class_names: tuple[str, ...] | None = None  # of the classes 0, 1, ...; None: the images came without labels
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
         """Return (H, W, C)."""
         return self.train.images.shape[1:]
+
+    @property
+    def class_order(self) -> np.ndarray:
+        """Return the classes, int64 [K], in an order that their names do not decide.
+
+        A score that is computed in this order stays the same to the bit if the user names the classes otherwise.
+        Built-in data sets keep their own order, since nobody renames their classes. The classes of the user's images
+        stand as the training part first shows them. Classes that no image has come last.
+        """
+        assert self.class_names is not None  # only labels are renumbered
+        count = len(self.class_names)
+        if self.name in DATASETS:
+            return np.arange(count)
+        labels = [part.labels for part in (self.train, self.validation, self.test) if part.labels is not None]
+        present, first = np.unique(np.concatenate(labels), return_index=True)
+        return np.concatenate([present[np.argsort(first)], np.setdiff1d(np.arange(count), present)])
 
 
 def choose_dataset(dataset: str | None, data_dir: str | None) -> str:
@@ -108,31 +126,34 @@ def load(dataset: str, data_dir: str | None = None, image_size: int | None = Non
         dataset: a name of DATASETS, or the path of the user's own images:
 
             - an .npz file with `images` [N, H, W] or [N, H, W, C], where C is 1 or 3. They are uint8 or float: floats
-              lie in [-1, 1] if any value is negative, otherwise in [0, 1]. The file may also hold integer `labels` [N].
-            - a folder of png, jpg, jpeg or bmp files, or of one sub-folder of such files for each class. The labels
-              number the sub-folders that hold images, in sorted order. A single sub-folder gives no labels.
+              lie in [-1, 1] if any value is negative, otherwise in [0, 1]. The file may also hold `labels` [N], any
+              integers or strings, which name the class of each image.
+            - a folder of png, jpg, jpeg or bmp files, or of one sub-folder of such files for each class. The names of
+              the sub-folders that hold images are those of the classes. A single sub-folder gives no labels.
+
+            Classes are numbered from 0 in the order of their names; names that are numbers stand in numeric order.
         data_dir: as for `choose_dataset`. A missing data set is downloaded to the first of these folders.
         image_size: height and width to resize to (antialiased bilinear; the aspect ratio is not kept). None: the images
             keep their size.
 
     Raises:
-        InputError: the data is missing, damaged, or not as described above.
+        InputError: the data is missing, damaged, or not as described above; or a class has no training image.
     """
     if image_size is not None and image_size < 1:
         raise InputError(f"image size {image_size} is too small: give at least 1 pixel")
     dataset = choose_dataset(dataset, data_dir)
     if dataset in DOWNLOAD_SERVERS:
-        train, test = _read_tfds(dataset, data_dir)
+        train, test, names = _read_tfds(dataset, data_dir)
         validation, train = _cut(train, TFDS_VALIDATION)
     else:
-        examples = _read_digits() if dataset == "digits" else _read_own(Path(dataset), image_size)
+        examples, names = _read_digits() if dataset == "digits" else _read_own(Path(dataset), image_size)
         count = len(examples.images)
         test, validation, train = _cut(examples, count // 5, count // 10)
-        if train.labels is not None and len(np.unique(train.labels)) < 2:
-            raise InputError(f"the training images of {dataset} are all of one class: leave the labels out")
+        if train.labels is not None and names is not None:
+            _check_classes(train.labels, names, dataset)
     if image_size is not None:
         train, validation, test = (s._replace(images=_resize(s.images, image_size)) for s in (train, validation, test))
-    return ImageDataset(dataset, train, validation, test)
+    return ImageDataset(dataset, train, validation, test, names)
 
 
 def to_float(images: np.ndarray) -> np.ndarray:
@@ -215,8 +236,8 @@ def _downloadable(name: str) -> bool:
     return answered.is_set()
 
 
-def _read_tfds(name: str, data_dir: str | None) -> tuple[Split, Split]:
-    """Return the official train and test sets. Download them first if they are not prepared."""
+def _read_tfds(name: str, data_dir: str | None) -> tuple[Split, Split, tuple[str, ...]]:
+    """Return the official train and test sets, and the names of the classes. Download them if they are not prepared."""
     import tensorflow as tf
     import tensorflow_datasets as tfds
     from google.protobuf import json_format
@@ -232,12 +253,14 @@ def _read_tfds(name: str, data_dir: str | None) -> tuple[Split, Split]:
             as_supervised=True,
         )
         train, test = tfds.as_numpy(datasets)
+        features: Any = builder.info.features  # a mapping by name, which its class does not say
+        names = tuple(features["label"].names)
     except (tf.errors.OpError, json_format.ParseError, OSError, ValueError, KeyError) as error:
         raise InputError(
             f"the prepared {name} in {version_dir} is damaged ({type(error).__name__}): delete that folder and "
             "prepare it again, or use --dataset digits"
         ) from error
-    return Split(*train), Split(*test)
+    return Split(*train), Split(*test), names
 
 
 def _download(name: str, data_dir: Path) -> Path:
@@ -255,31 +278,63 @@ def _download(name: str, data_dir: Path) -> Path:
     return Path(builder.data_dir)
 
 
-def _read_digits() -> Split:
-    """Return the 1,797 handwritten digits of scikit-learn, uint8 [N, 8, 8, 1] (Alpaydin and Kaynak, 1998, UCI)."""
+def _read_digits() -> tuple[Split, tuple[str, ...]]:
+    """Return the 1,797 digits of scikit-learn, uint8 [N, 8, 8, 1] (Alpaydin and Kaynak, 1998, UCI), and their names."""
     from sklearn.datasets import load_digits
 
     digits = cast("Bunch", load_digits())
     pixels = np.round(digits.images * (255 / 16)).astype(np.uint8)  # scikit-learn stores 0 to 16
-    return Split(pixels[..., np.newaxis], digits.target.astype(np.int64))
+    return Split(pixels[..., np.newaxis], digits.target.astype(np.int64)), tuple(map(str, digits.target_names))
 
 
-def _read_own(path: Path, image_size: int | None) -> Split:
-    """Return the user's images from an .npz file or a folder, checked.
+def _read_own(path: Path, image_size: int | None) -> tuple[Split, tuple[str, ...] | None]:
+    """Return the user's images from an .npz file or a folder, checked, and the names of the classes if it has any.
 
     The images of a folder are resized to `image_size`; the images of a file keep their size.
     """
-    examples = _read_folder(path, image_size) if path.is_dir() else _read_npz(path)
-    count, height, width, _ = examples.images.shape
+    images, labels = _read_folder(path, image_size) if path.is_dir() else _read_npz(path)
+    count, height, width, _ = images.shape
     if count < MIN_IMAGES:
         raise InputError(f"{path} holds {count} images, too few to split: give at least {MIN_IMAGES}")
     if height != width and image_size is None:
         raise InputError(f"{path} holds images of {height}x{width}: make them square with --image-size")
-    return examples
+    if labels is None:
+        return Split(images, None), None
+    labels, names = _numbered(labels)
+    return Split(images, labels), names
 
 
-def _read_npz(path: Path) -> Split:
-    """Return the images and labels of an .npz file, checked."""
+def _numbered(labels: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Return labels of any values, [N], as numbers of classes, int64 [N], and the names of the classes in their order.
+
+    Names that are numbers come first, in numeric order.
+    """
+
+    def place(name: str) -> tuple[bool, Decimal, str]:
+        is_number = re.fullmatch(r"[+-]?\d+(\.\d+)?", name) is not None
+        return not is_number, Decimal(name if is_number else 0), name
+
+    values, positions = np.unique(labels, return_inverse=True)
+    names = [str(value) for value in values]
+    ordered = sorted(names, key=place)
+    numbers = {name: number for number, name in enumerate(ordered)}
+    return np.array([numbers[name] for name in names], np.int64)[positions], tuple(ordered)
+
+
+def _check_classes(labels: np.ndarray, names: tuple[str, ...], dataset: str) -> None:
+    """Raise InputError if the labels of the training part, int64 [N], are of one class, or if a class is not there."""
+    if len(names) < 2:
+        raise InputError(f"the images of {dataset} are all of one class: leave the labels out")
+    counts = np.bincount(labels, minlength=len(names))
+    if lost := [name for name, count in zip(names, counts, strict=True) if not count]:
+        raise InputError(
+            f"{dataset}: the training part has no image of {', '.join(map(repr, lost[:5]))} ({len(lost)} of "
+            f"{len(names)} classes): give such a class more images, or leave it out"
+        )
+
+
+def _read_npz(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return the images of an .npz file, checked, uint8 [N, H, W, C], and its labels, integers or strings [N], or None."""
     try:
         if not zipfile.is_zipfile(path):
             raise zipfile.BadZipFile("not an .npz archive, or cut short")
@@ -293,20 +348,20 @@ def _read_npz(path: Path) -> Split:
     images = _checked_images(arrays["images"], path)
     labels = arrays.get("labels")
     if labels is not None:
-        if not np.issubdtype(labels.dtype, np.integer):
-            raise InputError(f"'labels' in {path} are {labels.dtype}: save integers")
+        if labels.dtype.kind not in "iuUS":
+            raise InputError(f"'labels' in {path} are {labels.dtype}: save integers or strings")
         if labels.shape != images.shape[:1]:
             raise InputError(
                 f"'labels' in {path} have shape {list(labels.shape)} for {len(images)} images: save one label per image"
             )
-        labels = labels.astype(np.int64)
-        if labels.min() < 0:
-            raise InputError(f"'labels' in {path} go down to {labels.min()}: count the classes from 0")
-        if labels.max() >= len(images):
+        if labels.dtype.kind == "S":
+            labels = np.char.decode(labels, "utf-8", "replace")
+        if len(np.unique(labels)) == len(images):
             raise InputError(
-                f"'labels' in {path} go up to {labels.max()} for {len(images)} images: number the classes without gaps"
+                f"'labels' in {path} are {len(images)} different values for as many images, like numbers of images: "
+                "save the class of each image, or leave the labels out"
             )
-    return Split(images, labels)
+    return images, labels
 
 
 def _checked_images(images: np.ndarray, path: Path) -> np.ndarray:
@@ -333,17 +388,20 @@ def _checked_images(images: np.ndarray, path: Path) -> np.ndarray:
     return to_uint8(x if low < 0 else 2.0 * x - 1.0)
 
 
-def _read_folder(folder: Path, image_size: int | None) -> Split:
-    """Return the images and labels of a folder. All images are gray, or all are RGB if one has colour."""
+def _read_folder(folder: Path, image_size: int | None) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return the images of a folder, uint8 [N, H, W, C], and the names of their classes, [N], or None.
+
+    All images are gray, or all are RGB if one has colour.
+    """
     files, labels = _find_images(folder)
     modes = _check_headers(files, same_size=image_size is None)
     mode = "L" if modes <= GRAY_MODES else "RGB"
     images = np.stack([_read_pixels(file, mode, image_size) for file in files])
-    return Split(images.reshape(*images.shape[:3], -1), labels)
+    return images.reshape(*images.shape[:3], -1), labels
 
 
 def _find_images(folder: Path) -> tuple[list[Path], np.ndarray | None]:
-    """Return the image files in sorted order, and their labels, int64 [N], or None.
+    """Return the image files in sorted order, and the names of their sub-folders, [N], or None.
 
     The images have labels if several sub-folders hold them. Hidden files and folders are skipped.
     """
@@ -355,13 +413,13 @@ def _find_images(folder: Path) -> tuple[list[Path], np.ndarray | None]:
         return sorted(p for p in directory.iterdir() if not p.name.startswith("."))
 
     loose = images_in(folder)
-    classes = [files for sub in visible(folder) if sub.is_dir() and (files := images_in(sub))]
+    classes = {sub.name: files for sub in visible(folder) if sub.is_dir() and (files := images_in(sub))}
     if loose and classes:
         raise InputError(f"{folder} has images both beside and inside its sub-folders: move {loose[0].name} into one")
-    if len(classes) == 1:  # a single class needs no labels
-        return classes[0], None
     if classes:
-        return sum(classes, []), np.repeat(np.arange(len(classes)), [len(files) for files in classes])
+        files = sum(classes.values(), [])
+        # a single class needs no labels
+        return files, None if len(classes) == 1 else np.array([file.parent.name for file in files])
     if not loose:
         raise InputError(f"{folder} has no png, jpg, jpeg or bmp images in it or one folder down: give another path")
     return loose, None
