@@ -361,7 +361,6 @@ def test_folder_of_gray_images(tmp_path):
 def test_folder_of_classes(tmp_path):
     for name, value in [("dog", 200), ("cat", 100), ("emu", 50)]:
         save_pictures(tmp_path / name, np.full((10, 8, 8, 3), value, np.uint8), ".bmp")
-    (tmp_path / "cat" / "notes.txt").write_text("ignored")
     (tmp_path / ".cache").mkdir()
     dataset = reader.load(str(tmp_path))
     assert dataset.image_shape == (8, 8, 3) and dataset.class_names == ("cat", "dog", "emu")
@@ -407,13 +406,184 @@ def test_sixteen_bit_image(tmp_path):
         reader.load(path)
 
 
+@pytest.mark.parametrize("suffix", [".webp", ".gif", ".tif", ".TIFF"])
+def test_other_suffixes_are_read(tmp_path, suffix):
+    values = np.arange(20, dtype=np.uint8) * 12
+    for value in values:
+        file = tmp_path / f"{value}{suffix}"
+        Image.new("L", (8, 8), int(value)).save(file, **({"lossless": True} if suffix == ".webp" else {}))
+    images = all_images(reader.load(str(tmp_path)))
+    assert images.shape[-1] == (3 if suffix in (".webp", ".gif") else 1)
+    np.testing.assert_array_equal(np.sort(images[:, 3, 3, 0]), values)
+
+
+@pytest.mark.parametrize("suffix", [".webp", ".gif", ".tif"])
+def test_the_first_picture_of_a_file_is_read_and_the_others_are_announced(tmp_path, suffix, capsys):
+    for i in range(20):
+        first, second = (Image.new("RGB", (8, 8), (value, 0, 0)) for value in (10, 200))
+        first.save(tmp_path / f"{i}{suffix}", **{"save_all": True, "append_images": [second]} if i < 7 else {})
+    assert all_images(reader.load(str(tmp_path)))[..., 0].max() < 20
+    assert f"{tmp_path}: 7 files hold several pictures" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("mode", "dtype"), [("I;16", np.uint16), ("F", np.float32)])
+def test_tiff_of_other_pixels_is_refused(tmp_path, mode, dtype):
+    path = save_pictures(tmp_path, random_images(20, 8, 8).astype(dtype), ".tif")
+    with raises(f"000.tif has pixels of mode '{mode}': convert"):
+        reader.load(path)
+
+
+def test_what_is_left_out_of_a_folder_is_named_with_its_number(tmp_path, capsys):
+    save_pictures(tmp_path / "cat", random_images(20, 8, 8))
+    save_pictures(tmp_path / "dog", random_images(20, 8, 8))
+    save_pictures(tmp_path / "dog" / "poodle", random_images(3, 8, 8))
+    for name in ("cat/a.heic", "cat/b.HEIC", "dog/c.heic", "notes.txt", "dog/.hidden", "LICENSE"):
+        (tmp_path / name).touch()
+    dataset = reader.load(str(tmp_path))
+    assert len(all_images(dataset)) == 40 and dataset.class_names == ("cat", "dog")
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"{tmp_path}: ") and "webp" in line
+    assert all(fact in line for fact in ("3 files of .heic", "1 files of .txt", "1 files of no suffix", "3 images one"))
+    assert str(tmp_path / "dog/poodle") in line and "hidden" not in line
+
+
+def test_a_folder_that_is_read_whole_is_not_announced(tmp_path, capsys):
+    reader.load(save_pictures(tmp_path, random_images(20, 8, 8)))
+    assert "left out" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "fact"),
+    [("emu/1.heic", "1 files of .heic"), ("emu/young/000.png", "1 images one level"), ("emu/.x", "nothing")],
+)
+def test_a_class_without_an_image_that_is_read_is_an_error(tmp_path, name, fact):
+    for kind in ("cat", "dog"):
+        save_pictures(tmp_path / kind, random_images(20, 8, 8))
+    (tmp_path / name).parent.mkdir(parents=True)
+    (tmp_path / name).touch()
+    with raises(f"{tmp_path}/emu stands beside folders of classes, .*{fact}"):
+        reader.load(str(tmp_path))
+
+
+def test_images_that_lie_too_deep_are_found_in_the_error(tmp_path):
+    save_pictures(tmp_path / "train" / "cat", random_images(20, 8, 8))
+    with raises(f"has no images .*, only 20 images one level deeper .such as {tmp_path}/train/cat/000.png"):
+        reader.load(str(tmp_path))
+
+
+def test_a_class_with_no_training_image_is_an_error(tmp_path):
+    save_pictures(tmp_path / "cat", random_images(36, 8, 8))
+    save_pictures(tmp_path / "emu", random_images(1, 8, 8))  # which the cut gives to another part
+    with raises("the training part has no image of 'emu' .1 of 2 classes"):
+        reader.load(str(tmp_path))
+
+
+# The picture that a person sees
+
+SEEN = np.zeros((8, 12, 3), np.uint8)
+SEEN[:4], SEEN[4:, :6] = (200, 40, 40), (40, 40, 200)  # a red half above, a blue quarter below, the rest black
+STORED = {  # EXIF orientation -> the pixels that a person then sees as SEEN
+    1: SEEN, 2: SEEN[:, ::-1], 3: SEEN[::-1, ::-1], 4: SEEN[::-1],
+    5: SEEN.swapaxes(0, 1), 6: np.rot90(SEEN), 7: SEEN[::-1, ::-1].swapaxes(0, 1), 8: np.rot90(SEEN, -1),
+}  # fmt: skip
+
+
+def save_turned(file, orientation, pixels=None):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(np.ascontiguousarray(STORED[orientation] if pixels is None else pixels)).save(file, exif=exif)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".tif"])
+def test_images_are_turned_as_their_orientation_says(tmp_path, suffix, capsys):
+    for i in range(24):
+        save_turned(tmp_path / f"{i:02d}{suffix}", i % 8 + 1)
+    images = all_images(reader.load(str(tmp_path), image_size=12)).astype(int)
+    expected = reader._resize(SEEN[None], 12).astype(int)
+    assert np.abs(images[:, 2:4] - expected[:, 2:4]).max() < (60 if suffix in (".jpg", ".webp") else 1)
+    assert np.abs(images - expected).mean() < 12
+    assert f"{tmp_path}: 21 images are turned" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".tif"])
+def test_sizes_are_those_that_a_person_sees_and_no_pixel_is_decoded_for_them(tmp_path, suffix, monkeypatch):
+    for i in range(20):
+        save_turned(tmp_path / f"{i:02d}{suffix}", [1, 6][i % 2])  # stored as 12x8 and 8x12, seen as 12x8
+    monkeypatch.setattr(reader, "_read_pixels", None)
+    with raises("holds images of 8x12: .*--image-size"):
+        reader.load(str(tmp_path))
+    save_turned(tmp_path / f"99{suffix}", 6, SEEN)
+    with raises(f"99{suffix} is 8x12 but 00{suffix} is 12x8"):
+        reader.load(str(tmp_path))
+
+
+def test_a_damaged_orientation_leaves_the_image_as_it_is(tmp_path):
+    for i in range(20):
+        Image.fromarray(SEEN[:, :8]).save(tmp_path / f"{i}.png", exif=b"Exif\0\0no tags")
+    np.testing.assert_array_equal(all_images(reader.load(str(tmp_path))), np.repeat(SEEN[None, :, :8], 20, 0))
+
+
+def drawing(mode):
+    """Return a picture whose left half is drawn, and whose right half is clear and hides noise."""
+    noise = random_images(8, 8, seed=np.random.default_rng().integers(2**31)) // 2
+    gray, alpha = np.full((8, 8), 200, np.uint8), np.full((8, 8), 255, np.uint8)
+    gray[:, 4:], alpha[:, 4:] = noise[:, 4:], 0
+    if mode in ("LA", "RGBA"):
+        return Image.merge(mode, [Image.fromarray(band) for band in [gray] * (len(mode) - 1) + [alpha]])
+    image = Image.fromarray(np.where(alpha, gray, 7)).convert("L" if mode == "PA" else mode)
+    image.info["transparency"] = {"P": 0, "L": 7, "RGB": (7, 7, 7)}.get(mode)
+    if mode == "P":
+        image.putpalette([250, 0, 0] + [200, 200, 200] * 255)
+        image.putdata(np.where(alpha, 1, 0).ravel().tolist())
+    return image
+
+
+@pytest.mark.parametrize("mode", ["LA", "RGBA", "P", "L", "RGB"])
+@pytest.mark.parametrize(("background", "colour"), [("white", (255, 255, 255)), ("#0a141e", (10, 20, 30))])
+def test_transparent_images_stand_on_one_colour_and_hide_nothing(tmp_path, mode, background, colour, capsys):
+    for i in range(20):
+        drawing(mode).save(tmp_path / f"{i}.png")
+    Image.new("L", (8, 8), 9).save(tmp_path / "opaque.png")
+    dataset = reader.load(str(tmp_path), background=background)
+    gray = mode in ("LA", "L") and background == "white"
+    assert dataset.image_shape == (8, 8, 1 if gray else 3)
+    images = all_images(dataset)
+    drawn = images[images[:, 0, 0, 0] != 9]
+    assert len(drawn) == 20
+    np.testing.assert_array_equal(drawn[:, :, :4], 200)
+    np.testing.assert_array_equal(
+        drawn[:, :, 4:], np.broadcast_to(colour[: images.shape[-1]], (20, 8, 4, images.shape[-1]))
+    )
+    assert f"{tmp_path}: 20 images are transparent: they stand on {background}" in capsys.readouterr().err
+
+
+def test_half_transparent_pixels_are_mixed_with_the_background(tmp_path, capsys):
+    for i in range(20):
+        Image.new("RGBA", (8, 8), (100, 0, 200, 128)).save(tmp_path / f"{i}.png")
+    images = all_images(reader.load(str(tmp_path), background="blue"))
+    np.testing.assert_allclose(images, np.broadcast_to([50, 0, 227], images.shape), atol=1)
+
+
+def test_an_alpha_channel_without_a_clear_pixel_is_not_announced(tmp_path, capsys):
+    for i in range(20):
+        Image.new("LA", (8, 8), (i, 255)).save(tmp_path / f"{i}.png")
+    assert sorted(all_images(reader.load(str(tmp_path)))[:, 0, 0, 0]) == list(range(20))
+    assert "transparent" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["whit", "#12", "", "#11223344"])
+def test_a_background_that_is_no_colour(tmp_path, name):
+    with raises(f"background '{name}' is not a colour"):
+        reader.load(save_pictures(tmp_path, random_images(20, 8, 8)), background=name)
+
+
 def test_a_single_sub_folder_gives_no_labels(tmp_path):
     save_pictures(tmp_path / "all", random_images(20, 8, 8))
     assert reader.load(str(tmp_path)).train.labels is None
 
 
 def test_empty_small_and_ambiguous_folders(tmp_path):
-    with raises("has no png, jpg, jpeg or bmp images"):
+    with raises("has no images .*only empty folders"):
         reader.load(str(tmp_path))
     save_pictures(tmp_path, random_images(9, 8, 8))
     with raises("holds 9 images, too few"):
