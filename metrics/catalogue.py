@@ -111,15 +111,24 @@ PROBES = [
 CODES = [
     Score("hungarian_accuracy", "Hungarian accuracy, head", "max", "", True,
           "Share of test images whose code, by the head, stands for their class. Hungarian matching on the training part "
-          "decides which class each code stands for."),
+          "decides which class each code stands for, one code to a class. Codes that are left over stand for their "
+          "commonest class."),
     Score("hungarian_accuracy_encoder", "Hungarian accuracy, E", "max", "", True,
           "The same with E's estimate of the code."),
     Score("kmeans_accuracy", "K-means accuracy", "max", "", True,
           "The same with K-means clusters of mu in place of codes."),
+    Score("many_to_one_accuracy", "many-to-one accuracy, head", "max", "", True,
+          "Share of test images whose code, by the head, has their class as its commonest class on the training part. "
+          "Several codes may share a class, so more codes can only help: compare runs of as many codes."),
+    Score("many_to_one_accuracy_encoder", "many-to-one accuracy, E", "max", "", True,
+          "The same with E's estimate of the code."),
     Score("nmi", "NMI", "max", "", True,
           "Normalised mutual information of codes, or of clusters, and classes on the test part: I(code; class) over the "
           "mean of both entropies, in [0, 1]. It needs no matching."),
-    Score("code_to_class", "class of each code", None, "", True, "The class that each code stands for."),
+    Score("class_names", "names of the classes", None, "", True, "The names of the classes 0, 1, and so on."),
+    Score("code_to_class", "class of each code", None, "", True, "The number of the class that each code stands for."),
+    Score("classes_without_code", "classes without a code", None, "", True,
+          "The names of the classes that no code stands for, as there are fewer codes than classes."),
     Score("confusion", "confusion", None, "", True, "Counts of test images by code (rows) and class (columns)."),
     Score("view_agreement", "agreement of two views", "max", "", False,
           "Share of validation images whose code, by the head, is that of a second view."),
@@ -309,8 +318,9 @@ KMEANS = Evaluation("kmeans", "clusters of mu against the classes", ("kmeans_acc
 HUNGARIAN = Evaluation(
     "hungarian",
     "codes against the classes",
-    ("hungarian_accuracy", "hungarian_accuracy_encoder", "code_to_class", "nmi", "confusion"),
-)
+    ("hungarian_accuracy", "hungarian_accuracy_encoder", "many_to_one_accuracy", "many_to_one_accuracy_encoder",
+     "class_names", "code_to_class", "classes_without_code", "nmi", "confusion"),
+)  # fmt: skip
 CONSISTENCY = Evaluation(
     "consistency",
     "quality of the codes without labels, on the validation part",

@@ -28,12 +28,12 @@ def confusion(codes: ArrayLike, labels: ArrayLike, num_codes: int, num_classes: 
     return table
 
 
-def match_codes(codes: ArrayLike, labels: ArrayLike, num_codes: int) -> np.ndarray:
+def match_codes(codes: ArrayLike, labels: ArrayLike, num_codes: int, num_classes: int) -> np.ndarray:
     """Return the class of each code, under the one-to-one match that gets most examples right (Kuhn 1955).
 
     With more codes than classes, each code that is left over takes its own majority class (class 0 if the code is never
     used). The class of a matched code need not be its majority class. With fewer codes than classes, some classes are
-    never predicted. The number of classes is `labels.max() + 1`.
+    never predicted.
 
     Returns:
         int64 [num_codes], classes.
@@ -41,15 +41,26 @@ def match_codes(codes: ArrayLike, labels: ArrayLike, num_codes: int) -> np.ndarr
     Raises:
         ValueError: as `confusion`.
     """
-    table = confusion(codes, labels, num_codes, int(np.max(labels)) + 1)
+    table = confusion(codes, labels, num_codes, num_classes)
     code_to_class = table.argmax(axis=1)
     matched_codes, matched_classes = linear_sum_assignment(table, maximize=True)
     code_to_class[matched_codes] = matched_classes
     return code_to_class
 
 
+def majority_classes(codes: ArrayLike, labels: ArrayLike, num_codes: int, num_classes: int) -> np.ndarray:
+    """Return the class that most examples of each code have, int64 [num_codes]; class 0 for a code that is never used.
+
+    Several codes may share a class: this is the many-to-one map. Raise ValueError as `confusion` does.
+    """
+    return confusion(codes, labels, num_codes, num_classes).argmax(axis=1)
+
+
 def matched_accuracy(codes: np.ndarray, labels: np.ndarray, code_to_class: np.ndarray) -> float:
-    """Return the share of examples, in [0, 1], whose code maps to their class; `match_codes` makes `code_to_class`."""
+    """Return the share of examples, in [0, 1], whose code maps to their class.
+
+    `match_codes` or `majority_classes` makes `code_to_class`.
+    """
     return float(np.mean(code_to_class[codes] == labels))
 
 

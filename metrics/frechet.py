@@ -174,7 +174,7 @@ def train_features(
 
     Args:
         images: training images, float32 [N, H, W, C] in [-1, 1]; they must be square if `labels` is None.
-        labels: int [N] in [0, classes), or None for rotations.
+        labels: int [N] in [0, classes), with every class among them; or None for rotations.
         test_images: float32 [M, H, W, C], used only for the test accuracy.
         test_labels: int [M]; ignored if `labels` is None.
         recipe: sizes and length of the training.
@@ -191,7 +191,7 @@ def train_features(
         views, targets = [images], np.asarray(labels, np.int64)
         test_views, test_targets = [test_images], np.asarray(test_labels, np.int64)
 
-    image_shape, num_classes = images.shape[1:], int(targets.max()) + 1
+    image_shape, num_classes = images.shape[1:], len(np.unique(targets))
     classifier, _ = _networks(image_shape, num_classes, recipe)
     _train(classifier, views, targets, recipe)
     logits = [_predict(classifier, view) for view in test_views]

@@ -5,6 +5,7 @@ Only the functions that use a model import TensorFlow, so that a report can be w
 
 import io
 import sys
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -34,6 +35,7 @@ DRAWN = 5  # samples of h for each question
 LINE = 128  # gray value of the separating lines
 DPI = 100
 MAX_BYTES = 300_000  # the largest saved picture
+LONGEST_NAME = 20  # characters of a class's name beside a table
 
 
 class Rows(NamedTuple):
@@ -238,17 +240,23 @@ def picture(tiled: np.ndarray, title: str, labels: list[str] | tuple[str, ...] =
     return figure
 
 
-def confusion_figure(table: np.ndarray, code_to_class: np.ndarray, dataset: str) -> Figure:
+def confusion_figure(table: np.ndarray, code_to_class: np.ndarray, class_names: Sequence[str], dataset: str) -> Figure:
     """Return a table of codes against classes, its rows in the order of the class that each code stands for.
 
     Args:
         table: int [codes, classes], counts of test images.
-        code_to_class: int [codes].
+        code_to_class: int [codes], numbers of classes.
+        class_names: of the classes, in the order of their numbers.
         dataset: the name in the title.
     """
     codes, classes = table.shape
     order = np.argsort(code_to_class, kind="stable")
-    figure = Figure(figsize=(0.45 * classes + 2, 0.4 * codes + 1.2), dpi=DPI, layout="constrained")
+    names = [" ".join(name.split()) for name in class_names]
+    names = [name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…" for name in names]
+    longest = max(map(len, names))
+    upright = longest > 3
+    size = 0.45 * classes + 2 + 0.08 * longest, 0.4 * codes + 1.2 + 0.08 * longest * upright
+    figure = Figure(figsize=size, dpi=DPI, layout="constrained")
     axes = figure.subplots()
     axes.imshow(table[order], cmap="Blues", aspect="auto")
     for (row, column), count in np.ndenumerate(table[order]):
@@ -256,9 +264,10 @@ def confusion_figure(table: np.ndarray, code_to_class: np.ndarray, dataset: str)
         axes.text(column, row, str(count), ha="center", va="center", color=shade, fontsize=9)
     title = f"{dataset}: the head's code against the class\nof {table.sum():,} test images"
     axes.set_title(as_written(title), fontsize=10)
-    axes.set_xticks(range(classes))
+    axes.set_xticks(range(classes), map(as_written, names), rotation=90 if upright else 0)
     axes.set_xlabel("class of the image")
-    axes.set_yticks(range(codes), [f"c = {code}, stands for {code_to_class[code]}" for code in order])
+    stands_for = [as_written(f"c = {code}, stands for {names[code_to_class[code]]}") for code in order]
+    axes.set_yticks(range(codes), stands_for)
     axes.tick_params(length=0)
     return figure
 

@@ -27,7 +27,13 @@ def print_table(run: Run, scores: Mapping[str, Any]) -> None:
     for key, value in numbers(scores).items():
         table.add_row(escape(score_of(key).heading), f"{value:,}" if isinstance(value, int) else f"{value:.4f}", key)
     Console().print(table)
-    for key in ("code_to_class", "feature_network", "samples"):
+    if "code_to_class" in scores:
+        named = {"code_to_class": [scores["class_names"][number] for number in scores["code_to_class"]]}
+        named |= {"classes_without_code": scores["classes_without_code"]}
+        for key, names in named.items():
+            if names:
+                print(f"{score_of(key).label}: {', '.join(names)}")
+    for key in ("feature_network", "samples"):
         if key in scores:
             print(f"{score_of(key).label}: {scores[key]}")
 

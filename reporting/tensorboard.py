@@ -133,7 +133,7 @@ class FinalSummary(keras.callbacks.Callback):
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         test = self.data.test
         images, labels = test.images[:EMBEDDED], None if test.labels is None else test.labels[:EMBEDDED]
-        columns = {} if labels is None else {"class": labels}
+        columns = {} if labels is None else {"class": np.array(self.data.class_names)[labels]}
         if isinstance(self.model, HasCode):
             columns["code"] = self.codes(images)
         if isinstance(self.model, Encodes):
@@ -152,13 +152,12 @@ class FinalSummary(keras.callbacks.Callback):
         The class of each code, which orders the rows, is fitted on as many training images.
         """
         num_codes = self.model.code.num_categories
-        train, known = self.data.train.images[:EMBEDDED], self.data.train.labels
-        assert known is not None  # as in the test part
-        known = known[:EMBEDDED]
-        code_to_class = match_codes(self.codes(train), known, num_codes)
-        table = confusion(codes, labels, num_codes, 1 + max(labels.max(), known.max()))
+        train, known, names = self.data.train.images[:EMBEDDED], self.data.train.labels, self.data.class_names
+        assert known is not None and names is not None  # as in the test part
+        code_to_class = match_codes(self.codes(train), known[:EMBEDDED], num_codes, len(names))
+        table = confusion(codes, labels, num_codes, len(names))
         with self.writer.as_default(int(self.model.step)):
-            write_figure("evaluation only/confusion", confusion_figure(table, code_to_class, self.run.dataset))
+            write_figure("evaluation only/confusion", confusion_figure(table, code_to_class, names, self.run.dataset))
         self.writer.flush()
 
 

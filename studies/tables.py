@@ -252,13 +252,14 @@ def codes_table(study: Study, rows: dict[str, list[dict]]) -> Table:
     lines = []
     for entry in (entry for members in rows.values() for entry in members):
         if "confusion" in entry["metrics"]:
-            shared = []
-            for code, counts in enumerate(entry["metrics"]["confusion"]):
-                parts = {label: count / max(1, sum(counts)) for label, count in enumerate(counts)}
-                mixed = [f"{label} ({part:.0%})" for label, part in parts.items() if part > SHARED]
+            shared, table = [], entry["metrics"]["confusion"]
+            names = entry["metrics"].get("class_names", range(len(table[0])))  # entries of older versions have none
+            for code, counts in enumerate(table):
+                parts = [count / max(1, sum(counts)) for count in counts]
+                mixed = [f"{name} ({part:.0%})" for name, part in zip(names, parts, strict=True) if part > SHARED]
                 if len(mixed) > 1:
                     shared.append(f"c = {code}: {' '.join(mixed)}")
-            classes = " ".join(map(str, entry["metrics"]["code_to_class"]))
+            classes = " ".join(str(names[number]) for number in entry["metrics"]["code_to_class"])
             lines.append([entry["name"], classes, "; ".join(shared) or "none"])
     title = (
         f"The class of each code, and the codes that several classes share (each with over {SHARED:.0%} of its images)."

@@ -7,6 +7,7 @@ import dataclasses
 from typing import ClassVar
 
 from data.errors import InputError
+from data.images import BACKGROUND, background_colour
 from training.config import Config, data_option, evaluation_option, network_option, other_default, training_option
 
 
@@ -40,6 +41,7 @@ class BigGANConfig(Config):
     )
     data_dir: str | None = data_option(None, "folder where tensorflow-datasets keeps its data")
     image_size: int | None = data_option(None, "height and width to resize images to; default: their own size", low=8)
+    background: str = data_option(BACKGROUND, "colour that transparent images of a folder stand on: a name, or #rrggbb")
     precision: str = network_option(
         "auto",
         "dtype of convolutions; auto: bfloat16 if the processor has it",
@@ -62,6 +64,10 @@ class BigGANConfig(Config):
         0.999, "decay of the moving average of the weights of G, E, and the head with its trunk", low=0, high=0.99999
     )
     curves: bool = evaluation_option(False, "score the validation part about ten times during training")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        background_colour(self.background)  # a wrong name is an error before TensorFlow is imported
 
     @property
     def computed_in(self) -> str:

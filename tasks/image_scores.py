@@ -13,6 +13,7 @@ from metrics import catalogue, frechet
 from metrics.clustering import (
     confusion,
     kmeans_clusters,
+    majority_classes,
     match_codes,
     matched_accuracy,
     mutual_information,
@@ -41,11 +42,21 @@ class ImageScorer(Scorer[ImageDataset]):
         )
 
     @property
+    def class_names(self) -> tuple[str, ...]:
+        """The names of the classes, of data that have labels."""
+        assert self.data.class_names is not None  # `Evaluation.needs_labels` sees to it
+        return self.data.class_names
+
+    @cached_property
     def labels(self) -> tuple[np.ndarray, np.ndarray]:
-        """The labels of the training and the test part, of data that have labels."""
+        """The training and the test part's places in `class_order`, int64 [N] and [M], of data that have labels.
+
+        All scores are computed from these, so that the names of the classes take no part.
+        """
         train, test = self.data.train.labels, self.data.test.labels
         assert train is not None and test is not None  # `Evaluation.needs_labels` sees to it
-        return train, test
+        places = np.argsort(self.data.class_order)
+        return places[train], places[test]
 
     def figures(self) -> dict[str, Figure]:
         """Draw what the model can show, and the confusion of codes and classes if it was computed."""
@@ -54,14 +65,15 @@ class ImageScorer(Scorer[ImageDataset]):
         figures = {name: own.figure(dataset) for name, own in rows.items()}
         if "confusion" in self.found:
             table, code_to_class = (np.array(self.found[name]) for name in ("confusion", "code_to_class"))
-            figures["confusion"] = confusion_figure(table, code_to_class, dataset)
+            figures["confusion"] = confusion_figure(table, code_to_class, self.class_names, dataset)
         return figures
 
     @cached_property
     def network(self) -> FeatureNetwork:
         """The fixed feature network of the data set. It is not trained on the validation part, which gives the floor."""
         train = self.run.cached(frechet.train_features)
-        weights = train(self.train, self.data.train.labels, self.test, self.data.test.labels, recipe=frechet.RECIPE)
+        labels, test_labels = self.labels if self.data.class_names else (None, None)
+        weights = train(self.train, labels, self.test, test_labels, recipe=frechet.RECIPE)
         return FeatureNetwork.from_weights(weights)
 
     @cached_property
@@ -117,10 +129,11 @@ class ImageScorer(Scorer[ImageDataset]):
             Split(split.images[:CURVE_IMAGES], None if split.labels is None else split.labels[:CURVE_IMAGES])
             for split in (self.data.train, self.data.validation)
         )
-        cheap = ImageScorer(self.task, self.run, ImageDataset(self.data.name, few, few, held_out), self.model)
+        data = self.data._replace(train=few, validation=few, test=held_out)
+        cheap = ImageScorer(self.task, self.run, data, self.model)
         if isinstance(self.model, HasCode):
             scores |= self.consistency()
-        if self.data.train.labels is not None:
+        if self.data.class_names is not None:
             if isinstance(self.model, HasCode):
                 scores |= cheap.hungarian()
             if isinstance(self.model, Encodes):
@@ -157,25 +170,32 @@ class ImageScorer(Scorer[ImageDataset]):
         scores = self.matched(train, test, categories)
         if self.model.encoder_estimates_code:
             train, test = (encoding.code[:, :categories].argmax(1) for encoding in self.codes)
-            scores["hungarian_accuracy_encoder"] = self.matched(train, test, categories)["hungarian_accuracy"]
+            of_encoder = self.matched(train, test, categories)
+            scores |= {f"{key}_encoder": of_encoder[key] for key in ("hungarian_accuracy", "many_to_one_accuracy")}
         return scores
 
     def matched(self, train_codes: np.ndarray, test_codes: np.ndarray, categories: int) -> dict[str, Any]:
-        """Score discrete codes int [N] in [0, categories) of the test part, by a map fitted on the training part."""
+        """Score discrete codes int [N] in [0, categories) of the test part, by maps fitted on the training part."""
         train_labels, test_labels = self.labels
-        code_to_class = match_codes(train_codes, train_labels, categories)
-        classes = 1 + int(max(train_labels.max(), test_labels.max()))
+        order, names = self.data.class_order, self.class_names
+        one_to_one = match_codes(train_codes, train_labels, categories, len(names))
+        many_to_one = majority_classes(train_codes, train_labels, categories, len(names))
+        table = confusion(test_codes, test_labels, categories, len(names))
+        code_to_class = order[one_to_one]
         return {
-            "hungarian_accuracy": matched_accuracy(test_codes, test_labels, code_to_class),
+            "hungarian_accuracy": matched_accuracy(test_codes, test_labels, one_to_one),
+            "many_to_one_accuracy": matched_accuracy(test_codes, test_labels, many_to_one),
+            "class_names": list(names),
             "code_to_class": code_to_class.tolist(),
+            "classes_without_code": [name for number, name in enumerate(names) if number not in code_to_class],
             "nmi": normalized_mutual_information(test_codes, test_labels),
-            "confusion": confusion(test_codes, test_labels, categories, classes).tolist(),
+            "confusion": table[:, np.argsort(order)].tolist(),
         }
 
     @computes(catalogue.KMEANS)
     def kmeans(self) -> dict[str, Any]:
         """Match as many K-means clusters of mu as there are classes, in the way that codes are matched."""
-        (train, test), clusters = self.codes, len(np.unique(self.labels[0]))
+        (train, test), clusters = self.codes, len(self.class_names)
         scores = self.matched(*kmeans_clusters(train.mu, test.mu, clusters), clusters)
         return {"kmeans_accuracy": scores["hungarian_accuracy"], "nmi": scores["nmi"]}
 

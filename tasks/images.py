@@ -32,7 +32,7 @@ class ImageTask(Task[ImageDataset]):
 
     def load(self, config: BigGANConfig) -> ImageDataset:
         assert config.dataset is not None
-        return images.load(config.dataset, config.data_dir, config.image_size)
+        return images.load(config.dataset, config.data_dir, config.image_size, config.background)
 
     def resolve(self, config: BigGANConfig) -> tuple[BigGANConfig, ImageDataset]:
         name = images.choose_dataset(config.dataset, config.data_dir)

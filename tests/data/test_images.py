@@ -77,10 +77,11 @@ def test_to_uint8_clips_and_does_not_wrap():
 def test_digits():
     digits = reader.load("digits")
     assert digits.name == "digits" and digits.image_shape == (8, 8, 1)
-    assert [len(s.images) for s in digits[1:]] == [1259, 179, 359]
+    assert [len(s.images) for s in digits[1:4]] == [1259, 179, 359]
     assert digits.train.images.dtype == np.uint8 and digits.train.labels.dtype == np.int64
     assert digits.train.images.min() == 0 and digits.train.images.max() == 255
     assert set(digits.test.labels) == set(range(10))
+    assert digits.class_names == tuple("0123456789")
 
 
 def test_mnist_5k():
@@ -104,11 +105,59 @@ def test_mnist_5k_is_a_part_of_mnists_training_set(tfds_dir):
 
 def test_splits_are_disjoint_and_keep_image_with_label(tmp_path):
     images = np.broadcast_to(np.arange(100, dtype=np.uint8)[:, None, None], (100, 4, 4))
-    dataset = reader.load(save_npz(tmp_path / "x.npz", images=images, labels=np.arange(100)))
-    assert [len(s.images) for s in dataset[1:]] == [70, 10, 20]
+    dataset = reader.load(save_npz(tmp_path / "x.npz", images=images, labels=np.arange(100) // 10))
+    assert [len(s.images) for s in dataset[1:4]] == [70, 10, 20]
     np.testing.assert_array_equal(np.sort(all_images(dataset)[:, 0, 0, 0]), np.arange(100))
-    for split in dataset[1:]:
-        np.testing.assert_array_equal(split.images[:, 0, 0, 0], split.labels)
+    for split in dataset[1:4]:
+        np.testing.assert_array_equal(split.images[:, 0, 0, 0] // 10, split.labels)
+
+
+NAMINGS = {  # labels of the classes 0 to 3 -> the names, in their order
+    "numbers": ([2, 10, -3, 7], ("-3", "2", "7", "10")),
+    "large numbers": (np.array([2**63, 5, 2**64 - 1, 0], np.uint64), ("0", "5", str(2**63), str(2**64 - 1))),
+    "words": (["emu", "cat", "", "Ziege"], ("", "Ziege", "cat", "emu")),
+    "numbers as text": (["10", "2", "1.5", "-1"], ("-1", "1.5", "2", "10")),
+    "numbers and words": (["10", "2", "x", "b"], ("2", "10", "b", "x")),
+    "bytes": ([b"b", "ä".encode(), b"c", b"a"], ("a", "b", "c", "ä")),
+}
+
+
+@pytest.mark.parametrize(("values", "names"), NAMINGS.values(), ids=NAMINGS)
+def test_classes_of_any_names_are_numbered_without_gaps_and_keep_their_names(tmp_path, values, names):
+    images = np.repeat(np.arange(40, dtype=np.uint8) % 4 * 60, 16).reshape(40, 4, 4)
+    labels = np.array(values)[np.arange(40) % 4]
+    dataset = reader.load(save_npz(tmp_path / "x.npz", images=images, labels=labels))
+    assert dataset.class_names == names
+    expected = [names.index(v.decode() if isinstance(v, bytes) else str(v)) for v in values]
+    for split in dataset[1:4]:
+        assert split.labels.dtype == np.int64
+        np.testing.assert_array_equal(split.labels, np.array(expected)[split.images[:, 0, 0, 0] // 60])
+
+
+def test_folders_with_numbers_for_names_are_classes_in_numeric_order(tmp_path):
+    for name in ("10", "2", "1"):
+        save_pictures(tmp_path / name, np.full((10, 8, 8), int(name), np.uint8))
+    dataset = reader.load(str(tmp_path))
+    assert dataset.class_names == ("1", "2", "10")
+    for split in dataset[1:4]:
+        np.testing.assert_array_equal(split.images[:, 0, 0, 0], np.array([1, 2, 10])[split.labels])
+
+
+def test_other_names_leave_every_image_and_batch_in_place(tmp_path):
+    """Also the order in which classes are scored."""
+    images, labels = random_images(60, 4, 4), np.arange(60) % 3
+    one, other = (
+        reader.load(save_npz(tmp_path / f"{i}.npz", images=images, labels=np.array(names)[labels]))
+        for i, names in enumerate([["b", "c", "a"], ["30", "4", "5"]])
+    )
+    np.testing.assert_array_equal(one.train.images, other.train.images)
+    order = [np.array(dataset.class_names)[dataset.class_order] for dataset in (one, other)]
+    renamed = dict(zip(["b", "c", "a"], ["30", "4", "5"], strict=True))
+    assert [renamed[name] for name in order[0]] == order[1].tolist()
+
+
+def test_built_in_classes_are_scored_in_their_own_order():
+    assert reader.load("digits").class_order.tolist() == list(range(10))
 
 
 def test_shuffled_labels_leave_every_image_and_batch_in_place(tmp_path):
@@ -117,15 +166,15 @@ def test_shuffled_labels_leave_every_image_and_batch_in_place(tmp_path):
     a = reader.load(save_npz(tmp_path / "a.npz", images=images, labels=labels))
     b = reader.load(save_npz(tmp_path / "b.npz", images=images, labels=shuffled))
     assert not np.array_equal(a.train.labels, b.train.labels)
-    for split_a, split_b in zip(a[1:], b[1:], strict=True):
+    for split_a, split_b in zip(a[1:4], b[1:4], strict=True):
         np.testing.assert_array_equal(split_a.images, split_b.images)
     np.testing.assert_array_equal(take(a.train.images, 12), take(b.train.images, 12))
 
 
 def test_mnist(tfds_dir):
     mnist = reader.load("mnist", str(tfds_dir))
-    assert mnist.image_shape == (28, 28, 1)
-    assert [s.images.shape[0] for s in mnist[1:]] == [50_000, 10_000, 10_000]
+    assert mnist.image_shape == (28, 28, 1) and mnist.class_names == tuple("0123456789")
+    assert [s.images.shape[0] for s in mnist[1:4]] == [50_000, 10_000, 10_000]
     assert mnist.train.images.dtype == np.uint8 and mnist.train.labels.dtype == np.int64
     digits = np.bincount(np.concatenate([mnist.train.labels, mnist.validation.labels]))
     np.testing.assert_array_equal(digits, [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949])  # as published
@@ -279,8 +328,9 @@ def test_npz_resized_to_a_square(tmp_path):
         ({"images": random_images(20, 8, 8), "labels": np.arange(19)}, r"shape \[19\] for 20 images"),
         ({"images": random_images(20, 8, 8), "labels": np.zeros((20, 1), int)}, r"shape \[20, 1\] for 20 images"),
         ({"images": random_images(20, 8, 8), "labels": np.arange(20.0)}, "are float64: save integers"),
-        ({"images": random_images(20, 8, 8), "labels": np.arange(20) - 1}, "go down to -1: count the classes from 0"),
-        ({"images": random_images(20, 8, 8), "labels": np.arange(20) % 2 * 99}, "up to 99 for 20 images: number the"),
+        ({"images": random_images(20, 8, 8), "labels": np.arange(20) - 1}, "20 different values for as many images"),
+        ({"images": random_images(20, 8, 8), "labels": np.arange(20).astype(str)}, "20 different values"),
+        ({"images": random_images(20, 8, 8), "labels": np.arange(20) // 19 * 5}, "no image of '5' .1 of 2 classes"),
         ({"images": random_images(20, 8, 8), "labels": np.full(20, 3)}, "all of one class: leave the labels out"),
     ],
 )
@@ -330,11 +380,10 @@ def test_folder_of_gray_images(tmp_path):
 def test_folder_of_classes(tmp_path):
     for name, value in [("dog", 200), ("cat", 100), ("emu", 50)]:
         save_pictures(tmp_path / name, np.full((10, 8, 8, 3), value, np.uint8), ".bmp")
-    (tmp_path / "cat" / "notes.txt").write_text("ignored")
     (tmp_path / ".cache").mkdir()
     dataset = reader.load(str(tmp_path))
-    assert dataset.image_shape == (8, 8, 3)
-    for split in dataset[1:]:
+    assert dataset.image_shape == (8, 8, 3) and dataset.class_names == ("cat", "dog", "emu")
+    for split in dataset[1:4]:
         assert split.labels.dtype == np.int64
         np.testing.assert_array_equal(split.images[:, 0, 0, 0], np.array([100, 200, 50])[split.labels])
 
@@ -376,13 +425,184 @@ def test_sixteen_bit_image(tmp_path):
         reader.load(path)
 
 
+@pytest.mark.parametrize("suffix", [".webp", ".gif", ".tif", ".TIFF"])
+def test_other_suffixes_are_read(tmp_path, suffix):
+    values = np.arange(20, dtype=np.uint8) * 12
+    for value in values:
+        file = tmp_path / f"{value}{suffix}"
+        Image.new("L", (8, 8), int(value)).save(file, **({"lossless": True} if suffix == ".webp" else {}))
+    images = all_images(reader.load(str(tmp_path)))
+    assert images.shape[-1] == (3 if suffix in (".webp", ".gif") else 1)
+    np.testing.assert_array_equal(np.sort(images[:, 3, 3, 0]), values)
+
+
+@pytest.mark.parametrize("suffix", [".webp", ".gif", ".tif"])
+def test_the_first_picture_of_a_file_is_read_and_the_others_are_announced(tmp_path, suffix, capsys):
+    for i in range(20):
+        first, second = (Image.new("RGB", (8, 8), (value, 0, 0)) for value in (10, 200))
+        first.save(tmp_path / f"{i}{suffix}", **{"save_all": True, "append_images": [second]} if i < 7 else {})
+    assert all_images(reader.load(str(tmp_path)))[..., 0].max() < 20
+    assert f"{tmp_path}: 7 files hold several pictures" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("mode", "dtype"), [("I;16", np.uint16), ("F", np.float32)])
+def test_tiff_of_other_pixels_is_refused(tmp_path, mode, dtype):
+    path = save_pictures(tmp_path, random_images(20, 8, 8).astype(dtype), ".tif")
+    with raises(f"000.tif has pixels of mode '{mode}': convert"):
+        reader.load(path)
+
+
+def test_what_is_left_out_of_a_folder_is_named_with_its_number(tmp_path, capsys):
+    save_pictures(tmp_path / "cat", random_images(20, 8, 8))
+    save_pictures(tmp_path / "dog", random_images(20, 8, 8))
+    save_pictures(tmp_path / "dog" / "poodle", random_images(3, 8, 8))
+    for name in ("cat/a.heic", "cat/b.HEIC", "dog/c.heic", "notes.txt", "dog/.hidden", "LICENSE"):
+        (tmp_path / name).touch()
+    dataset = reader.load(str(tmp_path))
+    assert len(all_images(dataset)) == 40 and dataset.class_names == ("cat", "dog")
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"{tmp_path}: ") and "webp" in line
+    assert all(fact in line for fact in ("3 files of .heic", "1 files of .txt", "1 files of no suffix", "3 images one"))
+    assert str(tmp_path / "dog/poodle") in line and "hidden" not in line
+
+
+def test_a_folder_that_is_read_whole_is_not_announced(tmp_path, capsys):
+    reader.load(save_pictures(tmp_path, random_images(20, 8, 8)))
+    assert "left out" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "fact"),
+    [("emu/1.heic", "1 files of .heic"), ("emu/young/000.png", "1 images one level"), ("emu/.x", "nothing")],
+)
+def test_a_class_without_an_image_that_is_read_is_an_error(tmp_path, name, fact):
+    for kind in ("cat", "dog"):
+        save_pictures(tmp_path / kind, random_images(20, 8, 8))
+    (tmp_path / name).parent.mkdir(parents=True)
+    (tmp_path / name).touch()
+    with raises(f"{tmp_path}/emu stands beside folders of classes, .*{fact}"):
+        reader.load(str(tmp_path))
+
+
+def test_images_that_lie_too_deep_are_found_in_the_error(tmp_path):
+    save_pictures(tmp_path / "train" / "cat", random_images(20, 8, 8))
+    with raises(f"has no images .*, only 20 images one level deeper .such as {tmp_path}/train/cat/000.png"):
+        reader.load(str(tmp_path))
+
+
+def test_a_class_with_no_training_image_is_an_error(tmp_path):
+    save_pictures(tmp_path / "cat", random_images(36, 8, 8))
+    save_pictures(tmp_path / "emu", random_images(1, 8, 8))  # which the cut gives to another part
+    with raises("the training part has no image of 'emu' .1 of 2 classes"):
+        reader.load(str(tmp_path))
+
+
+# The picture that a person sees
+
+SEEN = np.zeros((8, 12, 3), np.uint8)
+SEEN[:4], SEEN[4:, :6] = (200, 40, 40), (40, 40, 200)  # a red half above, a blue quarter below, the rest black
+STORED = {  # EXIF orientation -> the pixels that a person then sees as SEEN
+    1: SEEN, 2: SEEN[:, ::-1], 3: SEEN[::-1, ::-1], 4: SEEN[::-1],
+    5: SEEN.swapaxes(0, 1), 6: np.rot90(SEEN), 7: SEEN[::-1, ::-1].swapaxes(0, 1), 8: np.rot90(SEEN, -1),
+}  # fmt: skip
+
+
+def save_turned(file, orientation, pixels=None):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(np.ascontiguousarray(STORED[orientation] if pixels is None else pixels)).save(file, exif=exif)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".tif"])
+def test_images_are_turned_as_their_orientation_says(tmp_path, suffix, capsys):
+    for i in range(24):
+        save_turned(tmp_path / f"{i:02d}{suffix}", i % 8 + 1)
+    images = all_images(reader.load(str(tmp_path), image_size=12)).astype(int)
+    expected = reader._resize(SEEN[None], 12).astype(int)
+    assert np.abs(images[:, 2:4] - expected[:, 2:4]).max() < (60 if suffix in (".jpg", ".webp") else 1)
+    assert np.abs(images - expected).mean() < 12
+    assert f"{tmp_path}: 21 images are turned" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".tif"])
+def test_sizes_are_those_that_a_person_sees_and_no_pixel_is_decoded_for_them(tmp_path, suffix, monkeypatch):
+    for i in range(20):
+        save_turned(tmp_path / f"{i:02d}{suffix}", [1, 6][i % 2])  # stored as 12x8 and 8x12, seen as 12x8
+    monkeypatch.setattr(reader, "_read_pixels", None)
+    with raises("holds images of 8x12: .*--image-size"):
+        reader.load(str(tmp_path))
+    save_turned(tmp_path / f"99{suffix}", 6, SEEN)
+    with raises(f"99{suffix} is 8x12 but 00{suffix} is 12x8"):
+        reader.load(str(tmp_path))
+
+
+def test_a_damaged_orientation_leaves_the_image_as_it_is(tmp_path):
+    for i in range(20):
+        Image.fromarray(SEEN[:, :8]).save(tmp_path / f"{i}.png", exif=b"Exif\0\0no tags")
+    np.testing.assert_array_equal(all_images(reader.load(str(tmp_path))), np.repeat(SEEN[None, :, :8], 20, 0))
+
+
+def drawing(mode):
+    """Return a picture whose left half is drawn, and whose right half is clear and hides noise."""
+    noise = random_images(8, 8, seed=np.random.default_rng().integers(2**31)) // 2
+    gray, alpha = np.full((8, 8), 200, np.uint8), np.full((8, 8), 255, np.uint8)
+    gray[:, 4:], alpha[:, 4:] = noise[:, 4:], 0
+    if mode in ("LA", "RGBA"):
+        return Image.merge(mode, [Image.fromarray(band) for band in [gray] * (len(mode) - 1) + [alpha]])
+    image = Image.fromarray(np.where(alpha, gray, 7)).convert("L" if mode == "PA" else mode)
+    image.info["transparency"] = {"P": 0, "L": 7, "RGB": (7, 7, 7)}.get(mode)
+    if mode == "P":
+        image.putpalette([250, 0, 0] + [200, 200, 200] * 255)
+        image.putdata(np.where(alpha, 1, 0).ravel().tolist())
+    return image
+
+
+@pytest.mark.parametrize("mode", ["LA", "RGBA", "P", "L", "RGB"])
+@pytest.mark.parametrize(("background", "colour"), [("white", (255, 255, 255)), ("#0a141e", (10, 20, 30))])
+def test_transparent_images_stand_on_one_colour_and_hide_nothing(tmp_path, mode, background, colour, capsys):
+    for i in range(20):
+        drawing(mode).save(tmp_path / f"{i}.png")
+    Image.new("L", (8, 8), 9).save(tmp_path / "opaque.png")
+    dataset = reader.load(str(tmp_path), background=background)
+    gray = mode in ("LA", "L") and background == "white"
+    assert dataset.image_shape == (8, 8, 1 if gray else 3)
+    images = all_images(dataset)
+    drawn = images[images[:, 0, 0, 0] != 9]
+    assert len(drawn) == 20
+    np.testing.assert_array_equal(drawn[:, :, :4], 200)
+    np.testing.assert_array_equal(
+        drawn[:, :, 4:], np.broadcast_to(colour[: images.shape[-1]], (20, 8, 4, images.shape[-1]))
+    )
+    assert f"{tmp_path}: 20 images are transparent: they stand on {background}" in capsys.readouterr().err
+
+
+def test_half_transparent_pixels_are_mixed_with_the_background(tmp_path, capsys):
+    for i in range(20):
+        Image.new("RGBA", (8, 8), (100, 0, 200, 128)).save(tmp_path / f"{i}.png")
+    images = all_images(reader.load(str(tmp_path), background="blue"))
+    np.testing.assert_allclose(images, np.broadcast_to([50, 0, 227], images.shape), atol=1)
+
+
+def test_an_alpha_channel_without_a_clear_pixel_is_not_announced(tmp_path, capsys):
+    for i in range(20):
+        Image.new("LA", (8, 8), (i, 255)).save(tmp_path / f"{i}.png")
+    assert sorted(all_images(reader.load(str(tmp_path)))[:, 0, 0, 0]) == list(range(20))
+    assert "transparent" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["whit", "#12", "", "#11223344"])
+def test_a_background_that_is_no_colour(tmp_path, name):
+    with raises(f"background '{name}' is not a colour"):
+        reader.load(save_pictures(tmp_path, random_images(20, 8, 8)), background=name)
+
+
 def test_a_single_sub_folder_gives_no_labels(tmp_path):
     save_pictures(tmp_path / "all", random_images(20, 8, 8))
     assert reader.load(str(tmp_path)).train.labels is None
 
 
 def test_empty_small_and_ambiguous_folders(tmp_path):
-    with raises("has no png, jpg, jpeg or bmp images"):
+    with raises("has no images .*only empty folders"):
         reader.load(str(tmp_path))
     save_pictures(tmp_path, random_images(9, 8, 8))
     with raises("holds 9 images, too few"):

@@ -132,10 +132,16 @@ def test_labels_stand_at_the_middle_of_their_rows():
 
 def test_confusion_rows_are_ordered_by_class():
     table = np.array([[0, 7], [5, 1], [0, 3]])
-    axes = figures.confusion_figure(table, np.array([1, 0, 1]), "digits").axes[0]
+    figure = figures.confusion_figure(table, np.array([1, 0, 1]), ["cat", "$5$ dog with a very long name"], "digits")
+    axes = figure.axes[0]
     assert axes.get_title().startswith("digits: ") and axes.get_title().endswith("16 test images")
     assert [label.get_text()[:5] for label in axes.get_yticklabels()] == ["c = 1", "c = 0", "c = 2"]
     assert [text.get_text() for text in axes.texts] == ["5", "1", "0", "7", "0", "3"]
+    long = "$5$ dog with a very…"
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["cat", long]
+    stand_for = [label.get_text().split("stands for ")[1] for label in axes.get_yticklabels()]
+    assert stand_for == ["cat", long, long]
+    figures.pixels(figure)  # dollar signs are no formula
 
 
 def test_saved_pictures_are_whole_and_small(tmp_path):

@@ -118,6 +118,17 @@ def test_projector_shows_mu_with_sprites_classes_and_codes(infobigbigan, data):
     assert [int(line.split("\t")[0]) for line in lines] == data.test.labels.tolist()
 
 
+def test_the_projector_shows_the_names_of_classes(tmp_path, infobigbigan, data):
+    run, model, _ = infobigbigan
+    (tmp_path / "tensorboard").mkdir()
+    names = tuple(f"no.\t{digit}" for digit in "0123456789")
+    callback = FinalSummary(dataclasses.replace(run, path=tmp_path), open_writer(run), data._replace(class_names=names))
+    callback.set_model(model)
+    callback.on_train_end()
+    _, *lines = (tmp_path / "tensorboard/projector/metadata.tsv").read_text().splitlines()
+    assert [line.split("\t")[0] for line in lines] == [f"no. {label}" for label in data.test.labels]
+
+
 def test_without_labels_there_is_no_confusion(tmp_path, infobigbigan, data):
     run, model, _ = infobigbigan
     (tmp_path / "tensorboard").mkdir()

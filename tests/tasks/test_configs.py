@@ -122,6 +122,20 @@ def test_consistency_of_codes_that_do_not_exist(options, facts):
         InfoBigBiGANConfig(**options)
 
 
+def test_a_background_that_is_no_colour():
+    with pytest.raises(InputError, match="background 'whit' is not a colour"):
+        InfoBigBiGANConfig(background="whit")
+
+
+@pytest.mark.parametrize("mode", ["biggan", "infobigbigan"])
+def test_a_run_that_was_written_before_backgrounds_opens_with_the_default(tmp_path, mode):
+    made = changed(tmp_path, mode)
+    described = json.loads((made.path / "config.json").read_text())
+    assert described["config"].pop("background") == "white"
+    (made.path / "config.json").write_text(json.dumps(described))
+    assert open_run("a", str(tmp_path), MODES) == made
+
+
 def test_a_code_may_come_with_any_other_option():
     assert set(field_names(BigGANConfig)) < set(field_names(InfoGANConfig)) < set(field_names(InfoBigBiGANConfig))
 
