@@ -31,6 +31,7 @@ SHOWN = 50  # test images that are reconstructed
 COLUMNS = 10  # images in a row
 ROWS = 10  # rows of a picture, if nothing else decides their number
 ANSWERED = 4  # validation questions whose right answers are shown with the attention
+LONGEST = 24  # characters of a word under the attention; longer ones leave no room for the maps
 DRAWN = 5  # samples of h for each question
 LINE = 128  # gray value of the separating lines
 DPI = 100
@@ -178,15 +179,17 @@ def tile(images: np.ndarray, columns: int, line: int = 1) -> np.ndarray:
     ]
 
 
-def as_written(text: str) -> str:
+def as_written(text: str, longest: int = sys.maxsize) -> str:
     r"""Return a text of the user so that matplotlib draws it letter by letter.
 
     A `$` starts no formula. `pixels` draws a character that the usual font lacks in another font of this machine. If no
-    font has it, its escape stands in its place, such as \u4e2d; this is announced once.
+    font has it, its escape stands in its place, such as \u4e2d; this is announced once. Above `longest` characters the
+    text is cut and ends in "…".
     """
     shown = "".join(c if c == "\n" or font_of(c) else c.encode("unicode_escape").decode() for c in text)
     if shown != text:
         announce_escapes()
+    shown = shown if len(shown) <= longest else f"{shown[: longest - 1]}…"
     return shown.replace("$", r"\$")
 
 
@@ -321,7 +324,9 @@ def attention_figure(model: "NASM", corpus: AnswerCorpus, seed: int, dataset: st
         words = corpus.validation.candidates[candidate]
         axes.imshow(alpha[candidate, :, : len(words)], cmap="Blues", aspect="auto", vmin=0)
         axes.set_title(as_written(" ".join(corpus.validation.questions[batch["groups"][candidate]])), fontsize=9)
-        axes.set_xticks(range(len(words)), map(as_written, words), rotation=60, ha="right", fontsize=7)
+        axes.set_xticks(
+            range(len(words)), [as_written(word, LONGEST) for word in words], rotation=60, ha="right", fontsize=7
+        )
         axes.set_yticks(range(len(steered)), steered, fontsize=7)
         axes.tick_params(length=0)
     for axes in grid[len(first) :]:

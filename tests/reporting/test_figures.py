@@ -210,7 +210,7 @@ def test_titles_and_words_of_every_figure_are_drawn_as_written(own_fonts):
 
 
 def test_words_under_the_attention_are_drawn_as_written(own_fonts):
-    pairs = Pairs([["中", "$", "?"]], [["$a$", "中文"]], np.zeros(1, np.int32), np.ones(1, np.int32))
+    pairs = Pairs([["中", "$", "?"]], [["$a$", "中文" * 20]], np.zeros(1, np.int32), np.ones(1, np.int32))
     corpus = SimpleNamespace(validation=pairs, vocabulary=build_vocabulary([["a"]], 5))
     model = SimpleNamespace(
         attention="deterministic",
@@ -221,5 +221,8 @@ def test_words_under_the_attention_are_drawn_as_written(own_fonts):
     figure = figures.attention_figure(model, corpus, 0, "$x$")
     axes = figure.axes[0]
     assert axes.get_title() == r"\u4e2d \$ ?"
-    assert [label.get_text() for label in axes.get_xticklabels()] == [r"\$a\$", r"\u4e2d\u6587"]
+    assert [label.get_text() for label in axes.get_xticklabels()] == [r"\$a\$", r"\u4e2d\u6587\u4e2d\u658…"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        figures.pixels(figure)
     assert figure.get_suptitle().startswith(r"\$x\$: ")
