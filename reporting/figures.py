@@ -267,7 +267,7 @@ def confusion_figure(table: np.ndarray, code_to_class: np.ndarray, class_names: 
         axes.text(column, row, str(count), ha="center", va="center", color=shade, fontsize=9)
     title = f"{dataset}: the head's code against the class\nof {table.sum():,} test images"
     axes.set_title(as_written(title), fontsize=10)
-    axes.set_xticks(range(classes), map(as_written, names), rotation=90 if upright else 0)
+    axes.set_xticks(range(classes), [as_written(name) for name in names], rotation=90 if upright else 0)
     axes.set_xlabel("class of the image")
     stands_for = [as_written(f"c = {code}, stands for {names[code_to_class[code]]}") for code in order]
     axes.set_yticks(range(codes), stands_for)
