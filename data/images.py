@@ -9,6 +9,7 @@ Heavy packages are imported inside the functions that need them, so that `--help
 """
 
 import contextlib
+import lzma
 import os
 import re
 import socket
@@ -46,6 +47,7 @@ CONNECT_SECONDS = 2.0  # tensorflow-datasets itself retries for minutes before i
 
 SPLIT_SEED = 0  # of the permutation that cuts a data set; defines the parts, so not a flag
 TFDS_VALIDATION = 10_000  # images that validation takes from the official training set
+SMALL_SPAN = 32  # an eighth of the values of uint8; images that span less are hardly meant so
 MIN_IMAGES = 20  # fewest images of the user's own: 14 to train, 2 to validate (a covariance needs two), 4 to test
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif", ".tif", ".tiff")
@@ -116,7 +118,7 @@ def choose_dataset(dataset: str | None, data_dir: str | None) -> str:
             )
     elif dataset not in DATASETS:
         path = own_path(dataset, DATASETS)
-        if not path.is_dir() and path.suffix != ".npz":
+        if not path.is_dir() and path.suffix.lower() != ".npz":
             raise InputError(f"{path} is not an .npz file or a folder of images: give one of these")
     return dataset
 
@@ -133,9 +135,10 @@ def load(
     Args:
         dataset: a name of DATASETS, or the path of the user's own images:
 
-            - an .npz file with `images` [N, H, W] or [N, H, W, C], where C is 1 or 3. They are uint8 or float: floats
-              lie in [-1, 1] if any value is negative, otherwise in [0, 1]. The file may also hold `labels` [N], any
-              integers or strings, which name the class of each image.
+            - an .npz file with `images` [N, H, W] or [N, H, W, C], where C is 1 or 3. They are uint8, or floats in [0, 1],
+              in [-1, 1] if a real share of the values is negative, or in [0, 255]. Few floats may overshoot the range,
+              as after bicubic resizing; they are clipped. The file may also hold `labels` [N], any integers or strings,
+              which name the class of each image.
             - a folder of images with the suffixes IMAGE_SUFFIXES, of 8 bits a channel, or of one sub-folder of such
               files for each class. The names of the sub-folders are those of the classes. A single sub-folder gives no
               labels. Of a file with several pictures the first is read.
@@ -321,6 +324,7 @@ def _read_own(path: Path, image_size: int | None, background: str) -> tuple[Spli
         raise InputError(f"{path} holds {count} images, too few to split: give at least {MIN_IMAGES}")
     if image_size is None:
         _check_square(path, height, width)
+    _warn_of_values(images, path)
     if labels is None:
         return Split(images, None), None
     labels, names = _numbered(labels)
@@ -370,27 +374,37 @@ def _read_npz(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
         with np.load(path, allow_pickle=False) as archive:
             keys = archive.files
             arrays = {key: archive[key] for key in ("images", "labels") if key in keys}
-    except (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error) as error:
+    except (OSError, EOFError, ValueError, RuntimeError, zipfile.BadZipFile, zlib.error, lzma.LZMAError) as error:
+        if "Object arrays" in str(error):
+            raise InputError(
+                f"{path} holds Python objects, which are not read: save images of one size as one array "
+                "(numpy.stack), and labels as integers or strings (labels.astype(str))"
+            ) from error
         raise InputError(f"{path} cannot be read ({error}): write it again with numpy.savez_compressed") from error
     if "images" not in arrays:
         raise InputError(f"{path} has no array 'images', only {keys}: save it with images=...")
-    images = _checked_images(arrays["images"], path)
-    labels = arrays.get("labels")
+    images, labels = arrays["images"], arrays.get("labels")
     if labels is not None:
-        if labels.dtype.kind not in "iuUS":
-            raise InputError(f"'labels' in {path} are {labels.dtype}: save integers or strings")
-        if labels.shape != images.shape[:1]:
-            raise InputError(
-                f"'labels' in {path} have shape {list(labels.shape)} for {len(images)} images: save one label per image"
-            )
-        if labels.dtype.kind == "S":
-            labels = np.char.decode(labels, "utf-8", "replace")
-        if len(np.unique(labels)) == len(images):
-            raise InputError(
-                f"'labels' in {path} are {len(images)} different values for as many images, like numbers of images: "
-                "save the class of each image, or leave the labels out"
-            )
-    return images, labels
+        labels = _checked_labels(labels, images.shape[0] if images.ndim else 0, path)
+    return _checked_images(images, path), labels
+
+
+def _checked_labels(labels: np.ndarray, count: int, path: Path) -> np.ndarray:
+    """Return the user's labels of `count` images as integers or strings [N]. Raise InputError if they name no classes."""
+    if labels.dtype.kind not in "iuUS":
+        raise InputError(f"'labels' in {path} are {labels.dtype}: save integers or strings")
+    if labels.shape != (count,):
+        raise InputError(
+            f"'labels' in {path} have shape {list(labels.shape)} for {count} images: save one label per image"
+        )
+    if labels.dtype.kind == "S":
+        labels = np.char.decode(labels, "utf-8", "replace")
+    if 0 < count == len(np.unique(labels)):
+        raise InputError(
+            f"'labels' in {path} are {count} different values for as many images, like numbers of images: "
+            "save the class of each image, or leave the labels out"
+        )
+    return labels
 
 
 def _checked_images(images: np.ndarray, path: Path) -> np.ndarray:
@@ -402,19 +416,58 @@ def _checked_images(images: np.ndarray, path: Path) -> np.ndarray:
         raise InputError(f"'images' in {path} have shape {shape}: save [N, H, W] or [N, H, W, C] with C 1 or 3")
     if images.size == 0:
         raise InputError(f"'images' in {path} are empty (shape {shape}): save at least {MIN_IMAGES} images")
-    if images.dtype == np.uint8:
-        return images
-    if not np.issubdtype(images.dtype, np.floating):
+    if images.dtype != np.uint8 and not np.issubdtype(images.dtype, np.floating):
         raise InputError(f"'images' in {path} are {images.dtype}: save uint8, or floats in [0, 1] or [-1, 1]")
-    low, high = images.min(), images.max()
-    if not np.isfinite([low, high]).all():
+    values = f"{images.dtype} from {images.min():g} to {images.max():g}"
+    if images.dtype == np.uint8:
+        print(f"{path}: images are {values}", file=sys.stderr)
+        return images
+    if not np.isfinite([images.min(), images.max()]).all():
         raise InputError(f"'images' in {path} hold values that are not finite (NaN or infinity): replace them")
-    if low < -1 or high > 1:
-        raise InputError(
-            f"'images' in {path} are floats from {low:g} to {high:g}: scale them to [0, 1] or [-1, 1], or save uint8"
-        )
     x = images.astype(np.float32)
-    return to_uint8(x if low < 0 else 2.0 * x - 1.0)
+    scale = _float_range(x)
+    if scale is None:
+        raise InputError(
+            f"'images' in {path} are {values}, which is no range of images: scale them to [0, 1] or [-1, 1], or save uint8"
+        )
+    low, high = scale
+    beyond = np.mean((x < low) | (x > high))
+    clipped = f"; the {beyond:.2%} of values beyond are clipped" if beyond else ""
+    print(f"{path}: images are {values}, read as [{low}, {high}]{clipped}", file=sys.stderr)
+    return to_uint8({(0, 1): 2.0 * x - 1.0, (-1, 1): x, (0, 255): _centred(x)}[scale])
+
+
+def _float_range(x: np.ndarray) -> tuple[int, int] | None:
+    """Return the range that images float32 are stored in: (0, 1), (-1, 1), (0, 255), or None if it is not clear.
+
+    The bulk of the values decides, not an extreme. Resizing with a cubic or a Lanczos kernel leaves values that overshoot
+    the range: up to a tenth of the values may overshoot it by more than a twentieth of its width, and none by more than
+    .4 of it.
+    """
+
+    def holds(low: int, high: int) -> bool:
+        overshoot = np.maximum(low - x, x - high) / (high - low)
+        return bool(overshoot.max() <= 0.4 and np.mean(overshoot > 0.05) <= 0.1)
+
+    if np.mean(x >= 128) > 0.01:
+        return (0, 255) if x.min() < 128 and x.max() >= 230 and holds(0, 255) else None
+    # overshoot below 0 is small, and has at most .06 of the sum of all absolute values
+    heavy = -np.minimum(x, 0).sum(dtype=np.float64) > 0.1 * np.abs(x).sum(dtype=np.float64)
+    scale = (-1, 1) if heavy or np.mean(x < -0.25) > 0.001 else (0, 1)
+    return scale if holds(*scale) else None
+
+
+def _warn_of_values(images: np.ndarray, path: Path) -> None:
+    """Print a warning if images, uint8 [N, H, W, C], are all equal, or span a small part of [0, 255]."""
+    low, high = images.min(), images.max()
+    if (images == images[0]).all():
+        print(f"warning: {path}: all {len(images)} images are equal: there is nothing to learn", file=sys.stderr)
+    elif int(high) - int(low) < SMALL_SPAN:
+        print(
+            f"warning: {path}: the images span only {low} to {high} of 0 to 255: masks need the values 0 and 255, and "
+            "images that were scaled twice need their first scale",
+            file=sys.stderr,
+        )
 
 
 class _Header(NamedTuple):

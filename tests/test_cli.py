@@ -422,7 +422,7 @@ def test_bad_input_is_answered_in_one_line_and_writes_nothing(answer, runs_dir, 
     [
         ({"images": np.zeros([20, 8, 8], np.uint8), "labels": np.zeros(19, int)}, "save one label per image"),
         ({"images": np.zeros([20, 64], np.uint8)}, "have shape [20, 64]"),
-        ({"images": np.full([20, 8, 8], 255.0)}, "are floats from 255 to 255"),
+        ({"images": np.full([20, 8, 8], 255.0)}, "are float64 from 255 to 255"),
         ({"images": np.zeros([0, 8, 8], np.uint8)}, "are empty"),
     ],
 )

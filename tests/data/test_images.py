@@ -5,12 +5,14 @@ import socket
 import subprocess
 import sys
 import time
+import zipfile
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from sklearn.datasets import load_digits
 
 from data import images as reader
 from data.errors import InputError
@@ -300,6 +302,87 @@ def test_npz_float_ranges(tmp_path, dtype, scale):
     assert rows(all_images(dataset)) == rows(images)
 
 
+def resized(images, kernel, size):
+    """Return images float [N, H, W] resized by a kernel that overshoots."""
+    return np.stack([np.asarray(Image.fromarray(image).resize((size, size), kernel)) for image in images])
+
+
+@pytest.mark.parametrize("kernel", [Image.Resampling.BICUBIC, Image.Resampling.LANCZOS])
+@pytest.mark.parametrize(("low", "high"), [(0, 1), (-1, 1), (0, 255)])
+def test_overshoot_of_resizing_is_clipped_and_leaves_the_range(tmp_path, kernel, low, high, capsys):
+    shares = load_digits().images[:60].astype(np.float32) / 16
+    x = resized(shares * (high - low) + low, kernel, 20)
+    assert x.min() < low - 0.05 * (high - low) and x.max() > high + 0.05 * (high - low)
+    images = all_images(reader.load(save_npz(tmp_path / "x.npz", images=x)))
+    expected = np.round(255 * np.clip((x.astype(float) - low) / (high - low), 0, 1))
+    actual = np.sort(images.reshape(60, -1).astype(int), axis=0)
+    np.testing.assert_allclose(actual, np.sort(expected.reshape(60, -1), axis=0), atol=1)
+    assert f"read as [{low}, {high}]; " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("stray", [-1e-7, -0.01, 1.001, -0.2])
+def test_one_value_beyond_0_and_1_changes_no_other_value(tmp_path, stray):
+    x = np.linspace(0, 1, 1280).reshape(20, 8, 8)
+    plain = all_images(reader.load(save_npz(tmp_path / "x.npz", images=x)))
+    x[3, 3, 3] = stray
+    images = all_images(reader.load(save_npz(tmp_path / "x.npz", images=x)))
+    assert np.sum(images != plain) == 1 and images[images != plain] == (0 if stray < 0 else 255)
+
+
+@pytest.mark.parametrize("share", [0.005, 0.5, 0.995])
+def test_values_that_are_really_negative_mean_a_signed_range(tmp_path, share):
+    """Such as white paper with a few black strokes."""
+    x = np.where(np.random.default_rng(0).random((20, 32, 32)) < share, -1.0, 1.0)
+    images = all_images(reader.load(save_npz(tmp_path / "x.npz", images=x)))
+    assert np.sum(images == 0) == np.sum(x == -1) and np.sum(images == 255) == np.sum(x == 1)
+
+
+def test_a_signed_range_of_little_contrast(tmp_path):
+    x = np.random.default_rng(0).uniform(-0.2, 0.2, (20, 8, 8))
+    images = all_images(reader.load(save_npz(tmp_path / "x.npz", images=x)))
+    assert (images.min(), images.max()) == (102, 153)
+
+
+def test_floats_of_bytes_are_read_as_bytes(tmp_path, capsys):
+    images = random_images(20, 8, 8)
+    assert rows(all_images(reader.load(save_npz(tmp_path / "x.npz", images=images.astype(np.float32))))) == rows(images)
+    assert "x.npz: images are float32 from 0 to 255, read as [0, 255]\n" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("images", "warned"),
+    [
+        (random_images(20, 8, 8) % 2, "span only 0 to 1 of"),
+        (random_images(20, 8, 8) / 255.0**2, "span only 0 to 1 of"),
+        (random_images(20, 8, 8) % 17, "span only 0 to 16 of"),
+        (np.full((20, 8, 8), 7, np.uint8), "all 20 images are equal"),
+        (np.repeat(random_images(1, 8, 8), 20, 0), "all 20 images are equal"),
+        (random_images(20, 8, 8) % 2 * 255, None),
+        (random_images(20, 8, 8) // 2 + 60, None),
+    ],
+)
+def test_a_warning_if_the_values_are_hardly_meant_so(tmp_path, images, warned, capsys):
+    reader.load(save_npz(tmp_path / "x.npz", images=images))
+    warnings = [line for line in capsys.readouterr().err.splitlines() if line.startswith("warning")]
+    assert [warned in line for line in warnings] == ([True] if warned else [])
+
+
+def test_a_warning_if_the_pictures_of_a_folder_are_equal(tmp_path, capsys):
+    reader.load(save_pictures(tmp_path, np.zeros((20, 8, 8), np.uint8)))
+    assert f"warning: {tmp_path}: all 20 images are equal" in capsys.readouterr().err
+
+
+def test_the_range_of_bytes_is_printed(tmp_path, capsys):
+    reader.load(save_npz(tmp_path / "x.npz", images=np.linspace(3, 250, 1280).astype(np.uint8).reshape(20, 8, 8)))
+    assert capsys.readouterr().err == f"{tmp_path}/x.npz: images are uint8 from 3 to 250\n"
+
+
+def test_a_suffix_in_upper_case(tmp_path):
+    images = random_images(20, 8, 8)
+    Path(save_npz(tmp_path / "x.npz", images=images)).rename(tmp_path / "X.NPZ")
+    assert rows(all_images(reader.load(str(tmp_path / "X.NPZ")))) == rows(images)
+
+
 def test_npz_resized_to_a_square(tmp_path):
     images = np.repeat(EVERY_VALUE[:20], 12 * 8 * 3).reshape(20, 12, 8, 3)
     dataset = reader.load(save_npz(tmp_path / "x.npz", images=images), image_size=6)
@@ -319,9 +402,14 @@ def test_npz_resized_to_a_square(tmp_path):
         ({"images": random_images(9, 8, 8)}, "holds 9 images, too few"),
         ({"images": random_images(20, 8, 8).astype(np.int64)}, "are int64: save uint8"),
         ({"images": np.full((20, 8, 8), "a")}, "are <U1: save uint8"),
-        ({"images": np.array([object()] * 20)}, "cannot be read .*Object arrays"),
-        ({"images": np.linspace(0, 255, 1280).reshape(20, 8, 8)}, "floats from 0 to 255: scale"),
-        ({"images": np.linspace(-1.5, 1, 1280).reshape(20, 8, 8)}, "floats from -1.5 to 1"),
+        ({"images": np.array([object()] * 20)}, "Python objects, .*numpy.stack"),
+        ({"images": random_images(20, 8, 8), "labels": np.array(["a", None] * 10)}, "Python objects, .*astype.str"),
+        ({"images": np.linspace(0, 2, 1280).reshape(20, 8, 8)}, "float64 from 0 to 2, .*: scale"),
+        ({"images": np.linspace(0, 100, 1280).reshape(20, 8, 8)}, "from 0 to 100"),
+        ({"images": np.linspace(-1.5, 1, 1280).reshape(20, 8, 8)}, "from -1.5 to 1"),
+        ({"images": np.linspace(-128, 127, 1280).reshape(20, 8, 8)}, "from -128 to 127"),
+        ({"images": np.r_[np.linspace(0, 1, 1279), 255].reshape(20, 8, 8)}, "from 0 to 255"),
+        ({"images": np.r_[np.linspace(0, 1, 1279), -1].reshape(20, 8, 8)}, "from -1 to 1"),
         ({"images": np.full((20, 8, 8), np.nan)}, "not finite"),
         ({"images": np.full((20, 8, 8), -np.inf)}, "not finite"),
         ({"images": random_images(20, 8, 6)}, "images of 8x6: .*--image-size"),
@@ -351,6 +439,31 @@ def test_damaged_npz(tmp_path):
         path.write_bytes(damaged)
         with raises(f"bad{i}.npz cannot be read"):
             reader.load(str(path))
+
+
+@pytest.mark.parametrize(
+    ("offset", "value"),
+    [(6, 200), (8, 1), (10, 99), (10, 14), (10, 12)],
+    ids=["version", "locked", "99", "lzma", "bz2"],
+)
+def test_a_member_of_an_unknown_version_or_compression(tmp_path, offset, value):
+    """The offsets are those of an entry of the central directory, which has two bytes more before the flags."""
+    path = Path(save_npz(tmp_path / "x.npz", images=random_images(20, 8, 8)))
+    content = bytearray(path.read_bytes())
+    content[content.rindex(b"PK\x01\x02") + offset] = value
+    content[4 + offset - 6] = value
+    path.write_bytes(content)
+    with raises("x.npz cannot be read .*write it again"):
+        reader.load(str(path))
+
+
+@pytest.mark.parametrize("kept", [50, 200])
+def test_a_truncated_member(tmp_path, kept):
+    with zipfile.ZipFile(tmp_path / "x.npz", "w") as archive:
+        np.save(tmp_path / "images.npy", random_images(20, 8, 8))
+        archive.writestr("images.npy", (tmp_path / "images.npy").read_bytes()[:kept])
+    with raises("x.npz cannot be read .*write it again"):
+        reader.load(str(tmp_path / "x.npz"))
 
 
 def test_missing_path_and_wrong_file(tmp_path):
