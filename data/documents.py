@@ -9,19 +9,33 @@ flag errors answer at once.
 import re
 import socket
 import sys
+import zlib
 from collections import Counter
-from collections.abc import Callable, Iterable
-from itertools import chain
+from collections.abc import Callable, Iterable, Sequence
+from itertools import chain, repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
-from scipy.sparse import csr_array
+from scipy.sparse import coo_array, csr_array
 
 from data.docstrings import read_docstrings, versions
 from data.errors import InputError
 from data.order import shuffled_batches
-from data.text import PARTS, content_words, cut, cut_three, is_english, locate, read_lines, report_rare, report_unspaced
+from data.text import (
+    PARTS,
+    content_words,
+    cut,
+    cut_three,
+    is_english,
+    locate,
+    read_lines,
+    read_text,
+    report_rare,
+    report_unread,
+    report_unspaced,
+    text_file,
+)
 from data.vocabulary import most_frequent
 
 if TYPE_CHECKING:
@@ -30,6 +44,12 @@ if TYPE_CHECKING:
 
 PREPARED = ("20news",)  # folders of --data-dir whose words are counted already
 DATASETS = (*PREPARED, "docstrings", "newsgroups", "ag_news")
+
+COUNTED = ("train.feat", "test.feat", "vocab.new")  # the files of a counted corpus
+FORMS = (
+    "a text file of one document a line, a folder of .txt files (in sub-folders if they have labels), a folder of "
+    "train.feat, test.feat and vocab.new, docword.NAME.txt with vocab.NAME.txt, or NAME.svmlight"
+)
 
 AG_NEWS_SERVER = ("drive.google.com", 443)
 CONNECT_SECONDS = 2.0  # tensorflow-datasets itself retries for minutes before it reports a missing network
@@ -41,7 +61,7 @@ MOST = 10**7 - 1  # highest count of one word in a line: float32 holds such coun
 
 class Documents(NamedTuple):
     counts: csr_array  # float32 [D, V], whole numbers; each row has at least one word
-    labels: np.ndarray | None  # int64 [D] in [0, len(label_names)); None: the documents came without labels
+    labels: np.ndarray | None = None  # int64 [D] in [0, len(label_names)); None: the documents came without labels
     unknown: int = 0  # number of words of the raw text that are not in the vocabulary
 
 
@@ -65,7 +85,7 @@ def load_documents(dataset: str, data_dir: str | None = None, vocabulary_size: i
     """Read a whole corpus of documents into memory.
 
     The parts are fixed. An official test set stays as it is, and a random tenth of its training set becomes
-    `validation`. Docstrings and the user's text file are cut at random: 80 % train, 10 % validation, 10 % test.
+    `validation`. Everything else is cut at random: 80 % train, 10 % validation, 10 % test.
     Documents without a word of the vocabulary are left out and counted in `facts`.
 
     `data.text.content_words` finds the words of a raw text. If the corpus is English, scikit-learn's English stop words
@@ -82,7 +102,16 @@ def load_documents(dataset: str, data_dir: str | None = None, vocabulary_size: i
             - ag_news: the descriptions of AG News. tensorflow-datasets downloads it.
             - a folder of train.feat, test.feat and vocab.new. Each line of a .feat file is a document: its label, then
               id:count for each word. Ids start at 1. Line i of vocab.new has word i and its count.
-            - a UTF-8 text file with one document a line. An empty line is a document without a word.
+            - docword.NAME.txt of the UCI bags of words, with vocab.NAME.txt beside it, or their folder. There are no
+              labels.
+            - a file of svmlight, NAME.svmlight or NAME.libsvm: lines as in a .feat file, where the label may be any
+              number, and the ids may start at 0. If vocab.txt lies beside it, line i has word i; otherwise a word is
+              its id.
+            - a text file with one document a line. An empty line is a document without a word.
+            - a folder of .txt files, each a document. In several sub-folders of such files, a document's label is the
+              name of its sub-folder. Deeper folders are not read.
+
+            All files of text may be compressed, as NAME.txt.gz; `data.text.read_text` has the accepted encodings.
         data_dir: for 20news, the folder that holds 20news/ (None: $INFOBIGBIGAN_DATA). For newsgroups and ag_news, the
             folder to download to (None: the default of the library).
         vocabulary_size: highest number of words in the vocabulary of raw text. Documents that are counted already keep
@@ -188,25 +217,148 @@ def _read(
         parts = train, validation, test
     else:
         path = locate(dataset, DATASETS, PREPARED, data_dir)
-        if path.is_dir():
+        if dataset in PREPARED or any(text_file(path, name).exists() for name in COUNTED):
             return _read_folder(path)
-        lines = read_lines(path)
-        report_unspaced(dataset, lines)
-        texts = [Text(content_words(line), None) for line in lines]
-        if is_english([word for text in texts for word in text.words]):
-            texts = _without_stop_words(texts)
-            print(f"{dataset}: the text is English, so English stop words are left out", file=sys.stderr)
-        else:
-            print(
-                f"{dataset}: few words are 'the', 'and' or 'of', so the text counts as not English, and no stop words "
-                "are left out",
-                file=sys.stderr,
-            )
-        _report_empty(path, [len(text.words) for text in texts])
-        parts, names = cut_three(texts, dataset), None
+        if path.name.removesuffix(".gz").endswith((".svmlight", ".libsvm")):
+            return _cut_counted(dataset, *_read_svmlight(path))
+        if bags := [path] if path.name.startswith("docword.") else sorted(path.glob("docword.*")):
+            return _cut_counted(dataset, *_read_bags(bags))
+        texts, names = _read_texts(path)
+        parts = cut_three(texts, dataset)
         report_rare(dataset, *([text.words for text in part] for part in parts[:2]))
     words = tuple(most_frequent((text.words for text in parts[0]), vocabulary_size))
-    return [_counted(part, words) for part in parts], words, names
+    counted = [_counted(part, words) for part in parts]
+    lost = sum(bool(text.words) for text in chain.from_iterable(parts))
+    lost -= sum(np.count_nonzero(np.diff(part.counts.indptr)) for part in counted)
+    if lost:
+        print(
+            f"{dataset}: {lost:,} documents are left out, since no word of theirs is among the {len(words):,} of the "
+            "vocabulary",
+            file=sys.stderr,
+        )
+    return counted, words, names
+
+
+def _read_texts(path: Path) -> tuple[list[Text], tuple[str, ...] | None]:
+    """Return the documents of a text file or of a folder of .txt files, and the names of their labels."""
+    if path.is_dir():
+        files, labels, names = _find_texts(path)
+        documents = [read_text(file) for file in files]
+    else:
+        documents = read_lines(path)
+        files, labels, names = None, repeat(None), None
+    report_unspaced(str(path), documents)
+    texts = [Text(content_words(text), label) for text, label in zip(documents, labels, strict=False)]
+    if is_english([word for text in texts for word in text.words]):
+        texts = _without_stop_words(texts)
+        print(f"{path}: the text is English, so English stop words are left out", file=sys.stderr)
+    else:
+        print(
+            f"{path}: few words are 'the', 'and' or 'of', so the text counts as not English, and no stop words "
+            "are left out",
+            file=sys.stderr,
+        )
+    _report_empty(
+        (lambda i: str(files[i])) if files else (lambda i: f"{path}, line {i + 1}"), [len(text.words) for text in texts]
+    )
+    if not any(text.words for text in texts):
+        raise InputError(f"{path} has no document with a word in it: give {FORMS}")
+    return texts, names
+
+
+def _find_texts(folder: Path) -> tuple[list[Path], Iterable[int | None], tuple[str, ...] | None]:
+    """Return the .txt files of a folder in sorted order, their labels, and the names of the labels.
+
+    The files have labels if several sub-folders hold them. Hidden files and folders are skipped.
+    """
+
+    def texts_in(directory: Path) -> list[Path]:
+        return [p for p in visible(directory) if p.name.endswith((".txt", ".txt.gz")) and p.is_file()]
+
+    def visible(directory: Path) -> list[Path]:
+        return sorted(p for p in directory.iterdir() if not p.name.startswith("."))
+
+    loose = texts_in(folder)
+    classes = {sub.name: own for sub in visible(folder) if sub.is_dir() and (own := texts_in(sub))}
+    if loose and classes:
+        raise InputError(
+            f"{folder} has .txt files both beside and inside its sub-folders: move {loose[0].name} into one"
+        )
+    files = loose or list(chain.from_iterable(classes.values()))
+    if not files:
+        raise InputError(f"{folder} has no .txt files in it or one folder down: give {FORMS}")
+    named = {name.removesuffix(".gz").removesuffix(".txt") for name in classes or [file.name for file in loose]}
+    if named <= {"train", "test", "valid", "validation", "dev"}:
+        raise InputError(f"{folder} has {', '.join(sorted(named))}, which are parts and not documents: give {FORMS}")
+    report_unread(folder, files, "only .txt files here or one folder down are")
+    if len(classes) < 2:
+        return files, repeat(None), None
+    return files, np.repeat(np.arange(len(classes)), [len(own) for own in classes.values()]).tolist(), tuple(classes)
+
+
+def _cut_counted(
+    dataset: str, documents: Documents, words: tuple[str, ...], label_names: tuple[str, ...] | None
+) -> tuple[list[Documents], tuple[str, ...], tuple[str, ...] | None]:
+    """Return the train, validation and test parts of a counted corpus, its vocabulary, and the names of its labels."""
+    counts, labels, _ = documents
+    _report_empty(lambda i: f"{dataset}, document {i + 1}", counts.sum(1))
+    rows = cut_three(range(shape_of(counts)[0]), dataset)
+    return [Documents(counts[own], None if labels is None else labels[own]) for own in rows], words, label_names
+
+
+def _read_svmlight(file: Path) -> tuple[Documents, tuple[str, ...], tuple[str, ...]]:
+    """Return the documents of a file of svmlight, its vocabulary, and the names of its labels."""
+    from sklearn.datasets import load_svmlight_file
+
+    vocabulary = text_file(file.parent, "vocab.txt")
+    words = tuple(read_lines(vocabulary)) if vocabulary.exists() else None
+    try:
+        load: Any = load_svmlight_file  # the annotation of `zero_based` lacks bool
+        counts, numbers = load(str(file), n_features=words and len(words), zero_based="auto" if words else True)
+    except (ValueError, OverflowError, OSError, EOFError, zlib.error) as error:
+        raise InputError(
+            f"{file} is not a file of svmlight ({error}): begin each line with a label, then id:count"
+        ) from error
+    values = counts.data
+    if (wrong := values[(values < 0) | (values > MOST) | (values != np.floor(values))]).size:
+        raise InputError(f"{file} has the value {wrong[0]:g}: give counts, which are whole numbers from 0 to {MOST:,}")
+    if (width := shape_of(counts)[1]) > MOST:
+        raise InputError(f"{file} has the id {width - 1:,}: number at most {MOST:,} words")
+    names, labels = np.unique(numbers, return_inverse=True)
+    counts = csr_array(counts.astype(np.float32))
+    words = words or tuple(map(str, range(width)))
+    return Documents(counts, labels.astype(np.int64)), words, tuple(f"{name:g}" for name in names)
+
+
+def _read_bags(files: list[Path]) -> tuple[Documents, tuple[str, ...], None]:
+    """Return the documents of a UCI bag of words, and its vocabulary.
+
+    Three lines have the numbers of documents, words and lines that follow; each of these has the number of a document,
+    the number of a word, both from 1, and a count.
+    """
+    file, *others = files
+    if others:
+        raise InputError(f"{file.parent} has {len(files)} files docword.*: name one of them, such as {file}")
+    name = file.name.removesuffix(".gz").replace("docword.", "vocab.", 1)
+    words = tuple(read_lines(text_file(file.parent, name)))
+    try:
+        documents, width, entries = map(int, (lines := read_lines(file))[:3])
+        row, column, count = np.loadtxt(lines[3:], np.int64, ndmin=2).T
+    except ValueError as error:
+        raise InputError(
+            f"{file} is not a UCI bag of words ({error}): give three lines with one number, then lines of document, "
+            "word and count"
+        ) from error
+    for what, numbers, most in (("document", row, documents), ("word", column, width), ("count", count, MOST)):
+        if (wrong := numbers[(numbers < 1) | (numbers > most)]).size:
+            raise InputError(f"{file} has the {what} {wrong[0]}: its first lines allow 1 to {most:,}")
+    if (len(words), len(row)) != (width, entries) or documents > entries:
+        raise InputError(
+            f"{file} is damaged (it has {len(row)} lines and {len(words)} words, its first lines say {entries} and "
+            f"{width}): fetch it and {name} again"
+        )
+    counts = coo_array((count.astype(np.float32), (row - 1, column - 1)), shape=(documents, width)).tocsr()
+    return Documents(counts), words, None
 
 
 def _texts(texts: Iterable[str], labels: Iterable[int | None]) -> list[Text]:
@@ -310,9 +462,9 @@ def _not_fetched(dataset: str, library: str, error: Exception) -> InputError:
 
 def _read_folder(folder: Path) -> tuple[list[Documents], tuple[str, ...], tuple[str, ...]]:
     """Return the train, validation and test parts of a counted corpus, its vocabulary, and the names of its labels."""
-    words = _read_words(folder / "vocab.new")
+    words = _read_words(text_file(folder, COUNTED[2]))
     (counts, labels), (test_counts, test_labels) = (
-        _read_counts(folder / name, len(words)) for name in ("train.feat", "test.feat")
+        _read_counts(text_file(folder, name), len(words)) for name in COUNTED[:2]
     )
     numbers = np.union1d(labels, test_labels)
     labels, test_labels = np.searchsorted(numbers, labels), np.searchsorted(numbers, test_labels)
@@ -367,20 +519,21 @@ def _read_counts(file: Path, width: int) -> tuple[csr_array, np.ndarray]:
         labels.append(int(label))
         columns.append([i - 1 for i in ids])
         counts.append(times)
-    _report_empty(file, [sum(times) for times in counts])
+    _report_empty(lambda i: f"{file}, line {i + 1}", [sum(times) for times in counts])
     return _sparse(columns, counts, width), np.array(labels, np.int64)
 
 
-def _report_empty(file: Path, words: list[int]) -> None:
-    """Print to standard error how many documents of a file have no words, and the line of the first.
+def _report_empty(place: Callable[[int], str], words: Sequence[int] | np.ndarray) -> None:
+    """Print to standard error how many documents have no words, and where the first is.
 
     Args:
-        words: the number of words on each line of the file.
+        place: returns the place of document i, counted from 0, in words.
+        words: the number of words of each document.
     """
-    empty = [number for number, count in enumerate(words, 1) if not count]
+    empty = [i for i, count in enumerate(words) if not count]
     if empty:
         print(
-            f"{file}, line {empty[0]}: the document has no words; such documents are left out, {len(empty)} in all",
+            f"{place(empty[0])}: the document has no words; such documents are left out, {len(empty)} in all",
             file=sys.stderr,
         )
 

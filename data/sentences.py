@@ -23,8 +23,10 @@ from data.text import (
     locate,
     read_lines,
     report_rare,
+    report_unread,
     report_unspaced,
     split_sentences,
+    text_file,
     tokenise,
 )
 from data.vocabulary import EOS, PAD, UNK, UNPREDICTED, Vocabulary, build_vocabulary
@@ -78,10 +80,11 @@ def load_sentences(
     at random: 80 % train, 10 % validation, 10 % test.
 
     Args:
-        dataset: a name of DATASETS, or the path of the user's own text. The path names a UTF-8 text file with one
-            sentence a line, or a folder of train.txt, test.txt and, if wanted, valid.txt. `data.text.tokenise` splits
-            text that is not prepared into tokens. Empty lines are skipped. A built-in name wins over a file of the same
-            name; write `./ptb` to mean the file.
+        dataset: a name of DATASETS, or the path of the user's own text. The path names a text file with one
+            sentence a line, or a folder of train.txt, test.txt and, if wanted, valid.txt. Each may be compressed, as
+            train.txt.gz; `data.text.read_text` has the accepted encodings. `data.text.tokenise` splits text that is
+            not prepared into tokens. Empty lines are skipped. A built-in name wins over a file of the same name; write
+            `./ptb` to mean the file.
         data_dir: folder that holds the prepared corpora. None: $INFOBIGBIGAN_DATA.
         vocabulary_size: highest number of symbols that a model predicts: words, UNK and EOS. PAD and BOS are never
             predicted and are added, so 10,000 gives up to 10,002 ids. The published vocabulary of Penn Treebank is
@@ -277,8 +280,18 @@ def _read(dataset: str, data_dir: str | None, split: Splitter) -> tuple[list[Uni
         units = [[tokenise(sentence) for sentence in docstring.sentences] for docstring in read_docstrings()]
         return cut_three(units, dataset)
     path = locate(dataset, DATASETS, PREPARED, data_dir)
-    files = [path] if path.is_file() else [path / "train.txt", path / "test.txt"]
-    files += [path / "valid.txt"] if (path / "valid.txt").exists() else []
+    if path.is_file():
+        files = [path]
+    else:
+        *files, valid = (text_file(path, f"{part}.txt") for part in ("train", "test", "valid"))
+        for file in files:
+            if not file.exists():
+                raise InputError(
+                    f"{path} has no {file.name}: give a text file, or a folder of train.txt, test.txt and, if wanted, "
+                    "valid.txt"
+                )
+        files += [valid] if valid.exists() else []
+        report_unread(path, files, "only train.txt, valid.txt and test.txt are")
     lines = [read_lines(file) for file in files]
     if dataset not in PREPARED:
         report_unspaced(dataset, chain.from_iterable(lines))

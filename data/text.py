@@ -1,8 +1,11 @@
 """The base of every reader of text: find a corpus, read its lines, split it into tokens, and cut it into parts."""
 
+import codecs
+import gzip
 import os
 import sys
 import unicodedata
+import zlib
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from itertools import chain
@@ -18,6 +21,15 @@ PARTS = ("train", "validation", "test")
 SPLIT_SEED = 0  # of the permutation that cuts a corpus; defines the parts, so not a flag
 MIN_EXAMPLES = 10  # fewest examples to cut: 8 to train, 1 to validate, 1 to test
 MAX_LINE = 1_000_000  # bytes; a longer line is not a sentence or a document but a file without line ends
+
+# The first bytes of files that people take for text.
+BINARY = {
+    b"PK\3\4": "a zip archive or an office document",
+    b"\xd0\xcf\x11\xe0": "an office document",
+    b"%PDF-": "a PDF",
+    b"BZh": "compressed by bzip2",
+    b"\xfd7zXZ": "compressed by xz",
+}
 
 ENGLISH = {"the", "and", "of"}  # words of nearly every English text, and of hardly any other
 ENGLISH_SHARE = 0.02  # lowest share of ENGLISH among the words of an English text; Brown has .12
@@ -84,31 +96,70 @@ def locate(dataset: str, datasets: Collection[str], prepared: Collection[str], d
     return Path(parent, dataset)
 
 
+def text_file(folder: Path, name: str) -> Path:
+    """Return the file of this name in a folder, or the compressed file (name.gz) if only that exists."""
+    packed = folder / f"{name}.gz"
+    return packed if packed.exists() and not (folder / name).exists() else folder / name
+
+
 def read_lines(file: Path) -> list[str]:
-    """Return the lines of a UTF-8 text file, without line ends and byte order mark. Item i is line i + 1.
+    """Return the lines of a text file, without line ends. Item i is line i + 1.
 
     Raises:
-        InputError: the file is missing, has no text, is not UTF-8, or has a line of MAX_LINE bytes or more.
+        InputError: as for `read_text`, or the file has no text.
+    """
+    text = read_text(file)
+    if not text.strip():
+        raise InputError(f"{file} is empty: give a file with text in it")
+    return text.removesuffix("\n").split("\n")
+
+
+def read_text(file: Path) -> str:
+    """Return the content of a text file, without byte order mark and with LF for the end of each line.
+
+    The file is in UTF-8, or in UTF-16 with its byte order mark; gzip may have compressed it. LF, CR LF or CR end its
+    lines.
+
+    Raises:
+        InputError: the file is missing, damaged or not such text, or has a line of MAX_LINE bytes or more.
     """
     if not file.exists():
         raise InputError(f"{file.parent} has no {file.name}: give a folder that has it")
-    try:
-        content = file.read_bytes()
-        text = content.decode("utf-8-sig")
-    except OSError as error:
-        raise InputError(f"{file} cannot be read ({error.strerror}): give a text file") from error
-    except UnicodeDecodeError as error:
-        line = error.object.count(b"\n", 0, error.start) + 1
-        byte = error.object[error.start]
-        raise InputError(f"{file}, line {line}: byte 0x{byte:02x} is not UTF-8: save the file as UTF-8") from error
-    if not text.strip():
-        raise InputError(f"{file} is empty: give a file with text in it")
+    content = _read_bytes(file).replace(b"\r\n", b"\n").replace(b"\r", b"\n")
     for number, line in enumerate(content.split(b"\n"), 1):
+        if b"\0" in line:
+            raise InputError(
+                f"{file}, line {number} holds a NUL byte: this is no text, or UTF-16 without its byte order mark; "
+                "save the file as UTF-8"
+            )
         if len(line) >= MAX_LINE:
             raise InputError(
                 f"{file}, line {number} is {len(line):,} bytes long: break it into lines below {MAX_LINE:,} bytes"
             )
-    return [line.removesuffix("\r") for line in text.removesuffix("\n").split("\n")]
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        byte = error.object[error.start]
+        raise InputError(f"{file}, line {line}: byte 0x{byte:02x} is not UTF-8: save the file as UTF-8") from error
+
+
+def _read_bytes(file: Path) -> bytes:
+    """Return the bytes of a file, decompressed, and in UTF-8 if a mark says that they are UTF-16."""
+    try:
+        content = file.read_bytes()
+        if content.startswith(b"\x1f\x8b"):
+            content = gzip.decompress(content)
+        for start, kind in BINARY.items():
+            if content.startswith(start):
+                raise InputError(f"{file} is {kind}: save its text as UTF-8 and give that file")
+        if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+            content = content.decode("utf-16").encode()
+    except OSError as error:  # of the disk, or of gzip, whose errors have no strerror
+        raise InputError(f"{file} cannot be read ({error.strerror or error}): give a text file") from error
+    except (EOFError, zlib.error, UnicodeDecodeError) as error:
+        raise InputError(f"{file} is damaged ({error}): fetch or save it again") from error
+    return content
 
 
 def tokenise(text: str) -> list[str]:
@@ -153,6 +204,18 @@ def split_sentences(text: str) -> list[str]:
 def is_english(words: Sequence[str]) -> bool:
     """Return whether a text is English, given its lower-case words: enough of them are "the", "and" and "of"."""
     return sum(word in ENGLISH for word in words) >= ENGLISH_SHARE * len(words) > 0
+
+
+def report_unread(folder: Path, read: Collection[Path], why: str) -> None:
+    """Print to standard error how many files below a folder are not read, with the first of them and the reason.
+
+    Hidden files and folders are not counted.
+    """
+    found = (file for file in sorted(folder.rglob("*")) if file.is_file() and file not in read)
+    unread = [file for file in found if not any(part.startswith(".") for part in file.relative_to(folder).parts)]
+    if unread:
+        first = unread[0].relative_to(folder)
+        print(f"{folder}: {len(unread):,} files are not read, such as {first}: {why}", file=sys.stderr)
 
 
 def report_unspaced(source: str, texts: Iterable[str]) -> None:

@@ -200,7 +200,9 @@ class NVDMConfig(Config):
     }
 
     dataset: str = data_option(
-        "docstrings", "20news, docstrings, newsgroups, ag_news, a folder of .feat files, or a text file"
+        "docstrings",
+        "20news, docstrings, newsgroups, ag_news, a text file, a folder of .txt files, or word counts (.feat, docword, "
+        ".svmlight)",
     )
     data_dir: str | None = data_option(None, "folder that holds 20news, or to download to")
     vocabulary_size: int = data_option(2000, "most frequent words of raw text that are kept", low=10)

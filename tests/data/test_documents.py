@@ -1,3 +1,4 @@
+import gzip
 import os
 import re
 from itertools import islice
@@ -167,6 +168,134 @@ def test_stop_words_are_left_out_of_english_alone(tmp_path, capsys):
 def test_composed_and_decomposed_letters_are_the_same(tmp_path):
     corpus = reader.load_documents(write_text(tmp_path, ["Übung", "U\u0308bung"] * 10))
     assert corpus.words == ("übung",) and sum(corpus.facts[part]["words"] for part in reader.PARTS) == 20
+
+
+def write_files(folder, files):
+    for name, content in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(gzip.compress(content.encode()) if name.endswith(".gz") else content.encode())
+    return str(folder)
+
+
+def test_a_folder_of_text_files_is_labelled_by_its_sub_folders(tmp_path, capsys):
+    files = {f"{kind}/{i}.txt{'.gz' * (i % 2)}": f"{kind} fish\n{kind}\n" for kind in ("cod", "owl") for i in range(20)}
+    files |= {"cod/empty.txt": "\n", "cod/notes.doc": "x", "owl/deeper/x.txt": "x", "README": "x"}
+    corpus = reader.load_documents(write_files(tmp_path / "x", files))
+    assert corpus.label_names == ("cod", "owl") and set(corpus.words) == {"cod", "owl", "fish"}
+    assert [d.counts.shape[0] for d in corpus[1:4]] in ([33, 4, 3], [33, 3, 4], [32, 4, 4])  # 41 without the empty one
+    for documents in corpus[1:4]:
+        owl = documents.counts.toarray()[:, corpus.words.index("owl")]
+        np.testing.assert_array_equal(owl, 2 * documents.labels)
+    err = capsys.readouterr().err
+    assert ": 3 files" in err and re.search("cod/empty.txt: .* no words.* 1 in all", err)
+
+
+def test_a_folder_without_sub_folders_has_no_labels(tmp_path):
+    corpus = reader.load_documents(write_files(tmp_path / "x", {f"{i}.txt": f"fish {'cod ' * i}" for i in range(20)}))
+    assert corpus.label_names is None and corpus.train.labels is None
+    assert [d.counts.shape[0] for d in corpus[1:4]] == [16, 2, 2]
+
+
+@pytest.mark.parametrize(
+    "files, match",
+    [
+        ({"a.csv": "x"}, "has no .txt files .*docword"),
+        ({"a/b/c.txt": "x"}, "has no .txt files"),
+        ({"a.txt": "x", "b/c.txt": "x"}, "both beside and inside"),
+        ({"train.txt": "x", "test.txt": "x"}, "parts and not documents"),
+        ({"train/a.txt": "x", "test/a.txt": "x"}, "parts and not documents"),
+    ],
+)
+def test_folders_that_are_no_documents(tmp_path, files, match):
+    with raises(match):
+        reader.load_documents(write_files(tmp_path / "x", files))
+
+
+def test_a_file_without_words_has_the_accepted_forms_in_its_error(tmp_path):
+    with raises("no document with a word in it.*svmlight"):
+        reader.load_documents(write_text(tmp_path, ["1 2:3 4:5"] * 20))
+
+
+def test_documents_of_rare_words_alone_are_announced(tmp_path, capsys):
+    corpus = reader.load_documents(write_text(tmp_path, ["fish"] * 30 + ["cod"] * 10), vocabulary_size=1)
+    assert sum(corpus.facts[part]["left_out"] for part in reader.PARTS) == 10
+    assert ": 10 documents" in capsys.readouterr().err
+
+
+ROWS = [[i % 3, 0, 1 + i % 2] for i in range(20)]  # counts of three words in twenty documents
+
+
+def bags():
+    entries = [f"{i + 1} {j + 1} {n}" for i, row in enumerate(ROWS) for j, n in enumerate(row) if n]
+    return "\n".join(map(str, [20, 3, len(entries), *entries]))
+
+
+def rows_of(corpus):
+    return sorted(np.concatenate([d.counts.toarray() for d in corpus[1:4]]).tolist())
+
+
+@pytest.mark.parametrize("end, named", [("", "docword.mine.txt"), (".gz", "docword.mine.txt.gz"), (".gz", "")])
+def test_bags_of_words(tmp_path, end, named):
+    files = {f"docword.mine.txt{end}": bags(), f"vocab.mine.txt{end}": "fish\ncod\nowl\n"}
+    corpus = reader.load_documents(os.path.join(write_files(tmp_path / "x", files), named))
+    assert corpus.words == ("fish", "cod", "owl") and corpus.label_names is None
+    assert [d.counts.shape for d in corpus[1:4]] == [(16, 3), (2, 3), (2, 3)] and rows_of(corpus) == sorted(ROWS)
+    assert corpus.train.counts.dtype == np.float32
+
+
+@pytest.mark.parametrize(
+    "content, match",
+    [
+        ("20\n3\n1\n21 1 1", "the document 21: .* 1 to 20"),
+        ("20\n3\n1\n1 4 1", "the word 4: .* 1 to 3"),
+        ("20\n3\n1\n1 1 0", "the count 0"),
+        ("20\n3\n1\n1 1 x", "not a UCI bag of words"),
+        ("20\n3\n1\n1 1", "not a UCI bag of words"),
+        ("20\n3\nx", "not a UCI bag of words"),
+        ("1\n3\n2\n1 1 1", "damaged .*1 lines and 3 words"),
+        ("1\n2\n1\n1 1 1", "damaged"),
+        ("9999999999999\n3\n1\n1 1 1", "damaged"),
+    ],
+)
+def test_damaged_bags(tmp_path, content, match):
+    with raises(match):
+        reader.load_documents(write_files(tmp_path / "x", {"docword.a.txt": content, "vocab.a.txt": "a\nb\nc"}))
+
+
+def test_bags_need_their_words_and_one_name(tmp_path):
+    with raises("has no vocab.a.txt"):
+        reader.load_documents(write_files(tmp_path / "x", {"docword.a.txt": bags()}))
+    with raises("2 files docword"):
+        reader.load_documents(write_files(tmp_path / "x", {"docword.b.txt": bags()}))
+
+
+@pytest.mark.parametrize("first, vocab", [(0, None), (1, "fish\ncod\nowl"), (0, "fish\ncod\nowl")])
+def test_svmlight(tmp_path, first, vocab):
+    lines = [
+        f"{[-1, 2.5][i % 2]} {' '.join(f'{j + first}:{n}' for j, n in enumerate(row) if n)} # note"
+        for i, row in enumerate(ROWS)
+    ]
+    files = {"mine.svmlight": "\n".join(lines)} | ({"vocab.txt": vocab} if vocab else {})
+    corpus = reader.load_documents(write_files(tmp_path / "x", files) + "/mine.svmlight")
+    assert corpus.words == (tuple(vocab.split()) if vocab else ("0", "1", "2")) and rows_of(corpus) == sorted(ROWS)
+    assert corpus.label_names == ("-1", "2.5")
+    for documents in corpus[1:4]:
+        np.testing.assert_array_equal(documents.counts.toarray()[:, 2], 1 + documents.labels)
+
+
+@pytest.mark.parametrize(
+    "line, match",
+    [
+        ("1 1:0.5", "the value 0.5: give counts"),
+        ("1 1:-1", "the value -1"),
+        ("1 1:nan", "the value nan"),
+        ("1 fish", "not a file of svmlight"),
+        ("1 99999999:1", "the id 99,999,999"),
+    ],
+)
+def test_bad_svmlight(tmp_path, line, match):
+    with raises(match):
+        reader.load_documents(write_files(tmp_path / "x", {"mine.libsvm": f"{line}\n" * 20}) + "/mine.libsvm")
 
 
 def test_vocabulary_is_of_the_training_part(tmp_path):

@@ -1,3 +1,4 @@
+import gzip
 import os
 import subprocess
 import sys
@@ -107,6 +108,15 @@ def test_own_text_is_tokenised_and_prepared_text_is_not(tmp_path):
     prepared = reader.load_sentences("ptb", str(tmp_path))
     assert printed(prepared, prepared.train) == ["The n't <unk> Cat."]
     assert own.train[0].size == 5 and prepared.train[0].size == 4
+
+
+def test_compressed_parts_are_read_and_other_files_are_announced(tmp_path, capsys):
+    folder = Path(write(tmp_path, train=["a b c"] * 9, dev=["d"]))
+    for name, line in (("valid", b"b"), ("test", b"c")):
+        (folder / f"{name}.txt.gz").write_bytes(gzip.compress(line))
+    corpus = reader.load_sentences(str(folder))
+    assert [printed(corpus, part) for part in corpus[1:4]] == [["a b c"] * 9, ["b"], ["c"]]
+    assert ": 1 files" in (err := capsys.readouterr().err) and "dev.txt" in err
 
 
 def test_bad_text(tmp_path):

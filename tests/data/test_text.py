@@ -1,3 +1,5 @@
+import codecs
+import gzip
 import random
 import re
 import unicodedata
@@ -60,10 +62,19 @@ def write(tmp_path, content: bytes):
     return tmp_path / "x.txt"
 
 
+ENDS = {"unix": "a b\n\né\n", "windows": "a b\r\n\r\né\r\n", "old Mac": "a b\r\ré\r", "no last end": "a b\n\né"}
+
+
 @pytest.mark.parametrize(
     "content",
-    [b"a b\n\n\xc3\xa9\n", b"a b\r\n\r\n\xc3\xa9\r\n", b"a b\n\n\xc3\xa9", b"\xef\xbb\xbfa b\n\n\xc3\xa9\n"],
-    ids=["unix", "windows", "no last end", "byte order mark"],
+    [
+        *(ends.encode() for ends in ENDS.values()),
+        ENDS["unix"].encode("utf-8-sig"),
+        ENDS["windows"].encode("utf-16"),
+        codecs.BOM_UTF16_BE + ENDS["unix"].encode("utf-16-be"),
+        gzip.compress(ENDS["old Mac"].encode("utf-16")),
+    ],
+    ids=[*ENDS, "byte order mark", "UTF-16", "UTF-16, big end first", "compressed"],
 )
 def test_lines(tmp_path, content):
     assert text.read_lines(write(tmp_path, content)) == ["a b", "", "é"]
@@ -77,6 +88,51 @@ def test_only_line_ends_end_lines(tmp_path):
 def test_not_utf8(tmp_path, mark):
     with raises("x.txt, line 3: byte 0xe9 is not UTF-8: save"):
         text.read_lines(write(tmp_path, mark + b"a\n\xc3\xa9\ncaf\xe9 au lait\nb\n"))
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-32"])
+def test_utf16_without_its_mark_is_told_from_text(tmp_path, encoding):
+    with raises("x.txt, line 1 holds a NUL byte: .*UTF-16.* save the file as UTF-8"):
+        text.read_lines(write(tmp_path, "a b\nसेब\n".encode(encoding)))
+
+
+def test_a_stray_nul_byte_has_its_line(tmp_path):
+    with raises("x.txt, line 2 holds a NUL byte"):
+        text.read_lines(write(tmp_path, b"a b\nc\0d\n"))
+
+
+@pytest.mark.parametrize(
+    "content, match",
+    [
+        (b"PK\3\4\0\0", "is a zip archive or an office document: save its text"),
+        (b"%PDF-1.4", "is a PDF"),
+        (gzip.compress(b"a b c" * 99)[:-9], "is damaged"),
+        (b"\x1f\x8b\x08 nothing else", "is damaged|cannot be read"),
+        (codecs.BOM_UTF16_LE + b"a\0b", "is damaged"),
+    ],
+)
+def test_other_files_and_damaged_ones(tmp_path, content, match):
+    with raises(f"x.txt {match}"):
+        text.read_lines(write(tmp_path, content))
+
+
+def test_a_compressed_file_stands_in_for_a_missing_one(tmp_path):
+    (tmp_path / "a.txt.gz").touch()
+    assert text.text_file(tmp_path, "a.txt").name == "a.txt.gz"
+    (tmp_path / "a.txt").touch()
+    assert text.text_file(tmp_path, "a.txt").name == "a.txt"
+    assert text.text_file(tmp_path, "b.txt").name == "b.txt"
+
+
+def test_unread_files_are_counted(tmp_path, capsys):
+    for name in ("a.txt", "b.doc", "sub/deep/c.txt", ".hidden", ".git/d"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    text.report_unread(tmp_path, [tmp_path / "a.txt"], "only a.txt is")
+    (line,) = capsys.readouterr().err.splitlines()
+    assert ": 2 files" in line and "b.doc" in line and "only a.txt is" in line
+    text.report_unread(tmp_path / "sub", [tmp_path / "sub/deep/c.txt"], "")
+    assert capsys.readouterr().err == ""
 
 
 @pytest.mark.parametrize("content", [b"", b"\n", b" \r\n\t\n"])
