@@ -249,15 +249,16 @@ def _read_texts(path: Path) -> tuple[list[Text], tuple[str, ...] | None]:
         files, labels, names = None, repeat(None), None
     report_unspaced(str(path), documents)
     texts = [Text(content_words(text), label) for text, label in zip(documents, labels, strict=False)]
-    if is_english([word for text in texts for word in text.words]):
-        texts = _without_stop_words(texts)
-        print(f"{path}: the text is English, so English stop words are left out", file=sys.stderr)
-    else:
-        print(
-            f"{path}: few words are 'the', 'and' or 'of', so the text counts as not English, and no stop words "
-            "are left out",
-            file=sys.stderr,
+    english, content = is_english([word for text in texts for word in text.words]), _without_stop_words(texts)
+    if count := sum(len(text.words) - len(own.words) for text, own in zip(texts, content, strict=True)):
+        what = (
+            f"{count:,} English stop words are left out"
+            if english
+            else f"few words are 'the', 'and' or 'of', so this is not English, and {count:,} words that are spelt like "
+            "English stop words are kept"
         )
+        print(f"{path}: {what}", file=sys.stderr)
+    texts = content if english else texts
     _report_empty(
         (lambda i: str(files[i])) if files else (lambda i: f"{path}, line {i + 1}"), [len(text.words) for text in texts]
     )
