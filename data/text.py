@@ -44,11 +44,11 @@ _INVISIBLE[0x200B] = " "  # the space of zero width
 # Letters of Chinese, Japanese, Thai, Lao, Khmer and Burmese, which are written without spaces between words.
 _SCRIPTS = "".join(rf"\p{{scx={script}}}" for script in "Han Hiragana Katakana Thai Lao Khmer Myanmar".split())
 _UNSPACED = rf"[[\pL\pN--\d]&&[{_SCRIPTS}]]"
-_CHARACTER = rf"(?={_UNSPACED})\X\pM*"  # such a letter with its marks, of which \X leaves out two Burmese ones
+_CHARACTER = rf"(?={_UNSPACED})\X\pM*"  # such a letter with its marks; \X alone leaves out two Burmese marks
 # \pN adds numerals that are no digits, such as the Roman ones; a-z stands first because it is the quickest to look up.
 _LETTER = rf"[a-z[[\pL\pN--\d]--{_UNSPACED}]]"
 _INNER = rf"[a-z\pM{_LETTER}]"
-_JOINER = rf"[\u200c\u200d](?={_INNER})"  # inside a word; at its end it is dropped
+_JOINER = rf"[\u200c\u200d](?={_INNER})"  # a joiner inside a word; one at the end of a word is dropped
 _WORD = rf"(?:[_\d{_INNER}]+|{_JOINER})"
 _TOKEN = regex.compile(
     rf"(?V1)<unk>|[_{_LETTER}]{_WORD}*(?:['’׳״]{_WORD}+)*|{_CHARACTER}"
@@ -174,15 +174,16 @@ def tokenise(text: str) -> list[str]:
 
 
 def content_words(text: str) -> list[str]:
-    """Return the words of a text that word counts use: the runs of at least two letters in its tokens.
+    """Return the words of a text that word counts use.
 
-    So an apostrophe, a digit or an underscore ends a word. In a script without spaces each letter is a word.
+    In a script with spaces, a word is a run of at least two letters: an apostrophe, a digit or an underscore ends it. In
+    a script without spaces, each letter is a word.
     """
     return _CONTENT_WORD.findall(_normalised(text))
 
 
 def is_word(token: str) -> bool:
-    """Return whether a token is made of letters with their marks alone."""
+    """Return whether a token holds nothing but letters, their marks, and joiners."""
     return _WORD_OF_LETTERS.fullmatch(token) is not None
 
 
@@ -196,7 +197,8 @@ def split_sentences(text: str) -> list[str]:
     """Return the sentences of prose.
 
     A full stop, question or exclamation mark ends a sentence before a capital, or a letter of a script without
-    capitals. The full stops of other scripts, such as the danda and the ideographic full stop, always end one.
+    capitals, except after abbreviations such as "e.g.". The full stops of other scripts, such as the danda and the
+    ideographic full stop, end one wherever they stand; closing quotes behind them belong to it.
     """
     return _SENTENCE_END.split(text)
 

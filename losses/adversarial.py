@@ -24,8 +24,8 @@ class Scores(NamedTuple):
 def hinge_discriminator(real: Scores, fake: Scores) -> dict[str, tf.Tensor]:
     """Return h(s(real)) + h(-s(fake)) for every score s, a part [B] each, where h(t) = max(0, 1 - t).
 
-    BigBiGAN, section 2: the sum of the parts is the discriminator loss l_D, with y = +1 for (x, E(x)) and -1 for
-    (G(z), z). A part is at least 2 if the discriminator gives both pairs the same score.
+    BigBiGAN, section 2: the sum of the parts is the discriminator loss l_D. The paper's y is +1 for (x, E(x)), here
+    `real`, and -1 for (G(z), z), here `fake`. A part is at least 2 if the discriminator gives both pairs the same score.
 
     Raises:
         ValueError: `real` and `fake` have different numbers of scores.

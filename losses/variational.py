@@ -38,9 +38,9 @@ def gaussian_kl_between(
 def timestep_kl(kl_per_step: tf.Tensor, lengths: tf.Tensor, part: float = 1.0) -> tf.Tensor:
     """Return the mean KL over the last `part` of each sentence's real steps, [B]: TWR-VAE's regularizer.
 
-    Li et al. 2020. Each step t has its own posterior q(z_t | x_1..t). A sentence of n steps counts its last
-    ceil(part n) steps, so at least one. An empty sentence counts as 0. `part` = 1 is the paper's model; .25, .5 and .75
-    are its variants. The result is a mean over steps, not the KL of the z that is decoded. So nll + timestep_kl is
+    Li et al. 2020. Each step t has its own posterior q(z_t | x_1..t). Of a sentence of n steps, the last ceil(part n)
+    enter the mean, so at least one. The result for an empty sentence is 0. `part` = 1 is the paper's model; .25, .5 and
+    .75 are its variants. The result is a mean over steps, not the KL of the z that is decoded. So nll + timestep_kl is
     trained, but is not a bound on -log p(x).
 
     Args:

@@ -1,4 +1,4 @@
-"""TWR-VAE (Li et al. 2020): a posterior at every time step. The KLs of all of them are trained, and one z is decoded.
+"""TWR-VAE (Li et al. 2020): a posterior at every time step. The KLs of all steps are trained, and one z is decoded.
 
     q(z_t | x_1..t) = N(mu_t, diag sigma_t^2) for t = 1..T        loss: nll + mean_t KL(q(z_t | x_1..t) || N(0, I))
 
@@ -90,8 +90,8 @@ class TWRVAE(RecurrentVAE):
             sentences: int32 ids each, without EOS.
 
         Returns:
-            float64 [2, steps], in nats. The steps are counted from the start of a sentence, then from its end. Steps
-            that less than the share FEW of the sentences have are left out.
+            float64 [2, steps], in nats. The steps are counted from the start of a sentence, then from its end. A step
+            is left out if less than the share FEW of the sentences have it.
         """
         steps = self.steps(1 + np.array([len(ids) for ids in sentences]))
         count = np.sum(np.arange(steps.max()) < steps[:, None], 0)

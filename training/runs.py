@@ -205,7 +205,7 @@ class Run:
         return file
 
     def restore(self, model: "keras.Model", best: bool = True) -> int:
-        """Load the best whole checkpoint, or exported weights, into a built model; return the epoch.
+        """Load a whole checkpoint, or exported weights, into a built model; return the epoch.
 
         A checkpoint is passed over if the digest in its name is not that of its bytes.
 
