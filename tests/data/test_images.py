@@ -95,6 +95,7 @@ def test_mnist_5k():
     assert np.bincount(mnist.test.labels).min() > 80  # the cut is random, not by label
 
 
+@pytest.mark.slow
 def test_mnist_5k_is_a_part_of_mnists_training_set(tfds_dir):
     small, whole = reader.load("mnist_5k"), reader.load("mnist", str(tfds_dir))
 

@@ -159,6 +159,7 @@ def test_the_validation_part_chooses(run, chosen_by_validation):
     chosen_by_validation(run)
 
 
+@pytest.mark.slow
 def test_a_resumed_training_ends_in_the_same_bits(run, tmp_path, monkeypatch):
     monkeypatch.setattr(Task, "evaluate", lambda self, run, *_: run.scores)
     runs = tmp_path / "runs"
