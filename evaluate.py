@@ -105,7 +105,7 @@ def evaluate(argv: list[str]) -> None:
                 export_run(run, model, epoch, options.export)
                 print(f"exported to {options.export}", file=sys.stderr)
     if options.dataset:
-        print(f"scores on {options.dataset}, {PERHAPS_SEEN}; nothing is written into it", file=sys.stderr)
+        print(f"scores on {options.dataset}, {PERHAPS_SEEN}; nothing is written into the runs", file=sys.stderr)
     if options.json:
         named = {str(run.path): scores for run, scores in zip(runs, scored, strict=True)}
         print(json.dumps(scored[0] if len(runs) == 1 else named, indent=2))

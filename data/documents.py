@@ -334,8 +334,8 @@ def _read_svmlight(file: Path) -> tuple[Documents, tuple[str, ...], tuple[str, .
 def _read_bags(files: list[Path]) -> tuple[Documents, tuple[str, ...], None]:
     """Return the documents of a UCI bag of words, and its vocabulary.
 
-    Three lines have the numbers of documents, words and lines that follow; each of these has the number of a document,
-    the number of a word, both from 1, and a count.
+    The first three lines give the numbers of documents, of words, and of lines that follow. Each line that follows has
+    the number of a document, the number of a word, and a count. Documents and words are numbered from 1.
     """
     file, *others = files
     if others:

@@ -441,8 +441,8 @@ def _float_range(x: np.ndarray) -> tuple[int, int] | None:
     """Return the range that images float32 are stored in: (0, 1), (-1, 1), (0, 255), or None if it is not clear.
 
     The bulk of the values decides, not an extreme. Resizing with a cubic or a Lanczos kernel leaves values that overshoot
-    the range: up to a tenth of the values may overshoot it by more than a twentieth of its width, and none by more than
-    .4 of it.
+    the range. So a tenth of the values may overshoot it by more than a twentieth of its width. No value may overshoot it
+    by more than .4 of its width.
     """
 
     def holds(low: int, high: int) -> bool:

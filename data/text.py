@@ -45,7 +45,7 @@ _INVISIBLE[0x200B] = " "  # the space of zero width
 _SCRIPTS = "".join(rf"\p{{scx={script}}}" for script in "Han Hiragana Katakana Thai Lao Khmer Myanmar".split())
 _UNSPACED = rf"[[\pL\pN--\d]&&[{_SCRIPTS}]]"
 _CHARACTER = rf"(?={_UNSPACED})\X\pM*"  # such a letter with its marks; \X alone leaves out two Burmese marks
-# \pN adds numerals that are no digits, such as the Roman ones; a-z stands first because it is the quickest to look up.
+# \pN adds numerals other than digits, such as the Roman ones. a-z stands first because it is the quickest to look up.
 _LETTER = rf"[a-z[[\pL\pN--\d]--{_UNSPACED}]]"
 _INNER = rf"[a-z\pM{_LETTER}]"
 _JOINER = rf"[\u200c\u200d](?={_INNER})"  # a joiner inside a word; one at the end of a word is dropped
@@ -57,7 +57,7 @@ _TOKEN = regex.compile(
 _CONTENT_WORD = regex.compile(rf"(?V1){_LETTER}(?:{_INNER}+|{_JOINER})+|{_CHARACTER}")
 _WORD_OF_LETTERS = regex.compile(r"\pL[\pL\pM\u200c\u200d]*")
 _ANY_UNSPACED = regex.compile(rf"(?V1){_UNSPACED}")
-# A full stop before a letter that is no small letter ends a sentence, except after these abbreviations.
+# A full stop ends a sentence before a capital, or a letter of a script without capitals; not after these abbreviations.
 _SENTENCE_END = regex.compile(
     r"(?V1)(?:(?<=[.!?])|(?<=[.!?][\"')\p{Pf}]))(?<!\be\.g\.)(?<!\bi\.e\.)(?<!\bal\.)(?<!\bcf\.)(?<!\bvs\.)"
     r"\s+(?=[\"'(¿¡„\p{Pi}]?[\p{Lu}\p{Lt}\p{Lo}])"

@@ -205,7 +205,7 @@ def announce_escapes() -> None:
 
 @cache
 def font_of(character: str) -> str | None:
-    """Return the family of the first font that has a character, the usual font first; None if there is none."""
+    """Return the family of the first font that has a character, the usual font first; None if no font has it."""
     usual = findfont(FontProperties())
     regular = (font for font in fontManager.ttflist if (font.style, font.weight) == ("normal", 400))
     others = {font.fname: font.name for font in sorted(regular, key=lambda font: (font.name, font.fname))}
@@ -254,8 +254,7 @@ def confusion_figure(table: np.ndarray, code_to_class: np.ndarray, class_names: 
     """
     codes, classes = table.shape
     order = np.argsort(code_to_class, kind="stable")
-    names = [" ".join(name.split()) for name in class_names]
-    names = [name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…" for name in names]
+    names = [as_written(" ".join(name.split()), LONGEST_NAME) for name in class_names]
     longest = max(map(len, names))
     upright = longest > 3
     size = 0.45 * classes + 2 + 0.08 * longest, 0.4 * codes + 1.2 + 0.08 * longest * upright
@@ -267,10 +266,9 @@ def confusion_figure(table: np.ndarray, code_to_class: np.ndarray, class_names: 
         axes.text(column, row, str(count), ha="center", va="center", color=shade, fontsize=9)
     title = f"{dataset}: the head's code against the class\nof {table.sum():,} test images"
     axes.set_title(as_written(title), fontsize=10)
-    axes.set_xticks(range(classes), [as_written(name) for name in names], rotation=90 if upright else 0)
+    axes.set_xticks(range(classes), names, rotation=90 if upright else 0)
     axes.set_xlabel("class of the image")
-    stands_for = [as_written(f"c = {code}, stands for {names[code_to_class[code]]}") for code in order]
-    axes.set_yticks(range(codes), stands_for)
+    axes.set_yticks(range(codes), [f"c = {code}, stands for {names[code_to_class[code]]}" for code in order])
     axes.tick_params(length=0)
     return figure
 
