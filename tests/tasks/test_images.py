@@ -79,7 +79,7 @@ def test_mnist_5k_in_place_of_mnist_is_announced_loudly(monkeypatch, capsys):
     assert "MNIST" in (announced := capsys.readouterr().err) and "THIS RUN USES mnist_5k" in announced
 
 
-@pytest.mark.parametrize(("dataset", "epochs"), [("mnist_5k", 100), ("digits", 600)])
+@pytest.mark.parametrize(("dataset", "epochs"), [("mnist_5k", 150), ("digits", 600)])
 def test_small_data_sets_have_a_length_of_their_own(dataset, epochs):
     assert TASK.resolve(BigGANConfig(dataset=dataset))[0].epochs == epochs
     assert TASK.resolve(BigGANConfig(dataset=dataset, updates=20))[0].epochs < 4
