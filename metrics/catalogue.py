@@ -122,9 +122,18 @@ CODES = [
           "Several codes may share a class, so more codes can only help: compare runs of as many codes."),
     Score("many_to_one_accuracy_encoder", "many-to-one accuracy, E", "max", "", True,
           "The same with E's estimate of the code."),
+    Score("balanced_accuracy", "Hungarian accuracy by class, head", "max", "", True,
+          "Mean over the classes of the share of their test images whose code, by the head, stands for them, under the "
+          "same one-to-one matching. A small class counts as much as a large one."),
+    Score("balanced_accuracy_encoder", "Hungarian accuracy by class, E", "max", "", True,
+          "The same with E's estimate of the code."),
     Score("nmi", "NMI", "max", "", True,
           "Normalised mutual information of codes, or of clusters, and classes on the test part: I(code; class) over the "
-          "mean of both entropies, in [0, 1]. It needs no matching."),
+          "mean of both entropies, in [0, 1]. Codes are not matched to classes for it."),
+    Score("code_prior", "p(c)", None, "", False,
+          "The prior probability of each category of the code: equal for all, or learned without labels."),
+    Score("class_shares", "share of the class (evaluation only)", None, "", True,
+          "The share of the training images that each class has, from their labels."),
     Score("class_names", "names of the classes", None, "", True, "The names of the classes 0, 1, and so on."),
     Score("code_to_class", "class of each code", None, "", True, "The number of the class that each code stands for."),
     Score("classes_without_code", "classes without a code", None, "", True,
@@ -296,7 +305,8 @@ SCORES: dict[str, Score] = {
     )
 }  # fmt: skip
 FEATURE_NETWORK = ("feature_network", "feature_network_accuracy")  # scores of two networks are not compared
-DESCRIBED = ("samples", *FEATURE_NETWORK)  # what distances depend on
+DISTANCES_BY = ("samples", *FEATURE_NETWORK)  # what distances depend on
+DESCRIBED = (*DISTANCES_BY, "code_prior")  # what stands beside scores and is none
 
 
 def keys(scores: Iterable[Score]) -> tuple[str, ...]:
@@ -306,8 +316,8 @@ def keys(scores: Iterable[Score]) -> tuple[str, ...]:
 
 # Evaluations of images
 
-FID = Evaluation("fid", "distance of generated and test images", ("fid", "fid_floor", *DESCRIBED))
-KID = Evaluation("kid", "kernel distance of generated and test images", ("kid", "kid_floor", *DESCRIBED))
+FID = Evaluation("fid", "distance of generated and test images", ("fid", "fid_floor", *DISTANCES_BY))
+KID = Evaluation("kid", "kernel distance of generated and test images", ("kid", "kid_floor", *DISTANCES_BY))
 LINEAR = Evaluation(
     "linear",
     "classes read from latents and features by a linear classifier",
@@ -319,7 +329,8 @@ HUNGARIAN = Evaluation(
     "hungarian",
     "codes against the classes",
     ("hungarian_accuracy", "hungarian_accuracy_encoder", "many_to_one_accuracy", "many_to_one_accuracy_encoder",
-     "class_names", "code_to_class", "classes_without_code", "nmi", "confusion"),
+     "balanced_accuracy", "balanced_accuracy_encoder", "class_names", "class_shares", "code_prior", "code_to_class",
+     "classes_without_code", "nmi", "confusion"),
 )  # fmt: skip
 CONSISTENCY = Evaluation(
     "consistency",

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.optimize import linear_sum_assignment
 from sklearn.cluster import KMeans
-from sklearn.metrics import mutual_info_score, normalized_mutual_info_score
+from sklearn.metrics import mutual_info_score, normalized_mutual_info_score, recall_score
 
 
 def confusion(codes: ArrayLike, labels: ArrayLike, num_codes: int, num_classes: int) -> np.ndarray:
@@ -28,32 +28,31 @@ def confusion(codes: ArrayLike, labels: ArrayLike, num_codes: int, num_classes: 
     return table
 
 
-def match_codes(codes: ArrayLike, labels: ArrayLike, num_codes: int, num_classes: int) -> np.ndarray:
+def match_codes(table: np.ndarray) -> np.ndarray:
     """Return the class of each code, under the one-to-one match that gets most examples right (Kuhn 1955).
 
     With more codes than classes, each code that is left over takes its own majority class (class 0 if the code is never
     used). The class of a matched code need not be its majority class. With fewer codes than classes, some classes are
     never predicted.
 
+    Args:
+        table: `confusion` of the part that the map is fitted on.
+
     Returns:
         int64 [num_codes], classes.
-
-    Raises:
-        ValueError: as `confusion`.
     """
-    table = confusion(codes, labels, num_codes, num_classes)
     code_to_class = table.argmax(axis=1)
     matched_codes, matched_classes = linear_sum_assignment(table, maximize=True)
     code_to_class[matched_codes] = matched_classes
     return code_to_class
 
 
-def majority_classes(codes: ArrayLike, labels: ArrayLike, num_codes: int, num_classes: int) -> np.ndarray:
+def majority_classes(table: np.ndarray) -> np.ndarray:
     """Return the class that most examples of each code have, int64 [num_codes]; class 0 for a code that is never used.
 
-    Several codes may share a class: this is the many-to-one map. Raise ValueError as `confusion` does.
+    Several codes may share a class: this is the many-to-one map. `table` is as for `match_codes`.
     """
-    return confusion(codes, labels, num_codes, num_classes).argmax(axis=1)
+    return table.argmax(axis=1)
 
 
 def matched_accuracy(codes: np.ndarray, labels: np.ndarray, code_to_class: np.ndarray) -> float:
@@ -62,6 +61,14 @@ def matched_accuracy(codes: np.ndarray, labels: np.ndarray, code_to_class: np.nd
     `match_codes` or `majority_classes` makes `code_to_class`.
     """
     return float(np.mean(code_to_class[codes] == labels))
+
+
+def balanced_accuracy(codes: np.ndarray, labels: np.ndarray, code_to_class: np.ndarray) -> float:
+    """Return the mean over the classes of the share of their examples whose code maps to them, in [0, 1].
+
+    So a small class counts as much as a large one. A class without examples does not count.
+    """
+    return float(recall_score(labels, code_to_class[codes], labels=np.unique(labels), average="macro"))
 
 
 def normalized_mutual_information(codes: ArrayLike, labels: ArrayLike) -> float:

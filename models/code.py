@@ -1,5 +1,6 @@
 """InfoGAN's code c (Chen et al. 2016): its prior, its bound, its head, and the base class that adds it to a GAN."""
 
+import math
 from typing import Any
 
 import keras
@@ -7,16 +8,25 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from losses.information import categorical_bound, continuous_bound
+from losses.information import categorical_bound, continuous_bound, entropy
 from models.capabilities import HasCode
 from models.gan import GAN, Judgement, Own, Pair, checked, in_batches
 from models.layers import Composed, Dense
 
 tfd = tfp.distributions
 
+# How a categorical prior is learned. The first updates leave it uniform, until codes begin to mean something. A category
+# keeps a share of what a uniform prior gives it, so that it is never lost for good.
+PRIOR_START = 800  # updates before the first change of the prior
+PRIOR_RATE = 0.02  # of the moving average, per update
+PRIOR_FLOOR = 0.2  # smallest probability of a category, as a share of 1 / num_categories
+
 
 class Code:
-    """The prior p(c): a uniform categorical code, one-hot, with continuous codes that are uniform on [-1, 1].
+    """The prior p(c): a categorical code, one-hot, with continuous codes that are uniform on [-1, 1].
+
+    The categorical prior is uniform (Chen et al. 2016), or learned without labels: then it is the moving average of the
+    estimated codes of real images. A uniform prior splits large classes and joins small ones.
 
     c has `dim` numbers: the one-hot category, then the continuous codes. A network describes q(c | .) by `parameters`
     numbers: logits, then means, then log standard deviations.
@@ -24,18 +34,39 @@ class Code:
     Args:
         num_categories: number of categories.
         num_continuous: number of continuous codes.
+        learned: whether the categorical prior is learned.
     """
 
-    def __init__(self, num_categories: int = 10, num_continuous: int = 0):
-        self.num_categories, self.num_continuous = num_categories, num_continuous
+    def __init__(self, num_categories: int = 10, num_continuous: int = 0, learned: bool = False):
+        self.num_categories, self.num_continuous, self.learned = num_categories, num_continuous, learned
         self.dim = num_categories + num_continuous
         self.parameters = num_categories + 2 * num_continuous
+        uniform = np.full(num_categories, 1 / num_categories, np.float32)
+        # a uniform prior is a constant, so that a model without a learned one has no variable for it
+        self.prior = keras.Variable(uniform, trainable=False, name="code_prior") if learned else tf.constant(uniform)
+
+    @property
+    def entropy(self) -> tf.Tensor | float:
+        """H(c) of the categorical prior, in nats; log(num_categories) if it is uniform."""
+        return entropy(tf.convert_to_tensor(self.prior)) if self.learned else math.log(self.num_categories)
 
     def sample(self, n: int, seed: tf.Tensor) -> tf.Tensor:
         """Return n samples of c from the prior, [n, dim] float32; `seed` is int32 [2]."""
         seeds = tf.unstack(tf.random.split(seed, 2))
-        one_hot = tfd.OneHotCategorical(logits=tf.zeros(self.num_categories), dtype=tf.float32).sample(n, seed=seeds[0])
+        logits = tf.math.log(tf.convert_to_tensor(self.prior)) if self.learned else tf.zeros(self.num_categories)
+        one_hot = tfd.OneHotCategorical(logits=logits, dtype=tf.float32).sample(n, seed=seeds[0])
         return tf.concat([one_hot, tfd.Uniform(-1.0, 1.0).sample([n, self.num_continuous], seed=seeds[1])], 1)
+
+    def learn_prior(self, estimates: tf.Tensor, step: tf.Tensor) -> None:
+        """Move the learned prior towards the mean of q(c | x) of real images, [B, num_categories].
+
+        Args:
+            step: the number of this update, int32; the first PRIOR_START updates change nothing.
+        """
+        rate = tf.where(step > PRIOR_START, PRIOR_RATE, 0.0)
+        prior = self.prior + rate * (tf.reduce_mean(estimates, 0) - self.prior)
+        prior = tf.maximum(prior, PRIOR_FLOOR / self.num_categories)
+        self.prior.assign(prior / tf.reduce_sum(prior))
 
     def encode(self, c: np.ndarray | list[int]) -> np.ndarray:
         """Return codes [N, dim] float32, from categories int [N] or from whole codes [N, dim].
@@ -63,7 +94,7 @@ class Code:
         """Return InfoGAN's lower bound on I(c; G(z, c)) under this q, per example [B], in nats."""
         logits, mean, log_sigma = self.split(parameters)
         categorical, continuous = tf.split(c, [self.num_categories, self.num_continuous], 1)
-        return categorical_bound(categorical, logits) + continuous_bound(continuous, mean, log_sigma)
+        return categorical_bound(categorical, logits, self.entropy) + continuous_bound(continuous, mean, log_sigma)
 
     def probabilities(self, parameters: tf.Tensor) -> tf.Tensor:
         """Return q(c | x) of the categorical code, [B, num_categories]."""
@@ -101,6 +132,8 @@ class Coded(HasCode, GAN):
     `classify` computes with the moving averages of the head and its trunk, because the meaning of a code changes with
     every update, as G does. The papers use the weights of the last step.
 
+    If the code's prior is learned, every update moves it towards the estimated codes of the batch's real images.
+
     Args:
         code: the code's prior.
         head: Q.
@@ -112,6 +145,7 @@ class Coded(HasCode, GAN):
     def __init__(self, *, code: Code, head: CodeHead, head_on: str, info_weight: float, **options: Any):
         super().__init__(**options)
         self.code, self.head, self.head_on, self.info_weight = code, head, head_on, info_weight
+        self.learned_prior = [code.prior] if code.learned else []  # a list, so that Keras saves what is in it
         trunk = [self.latent_discriminator, self.joint_discriminator] if head_on == "joint" else []
         self.recognizers = [self.image_discriminator, *trunk, head]
         self.recognizer_averages = [
@@ -127,6 +161,7 @@ class Coded(HasCode, GAN):
         *,
         num_categories: int,
         num_continuous: int,
+        code_prior: str,
         **options: Any,
     ) -> Own:
         """Return a compiled model whose code has these sizes.
@@ -134,9 +169,11 @@ class Coded(HasCode, GAN):
         Args:
             image_shape: (H, W, C).
             num_categories, num_continuous: see `Code`.
+            code_prior: "uniform" or "learned".
             options: the other arguments of `GAN.create` and of `parts`.
         """
-        return super().create(image_shape, code=Code(num_categories, num_continuous), **options)
+        code = Code(num_categories, num_continuous, learned=code_prior == "learned")
+        return super().create(image_shape, code=code, **options)
 
     @classmethod
     def parts(
@@ -163,7 +200,8 @@ class Coded(HasCode, GAN):
 
     @property
     def tracked_names(self) -> list[str]:
-        return [*super().tracked_names, "loss/d_info", "loss/ge_info"]
+        prior = ["code/prior_entropy"] if self.code.learned else []
+        return [*super().tracked_names, "loss/d_info", "loss/ge_info", *prior]
 
     @property
     def discriminators(self) -> list[keras.layers.Layer]:
@@ -177,7 +215,7 @@ class Coded(HasCode, GAN):
     @property
     def in_use(self) -> list[keras.Variable]:
         statistics = [weight for network in self.recognizers for weight in network.non_trainable_variables]
-        return [*super().in_use, *self.recognizer_averages, *statistics]
+        return [*super().in_use, *self.recognizer_averages, *statistics, *self.learned_prior]
 
     def averaged_weights(self) -> keras.StatelessScope:
         """Return a context in which every averaged network computes with its average, as do the head and its trunk."""
@@ -212,6 +250,16 @@ class Coded(HasCode, GAN):
     ) -> dict[str, tf.Tensor]:
         losses = super().generator_losses(real, fake, real_pair, fake_pair)
         return losses | {"info": self.information_loss(fake, fake_pair.c)}
+
+    def real_codes(self, real: Judgement, real_pair: Pair) -> tf.Tensor:
+        """Return q(c | x) of a batch of real images, [B, num_categories], by the head."""
+        return self.code.probabilities(self.recognize(real))
+
+    def update_prior(self, real: Judgement, real_pair: Pair) -> dict[str, tf.Tensor]:
+        if not self.code.learned:
+            return {}
+        self.code.learn_prior(self.real_codes(real, real_pair), self.step)
+        return {"code/prior_entropy": tf.convert_to_tensor(self.code.entropy)}
 
     def generate(
         self, n: int, c: np.ndarray | list[int] | None = None, *, truncation: float | None = None, seed: int = 0

@@ -41,8 +41,8 @@ class GAN(keras.Model):
     """G and F, trained against each other with the hinge loss: BigGAN (Brock et al. 2019) without labels.
 
     A subclass adds networks through `__init__`, and lists them and their losses in the properties below. It adds the
-    terms of its paper in hooks: `sample_latents`, `encode_pair`, `judge`, `discriminator_losses` and
-    `generator_losses`. No subclass overrides the step. Randomness is a function of (seed, step), so a resumed run draws
+    terms of its paper in hooks: `sample_latents`, `encode_pair`, `judge`, `discriminator_losses`, `generator_losses`
+    and `update_prior`. No subclass overrides the step. Randomness is a function of (seed, step), so a resumed run draws
     the same numbers.
 
     Args:
@@ -246,6 +246,14 @@ class GAN(keras.Model):
         """
         return self.adversarial[1](Scores(), fake.scores)
 
+    def update_prior(self, real: Judgement, real_pair: Pair) -> dict[str, tf.Tensor]:
+        """Update what the model learns of the prior of its latents, after the networks; here nothing.
+
+        Returns:
+            The numbers to report, scalars by the names in `tracked_names`.
+        """
+        return {}
+
     # The step
 
     def compile(self, d_optimizer: keras.Optimizer, ge_optimizer: keras.Optimizer) -> None:
@@ -292,7 +300,7 @@ class GAN(keras.Model):
         self.ge_optimizer.apply(ge_gradients, self.ge_variables)
         self.update_average()
 
-        logs = d_losses | ge_losses
+        logs = d_losses | ge_losses | self.update_prior(judged[0], real)
         for side, judgement in zip(("real", "fake"), judged, strict=True):
             logs |= {f"score/{name}_{side}": tf.reduce_mean(s) for name, s in judgement.scores.parts().items()}
         for name, tracker in self.trackers.items():

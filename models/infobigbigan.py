@@ -33,6 +33,10 @@ from models.encoder import Encoding
 from models.gan import Judgement, Pair
 from models.views import random_view
 
+LEARNED_MARGIN = (
+    1.5  # `margin_weight` of `view_information` if the prior is learned, and codes need not be used equally
+)
+
 
 class InfoBigBiGAN(Coded, BigBiGAN):
     """BigBiGAN with the code; the docstring of the module describes the losses.
@@ -133,6 +137,13 @@ class InfoBigBiGAN(Coded, BigBiGAN):
             view = random_view(x, tf.random.fold_in(seed, 1))  # pyright: ignore[reportArgumentType]
         return Pair(x, self.posterior(encoding).sample(seed=seed), self.estimate_code(x, encoding), view)
 
+    def real_codes(self, real: Judgement, real_pair: Pair) -> tf.Tensor:
+        """Return q(c | x) of a batch of real images, [B, num_categories]: by E if E estimates the code, else by the head."""
+        if self.encoder_estimates_code:
+            assert real_pair.c is not None
+            return real_pair.c[:, : self.code.num_categories]
+        return super().real_codes(real, real_pair)
+
     def latent_of(self, pair: Pair) -> tf.Tensor:
         """Return H's input for a batch of pairs: z, or z and c, [B, latent_dim + code.dim]."""
         z = super().latent_of(pair)
@@ -180,7 +191,8 @@ class InfoBigBiGAN(Coded, BigBiGAN):
         if self.consistency_weight:
             assert view is not None
             p_view = self.code.probabilities(parameters_of(view))
-            losses["consistency"] = -self.consistency_weight * view_information(p, p_view)
+            weight = LEARNED_MARGIN if self.code.learned else 2.0
+            losses["consistency"] = -self.consistency_weight * view_information(p, p_view, weight)
         if self.balance_weight:
             losses["balance"] = -self.balance_weight * entropy(tf.reduce_mean(p, 0))
         return losses

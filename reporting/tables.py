@@ -4,10 +4,13 @@ import dataclasses
 import json
 import statistics
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from metrics.catalogue import score_of, worst
 from training.runs import Run
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 
 def numbers(scores: Mapping[str, Any]) -> dict[str, float]:
@@ -28,14 +31,28 @@ def print_table(run: Run, scores: Mapping[str, Any]) -> None:
         table.add_row(escape(score_of(key).heading), f"{value:,}" if isinstance(value, int) else f"{value:.4f}", key)
     Console().print(table)
     if "code_to_class" in scores:
-        named = {"code_to_class": [scores["class_names"][number] for number in scores["code_to_class"]]}
-        named |= {"classes_without_code": scores["classes_without_code"]}
-        for key, names in named.items():
-            if names:
-                print(f"{score_of(key).label}: {', '.join(names)}")
+        Console().print(code_table(scores))
+        if scores["classes_without_code"]:
+            print(f"{score_of('classes_without_code').label}: {', '.join(scores['classes_without_code'])}")
     for key in ("feature_network", "samples"):
         if key in scores:
             print(f"{score_of(key).label}: {scores[key]}")
+
+
+def code_table(scores: Mapping[str, Any]) -> "Table":
+    """Return the table of the categories of the code, with the class that each stands for and its share of the images."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    shown = [score_of(key).label for key in ("code_prior", "code_to_class", "class_shares")]
+    table = Table("code", *shown)
+    for column in (0, 1, 3):
+        table.columns[column].justify = "right"
+    for code, number in enumerate(scores["code_to_class"]):
+        share = scores["class_shares"][number]
+        name = escape(scores["class_names"][number])
+        table.add_row(str(code), f"{scores['code_prior'][code]:.3f}", name, f"{share:.3f}")
+    return table
 
 
 def comparison(runs: list[Run], scored: list[dict[str, Any]]) -> str:

@@ -154,7 +154,7 @@ class FinalSummary(keras.callbacks.Callback):
         num_codes = self.model.code.num_categories
         train, known, names = self.data.train.images[:EMBEDDED], self.data.train.labels, self.data.class_names
         assert known is not None and names is not None  # as in the test part
-        code_to_class = match_codes(self.codes(train), known[:EMBEDDED], num_codes, len(names))
+        code_to_class = match_codes(confusion(self.codes(train), known[:EMBEDDED], num_codes, len(names)))
         table = confusion(codes, labels, num_codes, len(names))
         with self.writer.as_default(int(self.model.step)):
             write_figure("evaluation only/confusion", confusion_figure(table, code_to_class, names, self.run.dataset))

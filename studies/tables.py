@@ -267,6 +267,22 @@ def codes_table(study: Study, rows: dict[str, list[dict]]) -> Table:
     return Table(title, ["run", "code_to_class", "shared codes"], lines)
 
 
+def prior_table(study: Study, rows: dict[str, list[dict]]) -> Table:
+    """Return the table of the learned priors of the code, beside the shares of the classes."""
+    lines = []
+    for entry in (entry for members in rows.values() for entry in members):
+        if entry["config"].get("code_prior") == "learned" and "class_shares" in entry["metrics"]:
+            named = (entry["metrics"][key] for key in ("code_prior", "code_to_class"))
+            shares, names = (entry["metrics"][key] for key in ("class_shares", "class_names"))
+            pairs = sorted((number, p) for p, number in zip(*named, strict=True))
+            lines.append([entry["name"], "; ".join(f"{names[n]}: {p:.3f} ({shares[n]:.3f})" for n, p in pairs)])
+    title = (
+        "The learned prior p(c) of each code, by the class that it stands for. In brackets, for evaluation only: the "
+        "share of the training images that the class has."
+    )
+    return Table(title, ["run", "class: p(c) (share)"], lines)
+
+
 def ranked(rows: dict[str, list[dict]]) -> dict[str, list[dict]]:
     """Return the runs that ranked candidates, by row."""
     found = {row: [entry for entry in members if "candidates" in entry] for row, members in rows.items()}
@@ -328,6 +344,7 @@ TABLES: dict[str, Callable[[Study, dict[str, list[dict]]], Table]] = {
     "order": order_table,
     "runs": run_table,
     "codes": codes_table,
+    "priors": prior_table,
     "controls": control_table,
     "comparisons": comparison_table,
     "combined": combined_table,

@@ -37,7 +37,8 @@ class BigGANConfig(Config):
 
     dataset: str | None = data_option(
         None,
-        "mnist, fashion_mnist, cifar10, mnist_5k, digits, an .npz file or a folder of images; default: mnist, else mnist_5k",
+        "mnist, fashion_mnist, cifar10, mnist_unequal, mnist_5k, digits, an .npz file or a folder of images; default: "
+        "mnist, else mnist_5k",
     )
     data_dir: str | None = data_option(None, "folder where tensorflow-datasets keeps its data")
     image_size: int | None = data_option(None, "height and width to resize images to; default: their own size", low=8)
@@ -122,6 +123,11 @@ class CodeConfig:
     info_weight: float = training_option(1.0, "lambda, the weight of InfoGAN's bound", low=0)
     code_to: str = network_option(
         "first", "where c enters G: its first layer, or every block", choices=("first", "all")
+    )
+    code_prior: str = network_option(
+        "uniform",
+        "the prior of the one-hot code; learned: from the estimated codes of real images, for classes of unequal size",
+        choices=("uniform", "learned"),
     )
 
 

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from data.images import ImageDataset, Split, to_float
 from metrics import catalogue, frechet
 from metrics.clustering import (
+    balanced_accuracy,
     confusion,
     kmeans_clusters,
     majority_classes,
@@ -171,25 +172,31 @@ class ImageScorer(Scorer[ImageDataset]):
         if self.model.encoder_estimates_code:
             train, test = (encoding.code[:, :categories].argmax(1) for encoding in self.codes)
             of_encoder = self.matched(train, test, categories)
-            scores |= {f"{key}_encoder": of_encoder[key] for key in ("hungarian_accuracy", "many_to_one_accuracy")}
-        return scores
+            scores |= {
+                f"{key}_encoder": of_encoder[key]
+                for key in ("hungarian_accuracy", "many_to_one_accuracy", "balanced_accuracy")
+            }
+        return scores | {"code_prior": np.asarray(self.model.code.prior).tolist()}
 
     def matched(self, train_codes: np.ndarray, test_codes: np.ndarray, categories: int) -> dict[str, Any]:
         """Score discrete codes int [N] in [0, categories) of the test part, by maps fitted on the training part."""
         train_labels, test_labels = self.labels
         order, names = self.data.class_order, self.class_names
-        one_to_one = match_codes(train_codes, train_labels, categories, len(names))
-        many_to_one = majority_classes(train_codes, train_labels, categories, len(names))
+        fitted = confusion(train_codes, train_labels, categories, len(names))
+        one_to_one, many_to_one = match_codes(fitted), majority_classes(fitted)
         table = confusion(test_codes, test_labels, categories, len(names))
-        code_to_class = order[one_to_one]
+        code_to_class, places = order[one_to_one], np.argsort(order)
+        shares = fitted.sum(0)[places] / fitted.sum()
         return {
             "hungarian_accuracy": matched_accuracy(test_codes, test_labels, one_to_one),
             "many_to_one_accuracy": matched_accuracy(test_codes, test_labels, many_to_one),
+            "balanced_accuracy": balanced_accuracy(test_codes, test_labels, one_to_one),
             "class_names": list(names),
+            "class_shares": shares.tolist(),
             "code_to_class": code_to_class.tolist(),
             "classes_without_code": [name for number, name in enumerate(names) if number not in code_to_class],
             "nmi": normalized_mutual_information(test_codes, test_labels),
-            "confusion": table[:, np.argsort(order)].tolist(),
+            "confusion": table[:, places].tolist(),
         }
 
     @computes(catalogue.KMEANS)
@@ -211,7 +218,7 @@ class ImageScorer(Scorer[ImageDataset]):
         return {
             "view_agreement": float(np.mean(codes == view_codes)),
             "view_information": mutual_information(codes, view_codes),
-            "information_bound": float(np.log(drawn.shape[1]) + np.mean(np.log(np.maximum(q, 1e-12)))),
+            "information_bound": float(self.model.code.entropy) + float(np.mean(np.log(np.maximum(q, 1e-12)))),
         }
 
     @computes(catalogue.RECONSTRUCTION)

@@ -106,6 +106,18 @@ def test_mnist_5k_is_a_part_of_mnists_training_set(tfds_dir):
     assert [len(mine & as_bytes(part)) for part in whole[1:4]] == [4150, 850, 0]
 
 
+@pytest.mark.slow
+def test_mnist_unequal_is_mnist_with_fewer_and_fewer_images_of_a_digit(tfds_dir):
+    unequal, whole = reader.load("mnist_unequal", str(tfds_dir)), reader.load("mnist", str(tfds_dir))
+    assert unequal.name == "mnist_unequal" and unequal.class_names == whole.class_names
+    for part, own, most in zip(unequal[1:4], whole[1:4], (5000, 1000, 1000), strict=True):
+        counts = np.bincount(part.labels)[[1, 0, 7, 2, 9, 8, 6, 4, 3, 5]]
+        np.testing.assert_array_equal(counts, np.linspace(most, most / 10, 10))
+        every = {image.tobytes(): label for image, label in zip(own.images, own.labels, strict=True)}
+        assert [every[image.tobytes()] for image in part.images] == part.labels.tolist()
+        assert len({image.tobytes() for image in part.images}) == len(part.images)
+
+
 def test_splits_are_disjoint_and_keep_image_with_label(tmp_path):
     images = np.broadcast_to(np.arange(100, dtype=np.uint8)[:, None, None], (100, 4, 4))
     dataset = reader.load(save_npz(tmp_path / "x.npz", images=images, labels=np.arange(100) // 10))

@@ -11,16 +11,16 @@ from losses.information import categorical_bound, continuous_bound, entropy, vie
 def test_categorical_bound_by_hand():
     c = tf.one_hot([0, 2], 4)
     logits = tf.math.log([[2.0, 1.0, 1.0, 1.0], [4.0, 2.0, 1.0, 1.0]])
-    np.testing.assert_allclose(categorical_bound(c, logits), np.log([4 * 2 / 5, 4 * 1 / 8]), rtol=1e-6)
+    np.testing.assert_allclose(categorical_bound(c, logits, 1.5), 1.5 + np.log([2 / 5, 1 / 8]), rtol=1e-6)
 
 
 @pytest.mark.parametrize("categories", [2, 10])
 def test_categorical_bound_at_its_extremes(categories):
-    c = tf.one_hot([1, 0, 1], categories)
+    c, most = tf.one_hot([1, 0, 1], categories), math.log(categories)
     certain = 1e4 * c
-    np.testing.assert_allclose(categorical_bound(c, certain), [math.log(categories)] * 3, rtol=1e-6)
-    np.testing.assert_allclose(categorical_bound(c, tf.ones([3, categories])), np.zeros(3), atol=1e-6)
-    wrong = categorical_bound(tf.one_hot([0, 1, 0], categories), certain)
+    np.testing.assert_allclose(categorical_bound(c, certain, most), [most] * 3, rtol=1e-6)
+    np.testing.assert_allclose(categorical_bound(c, tf.ones([3, categories]), most), np.zeros(3), atol=1e-6)
+    wrong = categorical_bound(tf.one_hot([0, 1, 0], categories), certain, most)
     np.testing.assert_allclose(wrong, [math.log(categories) - 1e4] * 3, rtol=1e-6)
 
 
@@ -55,6 +55,13 @@ def test_view_information_against_numpy():
     joint = np.mean([(np.outer(a, b) + np.outer(b, a)) / 2 for a, b in zip(p, p_view, strict=True)], axis=0)
     expected = np.sum(joint * np.log(joint / np.outer(joint.sum(1), joint.sum(0))))
     np.testing.assert_allclose(view_information(tf.constant(p), tf.constant(p_view)), expected, rtol=1e-4)
+
+
+def test_a_smaller_weight_of_the_margin_prefers_unequal_codes():
+    """Among certain codes that agree, I(c; c') = H(c), so that a weight w gives (w - 1) H(c)."""
+    p = tf.one_hot([0, 0, 0, 1], 2)
+    expected = 0.5 * float(entropy(tf.constant([0.75, 0.25])))
+    np.testing.assert_allclose(view_information(p, p, margin_weight=1.5), expected, rtol=1e-5)
 
 
 def test_view_information_at_its_extremes():

@@ -14,7 +14,7 @@ from scipy.stats import norm
 
 from data.images import ImageDataset, Split, to_float
 from losses.information import entropy, view_information
-from models.code import Code
+from models.code import PRIOR_START, Code
 from models.discriminators import ImageDiscriminator
 from models.encoder import Encoding
 from models.gan import DECODE_BATCH, STATISTICS_BATCH, totalled
@@ -48,6 +48,7 @@ CONFIGURATIONS = {
     "info head": ("infobigbigan", ENCODER | ALONE | CONTINUOUS | {"joint_code": "head", "d_updates": 2}),
     "info encoder": ("infobigbigan", ENCODER | ALONE | CONTINUOUS | {"joint_code": "encoder", "code_to": "all"}),
     "info consistent E": ("infobigbigan", ENCODER | CONSISTENT | {"real_info_weight": 0.5, "d_updates": 2}),
+    "info learned prior": ("infobigbigan", ENCODER | {"code_prior": "learned"}),
     "info consistent head": ("infobigbigan", ENCODER | CONSISTENT | {"consistency_on": "head", "joint_code": "none"}),
 }
 WITH_ENCODER = [name for name, (mode, _) in CONFIGURATIONS.items() if "bigan" in mode]
@@ -308,6 +309,7 @@ def test_the_update_of_g_and_e_changes_all_of_their_weights_and_none_of_the_disc
         ("info consistent E", ["x", "z", "xz"], ["info", "info_real"],
          ["info", "info_encoder", "consistency", "balance"]),
         ("info consistent head", ["x", "z", "xz"], ["info", "consistency", "balance"], ["info"]),
+        ("info learned prior", ["x", "z", "xz"], ["info", "info_real"], ["info", "info_encoder", "consistency"]),
     ],
 )  # fmt: skip
 def test_losses_and_scores_are_of_the_terms_that_are_on(name, scores, d_codes, ge_codes):
@@ -320,7 +322,8 @@ def test_losses_and_scores_are_of_the_terms_that_are_on(name, scores, d_codes, g
     _, judged, d_losses = model.discriminate(real, fake)
     assert set(d_losses) == {name for name in d_logs if name.startswith("loss")}
     assert set(totalled("ge", model.generator_losses(*judged, real, fake))) == ge_logs
-    assert set(model.tracked_names) == d_logs | ge_logs
+    prior = {"code/prior_entropy"} if name == "info learned prior" else set()
+    assert set(model.tracked_names) == d_logs | ge_logs | prior
 
 
 def test_f_without_a_score_still_feeds_j():
@@ -468,6 +471,57 @@ def test_truncation_bounds_z():
     assert z.shape == cut.shape == [1000, LATENT_DIM]
     assert np.abs(z).max() > 2.5
     assert 0.45 < np.abs(cut).max() <= 0.5
+
+
+def learned_code(prior):
+    code = Code(len(prior), learned=True)
+    code.prior.assign(prior)
+    return code
+
+
+def test_codes_are_drawn_from_a_learned_prior_whose_entropy_the_bound_has():
+    prior = np.array([0.7, 0.2, 0.1])
+    code = learned_code(prior)
+    c = code.sample(4000, tf.constant([0, 5])).numpy()
+    np.testing.assert_allclose(c.mean(0), prior, atol=0.03)  # 4 standard errors
+    parameters = tf.math.log(tf.constant([[0.5, 0.25, 0.25]]))
+    bound = -np.sum(prior * np.log(prior)) + np.log(0.25)
+    np.testing.assert_allclose(code.bound(tf.constant([[0.0, 1.0, 0.0]]), parameters), [bound], rtol=1e-5)
+
+
+def test_a_learned_prior_moves_towards_the_mean_estimate_and_no_category_is_lost():
+    code, estimates = learned_code([0.5, 0.433, 0.067]), tf.constant([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
+    code.learn_prior(estimates, PRIOR_START)
+    np.testing.assert_allclose(code.prior, [0.5, 0.433, 0.067], rtol=1e-6)
+    code.learn_prior(estimates, PRIOR_START + 1)
+    moved = np.array([0.5, 0.433 + 0.02 * 0.067, 0.2 / 3])
+    np.testing.assert_allclose(code.prior, moved / moved.sum(), rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["info learned prior", "infogan"])
+def test_a_step_learns_the_prior_from_real_images(name):
+    model = build(name, code_prior="learned")
+    model.step.assign(PRIOR_START - 1)
+    model.train_step(batch())
+    np.testing.assert_allclose(model.code.prior, 0.1, rtol=1e-6)
+    seen = []
+    learn = model.code.learn_prior
+    model.code.learn_prior = lambda estimates, step: seen.append(estimates.numpy()) or learn(estimates, step)
+    estimates = model.encoder(batch()).code if name == "info learned prior" else None
+    logs = model.train_step(batch())
+    if estimates is not None:
+        np.testing.assert_allclose(seen[0], tf.nn.softmax(estimates), rtol=1e-4, atol=1e-6)
+    expected = 0.1 + 0.02 * (seen[0].mean(0) - 0.1)
+    np.testing.assert_allclose(model.code.prior, expected, rtol=1e-4)
+    assert np.ptp(model.code.prior) > 0
+    assert logs["code/prior_entropy"] < np.log(10)
+
+
+def test_a_learned_prior_is_saved_and_a_uniform_one_is_no_weight():
+    own = [shared("info learned prior"), shared("info encoder")]
+    for model, kept in zip(own, (True, False), strict=True):
+        assert any(weight is model.code.prior for weight in model.weights) == kept
+        assert any(weight is model.code.prior for weight in model.in_use) == kept
 
 
 def test_codes_are_drawn_from_their_priors():

@@ -15,6 +15,7 @@ from metrics.catalogue import HUNGARIAN
 from metrics.frechet import frechet_distance
 from metrics.linear_probe import linear_accuracy
 from models.capabilities import Encodes, HasCode
+from models.code import Code
 from tasks import image_scores
 from tasks.image_scores import ImageScorer
 
@@ -33,7 +34,7 @@ def split(count, seed, labels=None):
 class Stub(Encodes, HasCode):
     """A model that reads the pixels from `first` on; its code is their brightness, cut in three."""
 
-    encoder_estimates_code, code = True, SimpleNamespace(num_categories=CLASSES)
+    encoder_estimates_code, code = True, Code(CLASSES)
 
     def __init__(self, first):
         self.first = first
@@ -144,6 +145,13 @@ def test_codes_of_e_and_clusters_of_mu_are_mapped_as_codes_of_the_head_are(score
     assert scores.kmeans() == pytest.approx(expected)
 
 
+def test_every_class_counts_alike_in_the_accuracy_by_class(scores):
+    found, table = scores.hungarian(), np.array(scores.hungarian()["confusion"])
+    assert found["balanced_accuracy"] == pytest.approx(np.mean(np.diag(table) / table.sum(0)))
+    assert found["class_shares"] == pytest.approx(np.bincount(scores.data.train.labels) / 90)
+    assert found["code_prior"] == pytest.approx([1 / CLASSES] * CLASSES)
+
+
 def test_what_codes_are_worth_without_a_label(scores, monkeypatch):
     monkeypatch.setattr(image_scores, "random_view", lambda x, seed: tf.clip_by_value(x + 0.15, -1, 1))
     x = to_float(scores.data.validation.images)
@@ -204,7 +212,7 @@ class Codes(Stub):
 
     def __init__(self, codes):
         super().__init__(0)
-        self.code = SimpleNamespace(num_categories=codes)
+        self.code = Code(codes)
 
     def classify(self, x):
         return np.eye(self.code.num_categories)[np.round((x[:, 0, 0, 0] + 1) * 127.5).astype(int)]
@@ -259,11 +267,15 @@ def test_no_score_depends_on_the_names_of_classes(tmp_path, codes):
     for names in (NAMES, RENAMED, (4, 17, 40, 2, -9, 33, 5, 21, 6, 1)):
         scores = scores_of_names(tmp_path, names, codes, noise=0.4)
         own = scores.hungarian()
-        named = {key: own.pop(key) for key in ("class_names", "code_to_class", "classes_without_code", "confusion")}
+        named = {
+            key: own.pop(key)
+            for key in ("class_names", "class_shares", "code_to_class", "classes_without_code", "confusion")
+        }
         own |= scores.kmeans() | {"probe": scores.probe(scores.train[:, 0, :, 0], scores.test[:, 0, :, 0])}
         number = {str(name): i for i, name in enumerate(names)}
         back = [number[name] for name in named["class_names"]]
         own["code_to_class"] = [back[c] for c in named["code_to_class"]]
+        own["shares"] = np.array(named["class_shares"])[np.argsort(back)].tolist()
         own["without"] = sorted(number[name] for name in named["classes_without_code"])
         own["confusion"] = np.array(named["confusion"])[:, np.argsort(back)].tolist()
         keys = []
