@@ -19,7 +19,7 @@ import numpy as np
 from data.docstrings import read_docstrings, versions
 from data.errors import InputError
 from data.order import shuffled_batches
-from data.text import PARTS, cut_three, locate, read_lines, tokenise
+from data.text import PARTS, cut_three, locate, read_lines, text_file, tokenise
 from data.vocabulary import PAD, RESERVED, UNK, Vocabulary, build_vocabulary
 
 if TYPE_CHECKING:
@@ -106,6 +106,8 @@ def load_answers(
             - a folder of WikiQA-train.tsv, WikiQA-dev.tsv and WikiQA-test.tsv, as WikiQA is published. The header names
               the columns, COLUMNS among them, and tabs separate them. `data.text.tokenise` splits the texts. Questions
               without a right answer are left out, as in wikiqa, and counted in `facts`.
+
+            Each of these files may be compressed, as TRAIN.xml.gz.
         data_dir: folder that holds wikiqa/ or trecqa/. None: $INFOBIGBIGAN_DATA.
         vocabulary_size: highest number of ids, including the reserved ids. Only words that occur at least twice in the
             training part get an id.
@@ -119,10 +121,10 @@ def load_answers(
         groups = _read_docstrings()
     elif not folder.is_dir():
         raise InputError(f"{folder} is a file: give a folder that holds {FORMS}")
-    elif (folder / BLOCKS[0]).exists():
-        groups = [_read_blocks(folder / name) for name in BLOCKS]
-    elif (folder / PUBLISHED[0]).exists():
-        groups = [_read_published(folder / name) for name in PUBLISHED]
+    elif text_file(folder, BLOCKS[0]).exists():
+        groups = [_read_blocks(text_file(folder, name)) for name in BLOCKS]
+    elif text_file(folder, PUBLISHED[0]).exists():
+        groups = [_read_published(text_file(folder, name)) for name in PUBLISHED]
     elif (folder / "train").is_dir():
         groups = [_read_parallel(folder / part) for part in ("train", "dev", "test")]
     else:
@@ -288,7 +290,7 @@ def _read_docstrings() -> list[list[Group]]:
 
 def _read_parallel(folder: Path) -> list[Group]:
     """Read the four parallel files of a part."""
-    files = [folder / name for name in ("id.txt", "a.toks", "b.toks", "sim.txt")]
+    files = [text_file(folder, name) for name in ("id.txt", "a.toks", "b.toks", "sim.txt")]
     columns = [read_lines(file) for file in files]
     for file, column in zip(files[1:], columns[1:], strict=True):
         if len(column) != len(columns[0]):

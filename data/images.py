@@ -10,6 +10,7 @@ Heavy packages are imported inside the functions that need them, so that `--help
 """
 
 import contextlib
+import hashlib
 import lzma
 import os
 import re
@@ -143,21 +144,21 @@ def load(
     Args:
         dataset: a name of DATASETS, or the path of the user's own images:
 
-            - an .npz file with `images` [N, H, W] or [N, H, W, C], where C is 1 or 3. They are uint8, or floats in [0, 1],
-              in [-1, 1] if a real share of the values is negative, or in [0, 255]. Few floats may overshoot the range,
-              as after bicubic resizing; they are clipped. The file may also hold `labels` [N], any integers or strings,
-              which name the class of each image.
+            - an .npz file with `images` [N, H, W] or [N, H, W, C], where C is 1 or 3, or 2 or 4 with alpha. They are
+              uint8, or floats in [0, 1], in [-1, 1] if a real share of the values is negative, or in [0, 255]. Few
+              floats may overshoot the range, as after bicubic resizing; they are clipped. The file may also hold
+              `labels` [N], any integers or strings, which name the class of each image.
             - a folder of images with the suffixes IMAGE_SUFFIXES, of 8 bits a channel, or of one sub-folder of such
               files for each class. The names of the sub-folders are those of the classes. A single sub-folder gives no
               labels. Of a file with several pictures the first is read.
 
-            Images of a folder are read as a person sees them: turned as their EXIF orientation says, and, where they are
-            transparent, on the colour `background`.
+            Images are read as a person sees them: where they are transparent, on the colour `background`. Those of a
+            folder are also turned as their EXIF orientation says.
             Classes are numbered from 0 in the order of their names; names that are numbers stand in numeric order.
         data_dir: as for `choose_dataset`. A missing data set is downloaded to the first of these folders.
         image_size: height and width to resize to (antialiased bilinear; the aspect ratio is not kept). None: the images
             keep their size.
-        background: the colour, a name or #rrggbb, that transparent images of a folder stand on.
+        background: the colour, a name or #rrggbb, that transparent images stand on.
 
     Raises:
         InputError: the data is missing, damaged, or not as described above; or a class has no training image.
@@ -340,7 +341,7 @@ def _read_own(path: Path, image_size: int | None, background: str) -> tuple[Spli
 
     The images of a folder are resized to `image_size`; the images of a file keep their size.
     """
-    images, labels = _read_folder(path, image_size, background) if path.is_dir() else _read_npz(path)
+    images, labels = _read_folder(path, image_size, background) if path.is_dir() else _read_npz(path, background)
     count, height, width, _ = images.shape
     if count < MIN_IMAGES:
         raise InputError(f"{path} holds {count} images, too few to split: give at least {MIN_IMAGES}")
@@ -388,7 +389,7 @@ def _check_classes(labels: np.ndarray, names: tuple[str, ...], dataset: str) -> 
         )
 
 
-def _read_npz(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
+def _read_npz(path: Path, background: str) -> tuple[np.ndarray, np.ndarray | None]:
     """Return the images of an .npz file, checked, uint8 [N, H, W, C], and its labels, integers or strings [N], or None."""
     try:
         if not zipfile.is_zipfile(path):
@@ -408,7 +409,21 @@ def _read_npz(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
     images, labels = arrays["images"], arrays.get("labels")
     if labels is not None:
         labels = _checked_labels(labels, images.shape[0] if images.ndim else 0, path)
-    return _checked_images(images, path), labels
+    images = _checked_images(images, path)
+    return (_composited(images, background, path) if images.shape[-1] in (2, 4) else images), labels
+
+
+def _composited(images: np.ndarray, background: str, path: Path) -> np.ndarray:
+    """Return images with alpha, uint8 [N, H, W, 2 or 4], on a background: uint8 [N, H, W, C].
+
+    C is 1 if images and background are gray, and 3 otherwise.
+    """
+    alpha, colour = images[..., -1:].astype(np.float32) / 255, np.array(background_colour(background))
+    if images.shape[-1] == 2 and len(set(colour.tolist())) == 1:
+        colour = colour[:1]
+    if transparent := int((alpha.min((1, 2, 3)) < 1).sum()):
+        print(f"{path}: {transparent} images are transparent: they stand on {background}", file=sys.stderr)
+    return np.round(alpha * images[..., :-1] + (1 - alpha) * colour).astype(np.uint8)
 
 
 def _checked_labels(labels: np.ndarray, count: int, path: Path) -> np.ndarray:
@@ -430,12 +445,14 @@ def _checked_labels(labels: np.ndarray, count: int, path: Path) -> np.ndarray:
 
 
 def _checked_images(images: np.ndarray, path: Path) -> np.ndarray:
-    """Return the user's array of images as uint8 [N, H, W, C]. Raise InputError if it does not hold images."""
+    """Return the user's array of images as uint8 [N, H, W, C], alpha included. Raise InputError if it holds no images."""
     shape = list(images.shape)
     if images.ndim == 3:
         images = images[..., np.newaxis]
-    if images.ndim != 4 or images.shape[-1] not in (1, 3):
-        raise InputError(f"'images' in {path} have shape {shape}: save [N, H, W] or [N, H, W, C] with C 1 or 3")
+    if images.ndim != 4 or images.shape[-1] not in (1, 2, 3, 4):
+        raise InputError(
+            f"'images' in {path} have shape {shape}: save [N, H, W] or [N, H, W, C] with C 1 or 3, or 2 or 4 with alpha"
+        )
     if images.size == 0:
         raise InputError(f"'images' in {path} are empty (shape {shape}): save at least {MIN_IMAGES} images")
     if images.dtype != np.uint8 and not np.issubdtype(images.dtype, np.floating):
@@ -502,7 +519,8 @@ class _Header(NamedTuple):
 def _read_folder(folder: Path, image_size: int | None, background: str) -> tuple[np.ndarray, np.ndarray | None]:
     """Return the images of a folder, uint8 [N, H, W, C], and the names of their classes, [N], or None.
 
-    All images are gray, or all are RGB if one has colour, or stands on a background that has.
+    All images are gray, or all are RGB if one has colour, or stands on a background that has. They are in the order of a
+    digest of their pixels, so that the names of files and folders do not decide which part an image belongs to.
     """
     colour = background_colour(background)
     files, labels = _find_images(folder)
@@ -518,8 +536,9 @@ def _read_folder(folder: Path, image_size: int | None, background: str) -> tuple
         print(f"{folder}: {turned} images are turned as their EXIF orientation says", file=sys.stderr)
     if any(composited):
         print(f"{folder}: {sum(composited)} images are transparent: they stand on {background}", file=sys.stderr)
-    images = np.stack(pictures)
-    return images.reshape(*images.shape[:3], -1), labels
+    order = sorted(range(len(pictures)), key=lambda i: hashlib.sha256(pictures[i].tobytes()).digest())
+    images = np.stack([pictures[i] for i in order])
+    return images.reshape(*images.shape[:3], -1), None if labels is None else labels[order]
 
 
 def background_colour(name: str) -> tuple[int, int, int]:

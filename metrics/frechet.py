@@ -26,7 +26,8 @@ SEED = 0  # of the shuffles in `kernel_distance`
 class FeatureRecipe(NamedTuple):
     """How the feature network is made and trained."""
 
-    updates: int = 3000  # gradient steps, for a data set of any size: almost eight passes over 50,000 images
+    updates: int = 3000  # most gradient steps: almost eight passes over 50,000 images
+    passes: int = 40  # most passes over the images, which small data sets need no more of
     widths: tuple[int, ...] = (
         32,
         64,
@@ -193,11 +194,12 @@ def train_features(
 
     image_shape, num_classes = images.shape[1:], len(np.unique(targets))
     classifier, _ = _networks(image_shape, num_classes, recipe)
-    _train(classifier, views, targets, recipe)
+    updates = min(recipe.updates, math.ceil(recipe.passes * len(targets) / recipe.batch))
+    _train(classifier, views, targets, recipe, updates)
     logits = [_predict(classifier, view) for view in test_views]
     test_accuracy = float(np.mean(np.concatenate(logits).argmax(axis=1) == test_targets))
     network = f"CNN {'-'.join(map(str, recipe.widths))}, {recipe.features} features"
-    description = f"{network}, trained {task} ({len(images):,} images, {recipe.updates:,} updates)"
+    description = f"{network}, trained {task} ({len(images):,} images, {updates:,} updates)"
     return FeatureWeights(classifier.get_weights(), test_accuracy, description, image_shape, num_classes, recipe)
 
 
@@ -250,9 +252,11 @@ def _networks(image_shape: tuple[int, ...], num_classes: int, recipe: FeatureRec
     return keras.Model(inputs, logits), keras.Model(inputs, features)
 
 
-def _train(classifier: keras.Model, views: list[np.ndarray], labels: np.ndarray, recipe: FeatureRecipe) -> None:
+def _train(
+    classifier: keras.Model, views: list[np.ndarray], labels: np.ndarray, recipe: FeatureRecipe, updates: int
+) -> None:
     """Train in place on `views`, a list of [N, H, W, C] whose rows together have `labels`."""
-    updates, size_of_batch = recipe.updates, recipe.batch
+    size_of_batch = recipe.batch
     rate = keras.optimizers.schedules.CosineDecay(recipe.rate, updates)
     classifier.compile(
         optimizer=keras.optimizers.Adam(rate),  # pyright: ignore[reportArgumentType]

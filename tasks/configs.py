@@ -42,7 +42,7 @@ class BigGANConfig(Config):
     )
     data_dir: str | None = data_option(None, "folder where tensorflow-datasets keeps its data")
     image_size: int | None = data_option(None, "height and width to resize images to; default: their own size", low=8)
-    background: str = data_option(BACKGROUND, "colour that transparent images of a folder stand on: a name, or #rrggbb")
+    background: str = data_option(BACKGROUND, "colour that your transparent images stand on: a name, or #rrggbb")
     precision: str = network_option(
         "auto",
         "dtype of convolutions; auto: bfloat16 if the processor has it",

@@ -1,3 +1,4 @@
+import gzip
 import itertools
 import os
 import re
@@ -147,6 +148,21 @@ def test_wikiqa_as_it_is_published(tmp_path, capsys):
     assert corpus.facts["test"]["left_out"] == 1
     (said,) = capsys.readouterr().err.splitlines()
     assert "a right answer) are left out: 1 in the train part" in said
+
+
+@pytest.mark.parametrize("form", ["blocks", "parallel", "published"])
+def test_compressed_files_are_read_alike(tmp_path, form):
+    write = {
+        "blocks": lambda folder: write_blocks(folder, BLOCK.format(1, RIGHT + WRONG)),
+        "parallel": lambda folder: write_parallel(folder, PAIRS),
+        "published": write_published,
+    }[form]
+    plain, packed = load_answers(str(write(tmp_path / "plain"))), write(tmp_path / "packed")
+    for file in [file for file in packed.rglob("*.*") if file.is_file()]:
+        file.with_name(f"{file.name}.gz").write_bytes(gzip.compress(file.read_bytes()))
+        file.unlink()
+    found = load_answers(str(packed))
+    assert found.train.questions == plain.train.questions and found.test.candidates == plain.test.candidates
 
 
 def test_candidates_without_words_are_left_out_and_announced(tmp_path, capsys):

@@ -158,6 +158,20 @@ def test_folders_with_numbers_for_names_are_classes_in_numeric_order(tmp_path):
         np.testing.assert_array_equal(split.images[:, 0, 0, 0], np.array([1, 2, 10])[split.labels])
 
 
+def test_other_names_of_folders_leave_every_image_in_place(tmp_path):
+    """Also of files: the order of the images comes from their pixels."""
+    images = random_images(60, 8, 8)
+    for place, names in {"one": ["a", "b", "c"], "other": ["z", "10", "b"]}.items():
+        for i, name in enumerate(names):
+            save_pictures(tmp_path / place / name, images[20 * i : 20 * i + 20][:: 1 if place == "one" else -1])
+    one, other = (reader.load(str(tmp_path / place)) for place in ("one", "other"))
+    renamed = dict(zip(["a", "b", "c"], ["z", "10", "b"], strict=True))
+    for part, again in zip(one[1:4], other[1:4], strict=True):
+        np.testing.assert_array_equal(part.images, again.images)
+        own = [renamed[one.class_names[label]] for label in part.labels]
+        assert own == [other.class_names[label] for label in again.labels]
+
+
 def test_other_names_leave_every_image_and_batch_in_place(tmp_path):
     """Also the order in which classes are scored."""
     images, labels = random_images(60, 4, 4), np.arange(60) % 3
@@ -409,8 +423,8 @@ def test_npz_resized_to_a_square(tmp_path):
     [
         ({"pictures": random_images(20, 8, 8)}, r"no array 'images', only \['pictures'\]"),
         ({"images": random_images(20, 8)}, r"shape \[20, 8\]"),
-        ({"images": random_images(20, 3, 8, 8)}, r"shape \[20, 3, 8, 8\].*C 1 or 3"),
-        ({"images": random_images(20, 8, 8, 4)}, r"shape \[20, 8, 8, 4\]"),
+        ({"images": random_images(20, 3, 8, 8)}, r"shape \[20, 3, 8, 8\].*C 1 or 3, or 2 or 4 with alpha"),
+        ({"images": random_images(20, 8, 8, 5)}, r"shape \[20, 8, 8, 5\]"),
         ({"images": random_images(0, 8, 8)}, "are empty"),
         ({"images": random_images(9, 8, 8)}, "holds 9 images, too few"),
         ({"images": random_images(20, 8, 8).astype(np.int64)}, "are int64: save uint8"),
@@ -714,6 +728,27 @@ def test_an_alpha_channel_without_a_clear_pixel_is_not_announced(tmp_path, capsy
         Image.new("LA", (8, 8), (i, 255)).save(tmp_path / f"{i}.png")
     assert sorted(all_images(reader.load(str(tmp_path)))[:, 0, 0, 0]) == list(range(20))
     assert "transparent" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("floats", [False, True])
+@pytest.mark.parametrize(
+    ("pixel", "background", "seen"),
+    [
+        ((100, 0, 200, 128), "blue", (50, 0, 227)),
+        ((100, 0, 200, 0), "white", (255, 255, 255)),
+        ((100, 255), "white", (100,)),
+        ((100, 0), "white", (255,)),
+        ((100, 0), "blue", (0, 0, 255)),
+    ],
+)
+def test_arrays_with_alpha_stand_on_the_background(tmp_path, capsys, pixel, background, seen, floats):
+    images = np.tile(np.array(pixel, np.uint8), (20, 8, 8, 1))
+    images[:, 0, 0] = [255] * len(pixel)  # so that floats are seen to lie in [0, 1]
+    path = save_npz(tmp_path / "x.npz", images=images / 255 if floats else images)
+    found = all_images(reader.load(path, background=background))
+    np.testing.assert_allclose(found[:, 1:], np.broadcast_to(seen, (20, 7, 8, len(seen))), atol=1)
+    said = "20 images are transparent: they stand on" in capsys.readouterr().err
+    assert said == (pixel[-1] < 255)
 
 
 @pytest.mark.parametrize("name", ["whit", "#12", "", "#11223344"])
