@@ -45,15 +45,19 @@ _INVISIBLE[0x200B] = " "  # the space of zero width
 _SCRIPTS = "".join(rf"\p{{scx={script}}}" for script in "Han Hiragana Katakana Thai Lao Khmer Myanmar".split())
 _UNSPACED = rf"[[\pL\pN--\d]&&[{_SCRIPTS}]]"
 _CHARACTER = rf"(?={_UNSPACED})\X\pM*"  # such a letter with its marks; \X alone leaves out two Burmese marks
-# \pN adds numerals other than digits, such as the Roman ones. a-z stands first because it is the quickest to look up.
+# A letter or numeral of a script with spaces. \pN adds numerals other than digits, such as the Roman ones. a-z stands
+# first because it is the quickest to look up.
 _LETTER = rf"[a-z[[\pL\pN--\d]--{_UNSPACED}]]"
-_INNER = rf"[a-z\pM{_LETTER}]"
+_INNER = rf"[a-z\pM{_LETTER}]"  # a letter behind the first, or a mark on one
 _JOINER = rf"[\u200c\u200d](?={_INNER})"  # a joiner inside a word; one at the end of a word is dropped
-_WORD = rf"(?:[_\d{_INNER}]+|{_JOINER})"
+_WORD = rf"(?:[_\d{_INNER}]+|{_JOINER})"  # what may follow the first letter of a word
+# In this order: the unknown word of a prepared text; a word, as in "l'été" or "x_1"; a character of an unspaced script; a
+# number, as in "1,000.5"; any other sign but a space.
 _TOKEN = regex.compile(
     rf"(?V1)<unk>|[_{_LETTER}]{_WORD}*(?:['’׳״]{_WORD}+)*|{_CHARACTER}"
     r"|\d+(?:[.,٫٬]\d+)*|[^\s\x1c-\x1f\pL\pN\pM_\u200c\u200d]\pM*"
 )
+# Two letters or more without apostrophes, digits and underscores; or a character of an unspaced script.
 _CONTENT_WORD = regex.compile(rf"(?V1){_LETTER}(?:{_INNER}+|{_JOINER})+|{_CHARACTER}")
 _WORD_OF_LETTERS = regex.compile(r"\pL[\pL\pM\u200c\u200d]*")
 _ANY_UNSPACED = regex.compile(rf"(?V1){_UNSPACED}")
