@@ -9,7 +9,7 @@ from typing import Any
 from data.errors import InputError
 from tasks.modes import MODES, find_mode, modes_with
 from training.cli import Parser, add_config_options, run_program
-from training.config import make_config
+from training.config import left_open, make_config
 from training.runs import Run, check_unchanged, create_run, open_run
 
 
@@ -55,7 +55,7 @@ def train(argv: list[str]) -> None:
     row = find_mode(mode)
     config = run.config if run else make_config(row.config, given)
     task = row.make_task()  # imports TensorFlow, so errors in options come before it
-    config, data = task.resolve(config)
+    config, data = task.resolve(config, frozenset() if run else left_open(row.config, given))
     facts = task.facts(data)
     model = task.build(config, facts)
     if own["dry_run"]:

@@ -239,7 +239,9 @@ class RankingTask(Task[RankingData]):
             load_answers(config.dataset, config.data_dir, config.vocabulary_size, config.max_length), None
         )
 
-    def resolve(self, config: RankerConfig) -> tuple[RankerConfig, RankingData]:
+    def resolve(
+        self, config: RankerConfig, left_open: frozenset[str] = frozenset()
+    ) -> tuple[RankerConfig, RankingData]:
         """Read the questions, and the vectors of `--word-vectors`, which decide the width of the words' vectors."""
         data = self.load(config)
         if config.word_vectors:

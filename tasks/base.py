@@ -95,8 +95,11 @@ class Task(Generic[Data]):
         """Read the data of a resolved config. Raise InputError if they cannot be read."""
         raise NotImplementedError
 
-    def resolve(self, config: AnyConfig) -> tuple[AnyConfig, Data]:
+    def resolve(self, config: AnyConfig, left_open: frozenset[str] = frozenset()) -> tuple[AnyConfig, Data]:
         """Return the config without open fields (data set, epochs, precision), and the data.
+
+        Args:
+            left_open: the options whose defaults the task may replace to fit the data, since nobody chose them.
 
         Raises:
             InputError: the data cannot be read, or do not fit the config.

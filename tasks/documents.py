@@ -164,7 +164,7 @@ class DocumentTask(Task[DocumentCorpus]):
     def load(self, config: NVDMConfig) -> DocumentCorpus:
         return load_documents(config.dataset, config.data_dir, config.vocabulary_size)
 
-    def resolve(self, config: NVDMConfig) -> tuple[NVDMConfig, DocumentCorpus]:
+    def resolve(self, config: NVDMConfig, left_open: frozenset[str] = frozenset()) -> tuple[NVDMConfig, DocumentCorpus]:
         """Also raise InputError if there are more topics than words, or if the two sides would not have equal turns."""
         corpus = self.load(config)
         if len(corpus.words) < 2:

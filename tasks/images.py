@@ -20,8 +20,12 @@ from tasks.image_scores import ImageScorer
 from training.config import with_epochs
 from training.runs import Run
 
-MOST_PASSES = 150  # epochs that --updates may ask for; a small data set would need thousands
-MOST_PASSES_OF_DIGITS = 600  # its images of 8x8 take minutes all the same
+MOST_PASSES = 600  # epochs that --updates may ask for; a data set of a few hundred images would need thousands
+
+# A small training part is seen often, so smaller batches do: more updates in the same time find better codes.
+SMALL = 10_000  # training images below which these options are used, where nobody chose them
+SMALL_BATCH = 64  # at most the whole training part
+SMALL_UPDATES = 5500
 
 
 class ImageTask(Task[ImageDataset]):
@@ -33,7 +37,9 @@ class ImageTask(Task[ImageDataset]):
         assert config.dataset is not None
         return images.load(config.dataset, config.data_dir, config.image_size, config.background)
 
-    def resolve(self, config: BigGANConfig) -> tuple[BigGANConfig, ImageDataset]:
+    def resolve(
+        self, config: BigGANConfig, left_open: frozenset[str] = frozenset()
+    ) -> tuple[BigGANConfig, ImageDataset]:
         name = images.choose_dataset(config.dataset, config.data_dir)
         if config.dataset is None and name != "mnist":
             print(
@@ -45,8 +51,11 @@ class ImageTask(Task[ImageDataset]):
         data = self.load(config)
         precision = ("bfloat16" if has_bfloat16() else "float32") if config.precision == "auto" else config.precision
         config = dataclasses.replace(config, precision=precision)
-        most = MOST_PASSES_OF_DIGITS if name == "digits" else MOST_PASSES
-        return with_epochs(config, self.steps_per_epoch(config, data), most), data
+        count = len(data.train.images)
+        if count < SMALL:
+            recipe = {"batch_size": min(SMALL_BATCH, count), "updates": SMALL_UPDATES}
+            config = dataclasses.replace(config, **{name: n for name, n in recipe.items() if name in left_open})
+        return with_epochs(config, self.steps_per_epoch(config, data), MOST_PASSES), data
 
     def facts(self, data: ImageDataset) -> dict[str, Any]:
         counts = {name: len(getattr(data, name).images) for name in ("train", "validation", "test")}

@@ -112,7 +112,9 @@ class SentenceTask(Task[SentenceCorpus]):
     def load(self, config: SentenceConfig) -> SentenceCorpus:
         return load_sentences(config.dataset, config.data_dir, config.vocabulary_size, config.max_length)
 
-    def resolve(self, config: SentenceConfig) -> tuple[SentenceConfig, SentenceCorpus]:
+    def resolve(
+        self, config: SentenceConfig, left_open: frozenset[str] = frozenset()
+    ) -> tuple[SentenceConfig, SentenceCorpus]:
         corpus = self.load(config)
         return with_epochs(config, self.steps_per_epoch(config, corpus)), corpus
 

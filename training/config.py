@@ -74,10 +74,12 @@ class Config:
         "default", "a named set of defaults; options that are given win", choices=("quick", "default", "reference")
     )
     epochs: int | None = training_option(
-        None, "passes over the training part; default: enough for --updates (images: at most 150)", low=1
+        None, "passes over the training part; default: enough for --updates (images: at most 600)", low=1
     )
-    updates: int = training_option(7800, "fewest training steps if --epochs is not given", low=1)
-    batch_size: int = training_option(128, "examples in a step", low=2)
+    updates: int = training_option(
+        7800, "fewest training steps if --epochs is not given (below 10,000 images: 5500)", low=1
+    )
+    batch_size: int = training_option(128, "examples in a step (below 10,000 images: 64)", low=2)
     seed: int = training_option(
         0, "seed of the first weights, of the order of the data and of all sampling", low=0, high=2**31 - 1
     )
@@ -167,6 +169,12 @@ def make_config(config_class: type[AnyConfig], given: Mapping[str, Any]) -> AnyC
     preset = given.get("preset", "default")
     preset_values = {k: v for k, v in config_class.presets.get(preset, {}).items() if k in names}
     return config_class(**(preset_values | dict(given)))
+
+
+def left_open(config_class: type[Config], given: Mapping[str, Any]) -> frozenset[str]:
+    """Return the names of the options that neither the command line gave nor the preset sets."""
+    preset = config_class.presets.get(given.get("preset", "default"), {})
+    return frozenset(field_names(config_class)) - given.keys() - preset.keys()
 
 
 def without_retired(config_class: type[Config], values: Mapping[str, Any]) -> dict[str, Any]:

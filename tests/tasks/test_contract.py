@@ -63,7 +63,7 @@ TERMS = {  # what the discriminators' loss consists of
 }
 LATENT_KEYS = {"kl", "mutual_information", "mutual_information_sentences", "active_units", "reconstructions"}
 ABSENT = {  # keys that a mode, or these options of it, does not have
-    "infogan": {"hungarian_accuracy_encoder", "many_to_one_accuracy_encoder"},
+    "infogan": {"hungarian_accuracy_encoder", "many_to_one_accuracy_encoder", "balanced_accuracy_encoder"},
     "lm": LATENT_KEYS | {"kl_by_step", "length_nats", "reference_nll", "interpolations"},
     "vae": {"kl_by_step", "length_nats"},
     "twrvae": {"length_nats"},

@@ -10,6 +10,7 @@ from tasks import images
 from tasks.configs import BigBiGANConfig, BigGANConfig, InfoBigBiGANConfig
 from tasks.modes import MODES
 from training.callbacks import EpochEnd, Keeper
+from training.config import left_open, make_config
 from training.runs import create_run, open_run
 
 TASK = MODES["biggan"].make_task()
@@ -79,11 +80,35 @@ def test_mnist_5k_in_place_of_mnist_is_announced_loudly(monkeypatch, capsys):
     assert "MNIST" in (announced := capsys.readouterr().err) and "THIS RUN USES mnist_5k" in announced
 
 
-@pytest.mark.parametrize(("dataset", "epochs"), [("mnist_5k", 150), ("digits", 600)])
-def test_small_data_sets_have_a_length_of_their_own(dataset, epochs):
-    assert TASK.resolve(BigGANConfig(dataset=dataset))[0].epochs == epochs
-    assert TASK.resolve(BigGANConfig(dataset=dataset, updates=20))[0].epochs < 4
-    assert TASK.resolve(BigGANConfig(dataset=dataset, epochs=700))[0].epochs == 700
+@pytest.mark.parametrize(("dataset", "epochs"), [("mnist_5k", 102), ("digits", 290)])
+def test_small_data_sets_have_batches_and_a_length_of_their_own(dataset, epochs):
+    every = left_open(BigGANConfig, {})
+    config, _ = TASK.resolve(BigGANConfig(dataset=dataset), every)
+    assert (config.batch_size, config.updates, config.epochs) == (64, 5500, epochs)
+
+
+@pytest.mark.parametrize(
+    ("given", "used"),
+    [
+        ({"batch_size": 128}, {"batch_size": 128, "updates": 5500, "epochs": 600}),
+        ({"updates": 20}, {"batch_size": 64, "updates": 20, "epochs": 2}),
+        ({"epochs": 700}, {"batch_size": 64, "epochs": 700}),
+        ({"preset": "quick"}, {"batch_size": 64, "updates": 1170, "epochs": 62}),
+        ({"preset": "reference"}, {"batch_size": 256, "updates": 5500}),
+    ],
+)
+def test_what_was_chosen_stays_on_small_data_sets(given, used):
+    given = {"dataset": "digits"} | given
+    config, _ = TASK.resolve(make_config(BigGANConfig, given), left_open(BigGANConfig, given))
+    assert {name: getattr(config, name) for name in used} == used
+    assert TASK.resolve(config)[0] == config  # as a training that is resumed asks again
+
+
+def test_a_data_set_smaller_than_a_batch_is_one_batch(tmp_path):
+    np.savez(tmp_path / "x.npz", images=np.random.default_rng(0).integers(0, 256, (20, 8, 8), np.uint8))
+    given = {"dataset": str(tmp_path / "x.npz")}
+    config, data = TASK.resolve(make_config(BigGANConfig, given), left_open(BigGANConfig, given))
+    assert config.batch_size == len(data.train.images) == 14 and config.epochs == 600
 
 
 def test_digits_that_were_asked_for_are_not_announced(capsys):
