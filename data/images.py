@@ -201,7 +201,27 @@ def to_uint8(x: np.ndarray) -> np.ndarray:
     return np.round((np.clip(np.asarray(x, np.float32), -1.0, 1.0) + 1.0) * 127.5).astype(np.uint8)
 
 
-def batches(images: np.ndarray, batch_size: int, seed: int, first_epoch: int = 0) -> "tf.data.Dataset":
+def neighbours(images: np.ndarray, most: int) -> np.ndarray:
+    """Return for every image the indices of images that resemble it, int64 [N, most]. No label takes part.
+
+    Two images resemble each other if each is among the `most` nearest of the other, by the Euclidean distance of their
+    pixels. If fewer than `most` images resemble one, its indices repeat; if none does, they are its own.
+
+    Args:
+        images: uint8 [N, H, W, C], with N above `most`.
+    """
+    from sklearn.neighbors import NearestNeighbors
+
+    pixels = images.reshape(len(images), -1).astype(np.float32)
+    search = NearestNeighbors(n_neighbors=most).fit(pixels)
+    nearest = search.kneighbors(return_distance=False)  # of every image, itself left out
+    mutual = [[j for j in row if i in nearest[j]] or [i] for i, row in enumerate(nearest)]
+    return np.array([np.resize(own, most) for own in mutual], np.int64)
+
+
+def batches(
+    images: np.ndarray, batch_size: int, seed: int, first_epoch: int = 0, most_neighbours: int = 0
+) -> "tf.data.Dataset":
     """Return an endless stream of shuffled batches of images, without labels.
 
     The order is a pure function of (seed, epoch, step). So a run that resumes at `first_epoch` meets the same batches
@@ -210,9 +230,10 @@ def batches(images: np.ndarray, batch_size: int, seed: int, first_epoch: int = 0
     Args:
         images: uint8 [N, H, W, C].
         first_epoch: the epoch to start with, counted from 0.
+        most_neighbours: if above 0, each image comes with one of its `neighbours`, drawn at random.
 
     Returns:
-        A dataset of float32 [batch_size, H, W, C] in [-1, 1].
+        A dataset of float32 [batch_size, H, W, C] in [-1, 1], or of pairs (images, neighbours) of two such tensors.
 
     Raises:
         InputError: there are not enough images for one batch.
@@ -226,7 +247,17 @@ def batches(images: np.ndarray, batch_size: int, seed: int, first_epoch: int = 0
     def gather(chosen: "tf.Tensor") -> "tf.Tensor":
         return _centred(tf.cast(tf.gather(pixels, chosen), tf.float32))
 
-    return indices.map(gather).prefetch(tf.data.AUTOTUNE)
+    if not most_neighbours:
+        return indices.map(gather).prefetch(tf.data.AUTOTUNE)
+    found = neighbours(images, most_neighbours)
+
+    def gather_pairs(step: "tf.Tensor", chosen: "tf.Tensor") -> "tuple[tf.Tensor, tf.Tensor]":
+        key: Any = [seed, step]  # the stubs accept no such list
+        drawn = tf.random.stateless_uniform([batch_size], key, 0, most_neighbours, tf.int32)
+        return gather(chosen), gather(tf.gather_nd(found, tf.stack([chosen, drawn], 1)))
+
+    first_step = first_epoch * (len(images) // batch_size)
+    return indices.enumerate(first_step).map(gather_pairs).prefetch(tf.data.AUTOTUNE)
 
 
 def _dataset_dirs(data_dir: str | None) -> list[Path]:

@@ -268,7 +268,7 @@ class GAN(keras.Model):
     def metrics(self) -> list[keras.metrics.Metric]:
         return list(self.trackers.values())
 
-    def train_step(self, x: tf.Tensor) -> dict[str, Any]:
+    def train_step(self, images: tf.Tensor | tuple[tf.Tensor, tf.Tensor]) -> dict[str, Any]:
         """Train on a batch of images: sample z; x_hat = G(z); z_hat = E(x); compute the scores; update all networks.
 
         The discriminators take `d_updates` updates, G and E one. The first update of the discriminators shares its pass
@@ -276,19 +276,20 @@ class GAN(keras.Model):
         E come from the discriminators as they were before this step.
 
         Args:
-            x: [B, H, W, C] float32 in [-1, 1]; B is static.
+            images: x [B, H, W, C] float32 in [-1, 1], where B is static; or x with other images for `encode_pair`.
 
         Returns:
             The means of the reported numbers, by the names in `tracked_names`.
         """
+        x, *others = tf.nest.flatten(images)
         self.step.assign_add(1)
         fake_seed, real_seed = tf.unstack(  # the stubs declare the result of fold_in an int
             tf.random.split(tf.random.fold_in([self.seed, 0], self.step), 2)  # pyright: ignore[reportArgumentType]
         )
 
         with tf.GradientTape() as tape:
-            fake = self.generate_pair(x.shape[0], fake_seed)  # pyright: ignore[reportArgumentType]  # B is static
-            real = self.encode_pair(x, real_seed)
+            fake = self.generate_pair(x.shape[0], fake_seed)
+            real = self.encode_pair(x, real_seed, *others)
             d_tape, judged, d_losses = self.discriminate(real, fake)
             ge_losses = totalled("ge", self.generator_losses(*judged, real, fake))
         ge_gradients = tape.gradient(ge_losses["loss/ge"], self.ge_variables)

@@ -18,7 +18,8 @@ the kind that it classifies.
 
 Two more losses use the codes of real images, as estimated by E or by the head (`consistency_on`), and need no labels.
 One asks for the same code of two views of an image (`consistency_weight`). The other asks that all codes are used
-(`balance_weight`).
+(`balance_weight`). The second view may be of another image that resembles the first (`data.images.neighbours`), after
+SCAN (Van Gansbeke et al. 2020).
 """
 
 from collections.abc import Callable
@@ -130,11 +131,13 @@ class InfoBigBiGAN(Coded, BigBiGAN):
         """
         return self.head(self.image_discriminator(x)[0])
 
-    def encode_pair(self, x: tf.Tensor, seed: tf.Tensor) -> Pair:
+    def encode_pair(self, x: tf.Tensor, seed: tf.Tensor, neighbours: tf.Tensor | None = None) -> Pair:
+        """Return the real pairs of images x [B, H, W, C]. Second views are of `neighbours`; if there are none, of x."""
         encoding, view = self.encoder(x), None
         if self.consistency_weight:
             # the stubs declare the result of fold_in an int
-            view = random_view(x, tf.random.fold_in(seed, 1))  # pyright: ignore[reportArgumentType]
+            view_seed: Any = tf.random.fold_in(seed, 1)  # pyright: ignore[reportArgumentType]
+            view = random_view(x if neighbours is None else neighbours, view_seed)
         return Pair(x, self.posterior(encoding).sample(seed=seed), self.estimate_code(x, encoding), view)
 
     def real_codes(self, real: Judgement, real_pair: Pair) -> tf.Tensor:

@@ -159,6 +159,12 @@ class InfoBigBiGANConfig(CodeConfig, BigBiGANConfig):
         1.0, "weight of the information that the codes of two views of an image share", low=0
     )
     balance_weight: float = training_option(0.0, "weight of the entropy of the average code of real images", low=0)
+    neighbours: int | None = data_option(
+        None,
+        "the second view is of one of so many nearest training images, by pixels; 0: of the same image; default: 5 for "
+        "mnist_5k and digits, else 0",
+        low=0,
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()

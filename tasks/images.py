@@ -15,7 +15,7 @@ from data.images import ImageDataset
 from data.order import full_batches
 from reporting.tensorboard import FinalSummary, Pictures, Scalars, open_writer
 from tasks.base import Task
-from tasks.configs import BigGANConfig
+from tasks.configs import BigGANConfig, InfoBigBiGANConfig
 from tasks.image_scores import ImageScorer
 from training.config import with_epochs
 from training.runs import Run
@@ -26,6 +26,8 @@ MOST_PASSES = 600  # epochs that --updates may ask for; a data set of a few hund
 SMALL = 10_000  # training images below which these options are used, where nobody chose them
 SMALL_BATCH = 64  # at most the whole training part
 SMALL_UPDATES = 5500
+# Data sets -> default of --neighbours. Near images of digits show the same digit; those of photographs need not.
+NEIGHBOURS = {"digits": 5, "mnist_5k": 5}
 
 
 class ImageTask(Task[ImageDataset]):
@@ -55,6 +57,11 @@ class ImageTask(Task[ImageDataset]):
         if count < SMALL:
             recipe = {"batch_size": min(SMALL_BATCH, count), "updates": SMALL_UPDATES}
             config = dataclasses.replace(config, **{name: n for name, n in recipe.items() if name in left_open})
+        if isinstance(config, InfoBigBiGANConfig):
+            most = NEIGHBOURS.get(name, 0) if config.neighbours is None else config.neighbours
+            if most >= count:
+                raise InputError(f"--neighbours {most}: there are {count} training images: use at most {count - 1}")
+            config = dataclasses.replace(config, neighbours=most)
         return with_epochs(config, self.steps_per_epoch(config, data), MOST_PASSES), data
 
     def facts(self, data: ImageDataset) -> dict[str, Any]:
@@ -70,8 +77,9 @@ class ImageTask(Task[ImageDataset]):
         return full_batches(len(data.train.images), config.batch_size, "images")
 
     def batches(self, config: BigGANConfig, data: ImageDataset, first_epoch: int) -> tf.data.Dataset:
-        """Images alone, without labels: [batch_size, H, W, C] float32 in [-1, 1]."""
-        return images.batches(data.train.images, config.batch_size, config.seed, first_epoch)
+        """Images without labels, [batch_size, H, W, C] float32 in [-1, 1]; with `--neighbours`, pairs of such tensors."""
+        most = (config.neighbours or 0) if isinstance(config, InfoBigBiGANConfig) else 0
+        return images.batches(data.train.images, config.batch_size, config.seed, first_epoch, most)
 
     def data_arguments(self, config: BigGANConfig, facts: dict[str, Any]) -> dict[str, Any]:
         return {"image_shape": tuple(facts["image_shape"])}

@@ -773,6 +773,37 @@ def test_empty_small_and_ambiguous_folders(tmp_path):
         reader.load(str(tmp_path))
 
 
+# Neighbours
+
+
+def test_neighbours_are_mutual_and_never_the_image_itself_unless_it_has_none():
+    values = [0, 1, 2, 30, 31, 32, 90]  # the last is nobody's neighbour, though 31 and 32 are nearest to it
+    images = np.array(values, np.uint8)[:, None, None, None]
+    found = [sorted({values[j] for j in row}) for row in reader.neighbours(images, 2)]
+    assert found == [[1, 2], [0, 2], [0, 1], [31, 32], [30, 32], [30, 31], [90]]
+    assert reader.neighbours(images, 2).shape == (7, 2)
+
+
+def test_neighbours_of_digits_are_nearly_always_of_one_class():
+    train = reader.load("digits").train
+    found = reader.neighbours(train.images, 5)
+    assert np.mean(train.labels[found] == train.labels[:, None]) > 0.98
+    assert np.mean(found == np.arange(len(found))[:, None]) < 0.1
+
+
+def test_batches_with_neighbours():
+    images = random_images(30, 4, 4)[..., np.newaxis]
+    found, alone = reader.neighbours(images, 3), reader.batches(images, 8, seed=5)
+    x, other = (np.concatenate(part) for part in zip(*reader.batches(images, 8, 5, 0, 3).take(60), strict=True))
+    np.testing.assert_array_equal(x[:16], np.concatenate(list(alone.take(2))))
+    place = {image.tobytes(): i for i, image in enumerate(reader.to_float(images))}
+    drawn = {(place[a.tobytes()], place[b.tobytes()]) for a, b in zip(x, other, strict=True)}
+    assert drawn == {(i, j) for i, row in enumerate(found) for j in row}  # each neighbour is drawn, and no other image
+    resumed = next(iter(reader.batches(images, 8, 5, 2, 3)))  # an epoch has three steps
+    for whole, again in zip((x, other), resumed, strict=True):
+        np.testing.assert_array_equal(whole[48:56], again)
+
+
 # Batches
 
 

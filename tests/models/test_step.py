@@ -14,6 +14,7 @@ from scipy.stats import norm
 
 from data.images import ImageDataset, Split, to_float
 from losses.information import entropy, view_information
+from models import infobigbigan
 from models.code import PRIOR_START, Code
 from models.discriminators import ImageDiscriminator
 from models.encoder import Encoding
@@ -471,6 +472,16 @@ def test_truncation_bounds_z():
     assert z.shape == cut.shape == [1000, LATENT_DIM]
     assert np.abs(z).max() > 2.5
     assert 0.45 < np.abs(cut).max() <= 0.5
+
+
+def test_second_views_are_of_the_neighbours_if_a_batch_has_them(monkeypatch):
+    model, seen = shared("info consistent E"), []
+    monkeypatch.setattr(infobigbigan, "random_view", lambda x, seed: seen.append(x) or x)
+    x, others = batch(), tf.constant(to_float(noise().train.images[BATCH : 2 * BATCH]))
+    model.reset_metrics()
+    model.train_step((x, others))
+    model.train_step(x)
+    np.testing.assert_array_equal(seen, [others, x])
 
 
 def learned_code(prior):

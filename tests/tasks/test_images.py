@@ -104,6 +104,17 @@ def test_what_was_chosen_stays_on_small_data_sets(given, used):
     assert TASK.resolve(config)[0] == config  # as a training that is resumed asks again
 
 
+def test_second_views_are_of_neighbours_only_where_this_is_the_default_or_asked_for():
+    task = MODES["infobigbigan"].make_task()
+    resolved = [task.resolve(InfoBigBiGANConfig(dataset=name, neighbours=n, batch_size=8, epochs=1)) for name, n in
+                [("digits", None), ("digits", 0), ("digits", 3), ("mnist_5k", None)]]  # fmt: skip
+    assert [config.neighbours for config, _ in resolved] == [5, 0, 3, 5]
+    kinds = [next(iter(task.batches(*own, first_epoch=0))) for own in resolved]
+    assert [isinstance(kind, tuple) for kind in kinds] == [True, False, True, True]
+    with pytest.raises(InputError, match="--neighbours 1259: there are 1259 training images: use at most 1258"):
+        task.resolve(InfoBigBiGANConfig(dataset="digits", neighbours=1259))
+
+
 def test_a_data_set_smaller_than_a_batch_is_one_batch(tmp_path):
     np.savez(tmp_path / "x.npz", images=np.random.default_rng(0).integers(0, 256, (20, 8, 8), np.uint8))
     given = {"dataset": str(tmp_path / "x.npz")}
