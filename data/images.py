@@ -45,7 +45,7 @@ DOWNLOAD_SERVERS = {
     "cifar10": ("www.cs.toronto.edu", 443),
 }
 DATASETS = (*DOWNLOAD_SERVERS, "mnist_unequal", "mnist_5k", "digits")  # installed packages hold the last two
-SOURCES = {"mnist_unequal": "mnist"}  # what is made from another data set, and from which
+SOURCES = {"mnist_unequal": "mnist"}  # data set -> the data set that it is made from
 CONNECT_SECONDS = 2.0  # tensorflow-datasets itself retries for minutes before it reports a missing network
 
 SPLIT_SEED = 0  # of the permutation that cuts a data set; defines the parts, so not a flag
@@ -152,7 +152,7 @@ def load(
               files for each class. The names of the sub-folders are those of the classes. A single sub-folder gives no
               labels. Of a file with several pictures the first is read.
 
-            Images are read as a person sees them: where they are transparent, on the colour `background`. Those of a
+            Images are read as a person sees them: where they are transparent, on the colour `background`. Images of a
             folder are also turned as their EXIF orientation says.
             Classes are numbered from 0 in the order of their names; names that are numbers stand in numeric order.
         data_dir: as for `choose_dataset`. A missing data set is downloaded to the first of these folders.

@@ -306,7 +306,7 @@ SCORES: dict[str, Score] = {
 }  # fmt: skip
 FEATURE_NETWORK = ("feature_network", "feature_network_accuracy")  # scores of two networks are not compared
 DISTANCES_BY = ("samples", *FEATURE_NETWORK)  # what distances depend on
-DESCRIBED = (*DISTANCES_BY, "code_prior")  # what stands beside scores and is none
+DESCRIBED = (*DISTANCES_BY, "code_prior")  # keys that describe other scores
 
 
 def keys(scores: Iterable[Score]) -> tuple[str, ...]:

@@ -132,7 +132,7 @@ class InfoBigBiGAN(Coded, BigBiGAN):
         return self.head(self.image_discriminator(x)[0])
 
     def encode_pair(self, x: tf.Tensor, seed: tf.Tensor, neighbours: tf.Tensor | None = None) -> Pair:
-        """Return the real pairs of images x [B, H, W, C]. Second views are of `neighbours`; if there are none, of x."""
+        """Return the real pairs of images x [B, H, W, C]. Second views are of `neighbours`, or else of x."""
         encoding, view = self.encoder(x), None
         if self.consistency_weight:
             # the stubs declare the result of fold_in an int
