@@ -17,6 +17,7 @@ from studies.tables import (
     mean_and_deviation,
     number,
     order_table,
+    prior_table,
     write_report,
 )
 
@@ -190,3 +191,13 @@ def test_what_the_figures_of_texts_are_of():
         "Perplexity: over 82,430 tokens of ptb, ends of sentences included.",
         "I(x; z): over 3,761 sentences of ptb, so at most 8.23 nats.",
     ]
+
+
+def test_learned_priors_stand_beside_the_shares_of_the_classes(study, entries):
+    for member in entries.values():
+        member["metrics"] |= {"class_names": ["x", "y", "z"], "class_shares": [0.5, 0.3, 0.2]}
+        member["metrics"] |= {"code_prior": [0.2, 0.45, 0.35], "code_to_class": [2, 0, 1]}
+    assert prior_table(study, {"a": list(entries.values())}).lines == []  # no prior was learned
+    entries["a-1"]["config"]["code_prior"] = "learned"
+    (line,) = prior_table(study, {"a": list(entries.values())}).lines
+    assert line == ["a-1", "x: 0.450 (0.500); y: 0.350 (0.300); z: 0.200 (0.200)"]
