@@ -26,7 +26,9 @@ class Pair(NamedTuple):
     x: tf.Tensor  # [B, H, W, C] in [-1, 1]
     z: tf.Tensor | None = None  # [B, latent_dim]
     c: tf.Tensor | None = None  # [B, code_dim]
-    view: tf.Tensor | None = None  # [B, H, W, C] in [-1, 1], another view of a real x, if a loss needs one
+    views: tf.Tensor | None = (
+        None  # [V B, H, W, C] in [-1, 1], views of a real x, one after the other, if a loss needs them
+    )
 
 
 class Judgement(NamedTuple):

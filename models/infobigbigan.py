@@ -18,8 +18,9 @@ the kind that it classifies.
 
 Two more losses use the codes of real images, as estimated by E or by the head (`consistency_on`), and need no labels.
 One asks for the same code of two views of an image (`consistency_weight`). The other asks that all codes are used
-(`balance_weight`). The second view may be of another image that resembles the first (`data.images.neighbours`), after
-SCAN (Van Gansbeke et al. 2020).
+(`balance_weight`). The first of the two views is the image itself; or a random view too (`views`), so that E cannot learn
+the codes of a few images by heart. The second view may be of another image that resembles the first
+(`data.images.neighbours`), after SCAN (Van Gansbeke et al. 2020).
 """
 
 from collections.abc import Callable
@@ -34,9 +35,8 @@ from models.encoder import Encoding
 from models.gan import Judgement, Pair
 from models.views import random_view
 
-LEARNED_MARGIN = (
-    1.5  # `margin_weight` of `view_information` if the prior is learned, and codes need not be used equally
-)
+# `margin_weight` of `view_information` if the prior is learned, and codes need not be used equally
+LEARNED_MARGIN = 1.5
 
 
 class InfoBigBiGAN(Coded, BigBiGAN):
@@ -49,6 +49,7 @@ class InfoBigBiGAN(Coded, BigBiGAN):
         consistency_on: the network whose codes of real images enter the next two losses: "encoder", which must estimate
             c, or "head".
         consistency_weight: weight of the mutual information of the codes of two views of an image (Ji et al. 2019).
+        views: 1 or 2: how many of the two are random views; with 1 the image itself is the other.
         balance_weight: weight of the entropy of the batch's mean code (Krause et al. 2010).
         options: the arguments of `Coded` and `BiGAN`.
     """
@@ -60,12 +61,13 @@ class InfoBigBiGAN(Coded, BigBiGAN):
         real_info_weight: float,
         consistency_on: str,
         consistency_weight: float,
+        views: int,
         balance_weight: float,
         **options: Any,
     ):
         super().__init__(**options)
         self.joint_code, self.real_info_weight, self.consistency_on = joint_code, real_info_weight, consistency_on
-        self.consistency_weight, self.balance_weight = consistency_weight, balance_weight
+        self.consistency_weight, self.views, self.balance_weight = consistency_weight, views, balance_weight
 
     @classmethod
     def parts(
@@ -77,6 +79,7 @@ class InfoBigBiGAN(Coded, BigBiGAN):
         real_info_weight: float,
         consistency_on: str,
         consistency_weight: float,
+        views: int,
         balance_weight: float,
         **options: Any,
     ) -> dict[str, Any]:
@@ -97,6 +100,7 @@ class InfoBigBiGAN(Coded, BigBiGAN):
             "real_info_weight": real_info_weight,
             "consistency_on": consistency_on,
             "consistency_weight": consistency_weight,
+            "views": views,
             "balance_weight": balance_weight,
         }
 
@@ -133,12 +137,12 @@ class InfoBigBiGAN(Coded, BigBiGAN):
 
     def encode_pair(self, x: tf.Tensor, seed: tf.Tensor, neighbours: tf.Tensor | None = None) -> Pair:
         """Return the real pairs of images x [B, H, W, C]. Second views are of `neighbours`, or else of x."""
-        encoding, view = self.encoder(x), None
+        encoding, views = self.encoder(x), None
         if self.consistency_weight:
-            # the stubs declare the result of fold_in an int
-            view_seed: Any = tf.random.fold_in(seed, 1)  # pyright: ignore[reportArgumentType]
-            view = random_view(x if neighbours is None else neighbours, view_seed)
-        return Pair(x, self.posterior(encoding).sample(seed=seed), self.estimate_code(x, encoding), view)
+            seen = [x if neighbours is None else neighbours, x][: self.views]
+            seeds: list[Any] = [tf.random.fold_in(seed, i) for i in (1, 2)]  # pyright: ignore[reportArgumentType]
+            views = tf.concat([random_view(image, own) for image, own in zip(seen, seeds, strict=False)], 0)
+        return Pair(x, self.posterior(encoding).sample(seed=seed), self.estimate_code(x, encoding), views)
 
     def real_codes(self, real: Judgement, real_pair: Pair) -> tf.Tensor:
         """Return q(c | x) of a batch of real images, [B, num_categories]: by E if E estimates the code, else by the head."""
@@ -164,7 +168,7 @@ class InfoBigBiGAN(Coded, BigBiGAN):
             losses["info_real"] = -self.real_info_weight * self.code.bound(real_pair.c, self.recognize(real))
         if self.consistency_on == "head":
             p = self.code.probabilities(self.recognize(real))
-            losses |= self.regularity_losses(p, real_pair.view, self.head_of_image)
+            losses |= self.regularity_losses(p, real_pair.views, self.head_of_image)
         return losses
 
     def generator_losses(
@@ -177,25 +181,26 @@ class InfoBigBiGAN(Coded, BigBiGAN):
             losses["info_encoder"] = -self.info_weight * self.code.bound(fake_pair.c, encoding.code)
             if self.consistency_on == "encoder":
                 p = real_pair.c[:, : self.code.num_categories]
-                losses |= self.regularity_losses(p, real_pair.view, lambda x: self.encoder(x).code)
+                losses |= self.regularity_losses(p, real_pair.views, lambda x: self.encoder(x).code)
         return losses
 
     def regularity_losses(
-        self, p: tf.Tensor, view: tf.Tensor | None, parameters_of: Callable[[tf.Tensor], tf.Tensor]
+        self, p: tf.Tensor, views: tf.Tensor | None, parameters_of: Callable[[tf.Tensor], tf.Tensor]
     ) -> dict[str, tf.Tensor]:
         """Return the losses "consistency" and "balance" of the codes of real images, scalars; a weight of 0 omits one.
 
         Args:
             p: q(c | x), [B, num_categories].
-            view: another view of each image, [B, H, W, C]; None if the consistency has no weight.
-            parameters_of: the function that computes parameters of q(c | view), [B, code.parameters], from `view`.
+            views: random views of each image, [views B, H, W, C]; None if the consistency has no weight.
+            parameters_of: the function that computes parameters of q(c | view), [views B, code.parameters], from them.
         """
         losses = {}
         if self.consistency_weight:
-            assert view is not None
-            p_view = self.code.probabilities(parameters_of(view))
+            assert views is not None
+            p_view, *others = tf.split(self.code.probabilities(parameters_of(views)), self.views)
             weight = LEARNED_MARGIN if self.code.learned else 2.0
-            losses["consistency"] = -self.consistency_weight * view_information(p, p_view, weight)
+            information = view_information(others[0] if others else p, p_view, weight)
+            losses["consistency"] = -self.consistency_weight * information
         if self.balance_weight:
             losses["balance"] = -self.balance_weight * entropy(tf.reduce_mean(p, 0))
         return losses

@@ -158,6 +158,12 @@ class InfoBigBiGANConfig(CodeConfig, BigBiGANConfig):
     consistency_weight: float = training_option(
         1.0, "weight of the information that the codes of two views of an image share", low=0
     )
+    views: int = training_option(
+        1,
+        "how many of the two views are random; 1: the other is the image itself (below 10,000 images: 2)",
+        low=1,
+        high=2,
+    )
     balance_weight: float = training_option(0.0, "weight of the entropy of the average code of real images", low=0)
     neighbours: int | None = data_option(
         None,

@@ -22,10 +22,11 @@ from training.runs import Run
 
 MOST_PASSES = 600  # epochs that --updates may ask for; a data set of a few hundred images would need thousands
 
-# A small training part is seen often, so smaller batches do: more updates in the same time find better codes.
+# A small training part is seen often. Smaller batches make more updates in the same time, and with two random views E
+# cannot learn the codes of the images by heart.
 SMALL = 10_000  # training images below which these options are used, where nobody chose them
 SMALL_BATCH = 64  # at most the whole training part
-SMALL_UPDATES = 5500
+SMALL_RECIPE = {"updates": 5500, "views": 2}
 # Data sets -> default of --neighbours. Near images of digits show the same digit; those of photographs need not.
 NEIGHBOURS = {"digits": 5, "mnist_5k": 5}
 
@@ -55,8 +56,8 @@ class ImageTask(Task[ImageDataset]):
         config = dataclasses.replace(config, precision=precision)
         count = len(data.train.images)
         if count < SMALL:
-            recipe = {"batch_size": min(SMALL_BATCH, count), "updates": SMALL_UPDATES}
-            config = dataclasses.replace(config, **{name: n for name, n in recipe.items() if name in left_open})
+            recipe = SMALL_RECIPE | {"batch_size": min(SMALL_BATCH, count)}
+            config = dataclasses.replace(config, **{name: recipe[name] for name in recipe.keys() & left_open})
         if isinstance(config, InfoBigBiGANConfig):
             most = NEIGHBOURS.get(name, 0) if config.neighbours is None else config.neighbours
             if most >= count:

@@ -49,6 +49,7 @@ CONFIGURATIONS = {
     "info head": ("infobigbigan", ENCODER | ALONE | CONTINUOUS | {"joint_code": "head", "d_updates": 2}),
     "info encoder": ("infobigbigan", ENCODER | ALONE | CONTINUOUS | {"joint_code": "encoder", "code_to": "all"}),
     "info consistent E": ("infobigbigan", ENCODER | CONSISTENT | {"real_info_weight": 0.5, "d_updates": 2}),
+    "info two views": ("infobigbigan", ENCODER | {"views": 2}),
     "info learned prior": ("infobigbigan", ENCODER | {"code_prior": "learned"}),
     "info consistent head": ("infobigbigan", ENCODER | CONSISTENT | {"consistency_on": "head", "joint_code": "none"}),
 }
@@ -311,6 +312,7 @@ def test_the_update_of_g_and_e_changes_all_of_their_weights_and_none_of_the_disc
          ["info", "info_encoder", "consistency", "balance"]),
         ("info consistent head", ["x", "z", "xz"], ["info", "consistency", "balance"], ["info"]),
         ("info learned prior", ["x", "z", "xz"], ["info", "info_real"], ["info", "info_encoder", "consistency"]),
+        ("info two views", ["x", "z", "xz"], ["info", "info_real"], ["info", "info_encoder", "consistency"]),
     ],
 )  # fmt: skip
 def test_losses_and_scores_are_of_the_terms_that_are_on(name, scores, d_codes, ge_codes):
@@ -616,8 +618,8 @@ def test_whom_the_codes_of_real_images_teach(name, side):
         judged = model.judge(real), model.judge(fake)
         losses = {"ge": model.generator_losses, "d": model.discriminator_losses}[side](*judged, real, fake)
     others = {"ge": model.discriminator_losses, "d": model.generator_losses}[side](*judged, real, fake)
-    assert real.view.shape == real.x.shape
-    assert fake.view is None
+    assert real.views.shape == real.x.shape
+    assert fake.views is None
     assert not {"consistency", "balance"} & others.keys()
     own = [model.encoder.code.kernel if side == "ge" else model.head.out.kernel, model.generator.first.kernel]
     for part in ("consistency", "balance"):
@@ -630,9 +632,24 @@ def test_the_losses_of_the_codes_of_real_images_by_their_definition():
     model = shared("info consistent E")
     real, fake = pairs(model)
     losses = model.generator_losses(model.judge(real), model.judge(fake), real, fake)
-    p, p_view = (tf.nn.softmax(model.encoder(x).code[:, :CATEGORIES]) for x in (real.x, real.view))
+    p, p_view = (tf.nn.softmax(model.encoder(x).code[:, :CATEGORIES]) for x in (real.x, real.views))
     np.testing.assert_allclose(losses["consistency"], -2.0 * view_information(p, p_view), rtol=1e-4, atol=1e-6)
     np.testing.assert_allclose(losses["balance"], -0.5 * entropy(tf.reduce_mean(p, 0)), rtol=1e-5)
+
+
+@pytest.mark.parametrize("neighbours", [False, True])
+def test_with_two_random_views_no_code_of_the_image_itself_enters_the_consistency(neighbours):
+    model, own = shared("info two views"), batch()
+    others = tf.constant(to_float(noise().train.images[BATCH : 2 * BATCH])) if neighbours else own
+    seed = tf.constant([0, 3])
+    real = model.encode_pair(own, seed, *([others] if neighbours else []))
+    first, second = tf.split(real.views, 2)
+    seeds = [tf.random.fold_in(seed, i) for i in (1, 2)]
+    np.testing.assert_array_equal(first, infobigbigan.random_view(others, seeds[0]))
+    np.testing.assert_array_equal(second, infobigbigan.random_view(own, seeds[1]))
+    losses = model.regularity_losses(real.c[:, :CATEGORIES], real.views, lambda x: model.encoder(x).code)
+    p, p_view = (tf.nn.softmax(model.encoder(x).code[:, :CATEGORIES]) for x in (second, first))
+    np.testing.assert_allclose(losses["consistency"], -view_information(p, p_view), rtol=1e-4, atol=1e-6)
 
 
 def test_the_head_learns_what_e_says_of_real_images():

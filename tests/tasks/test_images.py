@@ -85,6 +85,8 @@ def test_small_data_sets_have_batches_and_a_length_of_their_own(dataset, epochs)
     every = left_open(BigGANConfig, {})
     config, _ = TASK.resolve(BigGANConfig(dataset=dataset), every)
     assert (config.batch_size, config.updates, config.epochs) == (64, 5500, epochs)
+    every = left_open(InfoBigBiGANConfig, {})
+    assert MODES["infobigbigan"].make_task().resolve(InfoBigBiGANConfig(dataset=dataset), every)[0].views == 2
 
 
 @pytest.mark.parametrize(
