@@ -165,10 +165,10 @@ class InfoBigBiGANConfig(CodeConfig, BigBiGANConfig):
         high=2,
     )
     balance_weight: float = training_option(0.0, "weight of the entropy of the average code of real images", low=0)
-    neighbours: int | None = data_option(
-        None,
-        "the second view is of one of so many nearest training images, by pixels; 0: of the same image; default: 5 for "
-        "mnist_5k and digits, else 0",
+    neighbours: int = data_option(
+        0,
+        "the second view is of one of so many nearest training images, by pixels; 0: of the same image (mnist_5k and "
+        "digits: 5)",
         low=0,
     )
 

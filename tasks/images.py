@@ -56,13 +56,10 @@ class ImageTask(Task[ImageDataset]):
         config = dataclasses.replace(config, precision=precision)
         count = len(data.train.images)
         if count < SMALL:
-            recipe = SMALL_RECIPE | {"batch_size": min(SMALL_BATCH, count)}
-            config = dataclasses.replace(config, **{name: recipe[name] for name in recipe.keys() & left_open})
-        if isinstance(config, InfoBigBiGANConfig):
-            most = NEIGHBOURS.get(name, 0) if config.neighbours is None else config.neighbours
-            if most >= count:
-                raise InputError(f"--neighbours {most}: there are {count} training images: use at most {count - 1}")
-            config = dataclasses.replace(config, neighbours=most)
+            recipe = SMALL_RECIPE | {"batch_size": min(SMALL_BATCH, count), "neighbours": NEIGHBOURS.get(name, 0)}
+            config = dataclasses.replace(config, **{option: recipe[option] for option in recipe.keys() & left_open})
+        if (most := most_neighbours(config)) >= count:
+            raise InputError(f"--neighbours {most}: there are {count} training images: use at most {count - 1}")
         return with_epochs(config, self.steps_per_epoch(config, data), MOST_PASSES), data
 
     def facts(self, data: ImageDataset) -> dict[str, Any]:
@@ -79,7 +76,7 @@ class ImageTask(Task[ImageDataset]):
 
     def batches(self, config: BigGANConfig, data: ImageDataset, first_epoch: int) -> tf.data.Dataset:
         """Images without labels, [batch_size, H, W, C] float32 in [-1, 1]; with `--neighbours`, pairs of such tensors."""
-        most = (config.neighbours or 0) if isinstance(config, InfoBigBiGANConfig) else 0
+        most = most_neighbours(config)
         return images.batches(data.train.images, config.batch_size, config.seed, first_epoch, most)
 
     def data_arguments(self, config: BigGANConfig, facts: dict[str, Any]) -> dict[str, Any]:
@@ -92,6 +89,11 @@ class ImageTask(Task[ImageDataset]):
     def callbacks(self, run: Run, data: ImageDataset) -> list[keras.callbacks.Callback]:
         writer = open_writer(run)
         return [Scalars(run, writer), Pictures(run, writer, data), FinalSummary(run, writer, data)]
+
+
+def most_neighbours(config: BigGANConfig) -> int:
+    """Return `--neighbours`; 0 in the modes that do not have this option."""
+    return config.neighbours if isinstance(config, InfoBigBiGANConfig) else 0
 
 
 def has_bfloat16() -> bool:

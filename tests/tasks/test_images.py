@@ -108,11 +108,16 @@ def test_what_was_chosen_stays_on_small_data_sets(given, used):
 
 def test_second_views_are_of_neighbours_only_where_this_is_the_default_or_asked_for():
     task = MODES["infobigbigan"].make_task()
-    resolved = [task.resolve(InfoBigBiGANConfig(dataset=name, neighbours=n, batch_size=8, epochs=1)) for name, n in
-                [("digits", None), ("digits", 0), ("digits", 3), ("mnist_5k", None)]]  # fmt: skip
+    digits, rest = {"dataset": "digits"}, {"batch_size": 8, "epochs": 1}
+    asked = [digits, digits | {"neighbours": 0}, digits | {"neighbours": 3}, {"dataset": "mnist_5k"}]
+    resolved = [
+        task.resolve(InfoBigBiGANConfig(**given | rest), left_open(InfoBigBiGANConfig, given | rest)) for given in asked
+    ]
     assert [config.neighbours for config, _ in resolved] == [5, 0, 3, 5]
     kinds = [next(iter(task.batches(*own, first_epoch=0))) for own in resolved]
     assert [isinstance(kind, tuple) for kind in kinds] == [True, False, True, True]
+    # a run that is resumed, and that was begun before the option existed
+    assert task.resolve(InfoBigBiGANConfig(**digits | rest))[0].neighbours == 0
     with pytest.raises(InputError, match="--neighbours 1259: there are 1259 training images: use at most 1258"):
         task.resolve(InfoBigBiGANConfig(dataset="digits", neighbours=1259))
 
