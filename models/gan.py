@@ -26,9 +26,7 @@ class Pair(NamedTuple):
     x: tf.Tensor  # [B, H, W, C] in [-1, 1]
     z: tf.Tensor | None = None  # [B, latent_dim]
     c: tf.Tensor | None = None  # [B, code_dim]
-    views: tf.Tensor | None = (
-        None  # [V B, H, W, C] in [-1, 1], views of a real x, one after the other, if a loss needs them
-    )
+    views: tf.Tensor | None = None  # [V B, H, W, C] in [-1, 1], V views of each real x, if a loss needs them
 
 
 class Judgement(NamedTuple):

@@ -43,7 +43,7 @@ def write_report(study: Study, entries: dict[str, dict], folder: Path) -> None:
     parts = [f"# {study.name}", study.about, state]
     tables = [table for draw in TABLES.values() if (table := draw(study, rows)).lines]
     tables = [f"Table {i + 1}. {t.title}\n\n{markdown(headings(t.header), t.lines)}" for i, t in enumerate(tables)]
-    parts += [*tables[:3], *footnotes(rows)]
+    parts += [*tables[:3], *(footnotes(rows) if rows else [])]
     parts += chosen_part(study, entries) if study.select else []
     parts += tables[3:]
     number = 0
@@ -55,7 +55,7 @@ def write_report(study: Study, entries: dict[str, dict], folder: Path) -> None:
             save_figure(figure, folder / study.name / f"{name}.png")
             number += 1
             parts += [f"![{caption}]({study.name}/{name}.png)", f"Figure {number}. {caption}"]
-    parts += ["Commands:", command_list(rows)]
+    parts += ["Commands:", command_list(rows)] if rows else []
     write_text(folder / f"{study.name}.md", "\n\n".join(parts) + "\n")
 
 
