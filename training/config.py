@@ -77,7 +77,7 @@ class Config:
         None, "passes over the training part; default: enough for --updates (images: at most 600)", low=1
     )
     updates: int = training_option(
-        7800, "fewest training steps if --epochs is not given (below 10,000 images: 5500)", low=1
+        7800, "fewest training steps if --epochs is not given (below 10,000 images: 5500; digits: 11400)", low=1
     )
     batch_size: int = training_option(128, "examples in a step (below 10,000 images: 64)", low=2)
     seed: int = training_option(

@@ -80,11 +80,11 @@ def test_mnist_5k_in_place_of_mnist_is_announced_loudly(monkeypatch, capsys):
     assert "MNIST" in (announced := capsys.readouterr().err) and "THIS RUN USES mnist_5k" in announced
 
 
-@pytest.mark.parametrize(("dataset", "epochs"), [("mnist_5k", 102), ("digits", 290)])
-def test_small_data_sets_have_batches_and_a_length_of_their_own(dataset, epochs):
+@pytest.mark.parametrize(("dataset", "updates", "epochs"), [("mnist_5k", 5500, 102), ("digits", 11_400, 600)])
+def test_small_data_sets_have_batches_and_a_length_of_their_own(dataset, updates, epochs):
     every = left_open(BigGANConfig, {})
     config, _ = TASK.resolve(BigGANConfig(dataset=dataset), every)
-    assert (config.batch_size, config.updates, config.epochs) == (64, 5500, epochs)
+    assert (config.batch_size, config.updates, config.epochs) == (64, updates, epochs)
     every = left_open(InfoBigBiGANConfig, {})
     assert MODES["infobigbigan"].make_task().resolve(InfoBigBiGANConfig(dataset=dataset), every)[0].views == 2
 
@@ -92,11 +92,11 @@ def test_small_data_sets_have_batches_and_a_length_of_their_own(dataset, epochs)
 @pytest.mark.parametrize(
     ("given", "used"),
     [
-        ({"batch_size": 128}, {"batch_size": 128, "updates": 5500, "epochs": 600}),
+        ({"batch_size": 128}, {"batch_size": 128, "updates": 11_400, "epochs": 600}),
         ({"updates": 20}, {"batch_size": 64, "updates": 20, "epochs": 2}),
         ({"epochs": 700}, {"batch_size": 64, "epochs": 700}),
         ({"preset": "quick"}, {"batch_size": 64, "updates": 1170, "epochs": 62}),
-        ({"preset": "reference"}, {"batch_size": 256, "updates": 5500}),
+        ({"preset": "reference"}, {"batch_size": 256, "updates": 11_400}),
     ],
 )
 def test_what_was_chosen_stays_on_small_data_sets(given, used):
