@@ -7,7 +7,7 @@ import sys
 from typing import Any
 
 from data.errors import InputError
-from tasks.modes import MODES, find_mode, modes_with
+from tasks.modes import MODES, find_mode, listing, modes_with
 from training.cli import Parser, add_config_options, run_program
 from training.config import left_open, make_config
 from training.runs import Run, check_unchanged, create_run, open_run
@@ -19,7 +19,11 @@ def parse(argv: list[str]) -> tuple[Any, Run | None, dict[str, Any], dict[str, A
     first.add_argument("--mode")
     first.add_argument("--resume")
     first.add_argument("--runs-dir", default="runs")
+    first.add_argument("--list", action="store_true")
     known, _ = first.parse_known_args(argv)
+    if known.list:
+        print(listing(known.runs_dir))
+        raise SystemExit
     mode, run = known.mode, None
     if known.resume is not None:
         run = open_run(known.resume, known.runs_dir, MODES)
@@ -33,6 +37,7 @@ def parse(argv: list[str]) -> tuple[Any, Run | None, dict[str, Any], dict[str, A
     parser.add_argument("--runs-dir", default="runs", help="folder of runs (default: runs)")
     parser.add_argument("--name", help="name of the run's directory; default: mode, data set and time")
     parser.add_argument("--resume", metavar="RUN", help="continue this run")
+    parser.add_argument("--list", action="store_true", help="print the modes, the data sets on disk and the runs")
     parser.add_argument("--dry-run", action="store_true", help="print the resolved options and stop")
     if mode is None:
         if not {"-h", "--help"} & set(argv):
@@ -40,6 +45,7 @@ def parse(argv: list[str]) -> tuple[Any, Run | None, dict[str, Any], dict[str, A
     else:
         add_config_options(parser, find_mode(mode).config)
     options = vars(parser.parse_args(argv))
+    del options["list"]  # answered above
     own = {name: options.pop(name) for name in ("mode", "runs_dir", "name", "resume", "dry_run")}
     if run and own["name"]:
         raise InputError(f"--name: {run.path} has a name: leave --name out with --resume")
@@ -67,7 +73,7 @@ def train(argv: list[str]) -> None:
     from training.callbacks import EpochEnd, Keeper, NonFiniteGuard, ProgressBar
     from training.files import held
 
-    run = run or create_run(own["runs_dir"], own["name"], row, config, facts)
+    run = run or create_run(own["runs_dir"], own["name"], row, config, facts, task.wording(data))
     with held(run.path):
         run.check_data(facts)
         done = run.restore(model, best=False) if run.checkpoints() else 0

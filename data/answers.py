@@ -17,15 +17,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
 import numpy as np
 
 from data.docstrings import read_docstrings, versions
-from data.errors import InputError
+from data.errors import DataError
 from data.order import shuffled_batches
 from data.text import PARTS, cut_three, locate, read_lines, text_file, tokenise
 from data.vocabulary import PAD, RESERVED, UNK, Vocabulary, build_vocabulary
+from data.wording import Wording, lower_spaces
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
-PREPARED = ("wikiqa", "trecqa")  # folders of --data-dir
+PREPARED = ("wikiqa", "trecqa")  # folders of `data_dir`
 DATASETS = (*PREPARED, "docstrings")
 
 NEIGHBOURS = 6  # docstrings in a block; the candidates of each summary are the paragraphs of its block
@@ -75,6 +76,7 @@ class AnswerCorpus(NamedTuple):
     vocabulary: Vocabulary  # of `training_texts`
     # part -> questions, candidates, right, unknown_share, left_out, cut; for docstrings also the packages' versions
     facts: dict[str, Any]
+    wording: Wording  # its words, and how texts were split into them
 
 
 Group = tuple[Tokens, list[tuple[Tokens, int]]]  # a question, and its candidates with their labels
@@ -114,30 +116,31 @@ def load_answers(
         max_length: questions and candidates are cut after this many tokens. `facts` counts the cut candidates.
 
     Raises:
-        InputError: a file is missing or damaged, or a part has nothing to rank.
+        DataError: a file is missing or damaged, or a part has nothing to rank.
     """
     folder = None if dataset == "docstrings" else locate(dataset, DATASETS, PREPARED, data_dir)
+    splitting = "tokens"
     if folder is None:
         groups = _read_docstrings()
     elif not folder.is_dir():
-        raise InputError(f"{folder} is a file: give a folder that holds {FORMS}")
+        raise DataError(f"{folder} is a file: give a folder that holds {FORMS}")
     elif text_file(folder, BLOCKS[0]).exists():
-        groups = [_read_blocks(text_file(folder, name)) for name in BLOCKS]
+        groups, splitting = [_read_blocks(text_file(folder, name)) for name in BLOCKS], "lower spaces"
     elif text_file(folder, PUBLISHED[0]).exists():
         groups = [_read_published(text_file(folder, name)) for name in PUBLISHED]
     elif (folder / "train").is_dir():
-        groups = [_read_parallel(folder / part) for part in ("train", "dev", "test")]
+        groups, splitting = [_read_parallel(folder / part) for part in ("train", "dev", "test")], "lower spaces"
     else:
-        raise InputError(f"{folder} has no questions in a known form: give a folder that holds {FORMS}")
+        raise DataError(f"{folder} has no questions in a known form: give a folder that holds {FORMS}")
     parts = [_pairs([group for group in part if group[1]], max_length) for part in groups]
     for name, part in zip(PARTS, parts, strict=True):
         if not part.labels.any():
-            raise InputError(
+            raise DataError(
                 f"the {name} part of {dataset} has no right answer: label right answers 1, or mark them <positive>"
             )
         wrong, right = (part.groups[part.labels == label] for label in (0, 1))
         if not np.intersect1d(wrong, right).size:
-            raise InputError(
+            raise DataError(
                 f"the {name} part of {dataset} has no question with both a right and a wrong answer: add one"
             )
     texts = parts[0].questions + parts[0].candidates
@@ -160,7 +163,8 @@ def load_answers(
     if dataset == "docstrings":
         facts["versions"] = versions()
     train, validation, test = parts
-    return AnswerCorpus(dataset, train, validation, test, texts, vocabulary, facts)
+    wording = Wording(vocabulary.words, splitting, max_length)
+    return AnswerCorpus(dataset, train, validation, test, texts, vocabulary, facts, wording)
 
 
 @cache
@@ -187,7 +191,7 @@ def batches(
         A dataset of `AnswerBatch`.
 
     Raises:
-        InputError: there are not enough questions for one batch.
+        DataError: there are not enough questions for one batch.
     """
     import tensorflow as tf
 
@@ -294,7 +298,7 @@ def _read_parallel(folder: Path) -> list[Group]:
     columns = [read_lines(file) for file in files]
     for file, column in zip(files[1:], columns[1:], strict=True):
         if len(column) != len(columns[0]):
-            raise InputError(
+            raise DataError(
                 f"{file} has {len(column)} lines and {files[0].name} has {len(columns[0])}: "
                 "write one line for each candidate in each of the four files"
             )
@@ -302,8 +306,8 @@ def _read_parallel(folder: Path) -> list[Group]:
     for number, (key, question, candidate, label) in enumerate(zip(*columns, strict=True), 1):
         for file, text in zip(files, (key, question, candidate, label), strict=True):
             if not text.strip():
-                raise InputError(f"{file}, line {number} is empty: fill it, or delete the line from all four files")
-        _add(groups, files[1], files[3], number, key, question.lower().split(), candidate.lower().split(), label)
+                raise DataError(f"{file}, line {number} is empty: fill it, or delete the line from all four files")
+        _add(groups, files[1], files[3], number, key, lower_spaces(question), lower_spaces(candidate), label)
     return list(groups.values())
 
 
@@ -312,7 +316,7 @@ def _read_published(file: Path) -> list[Group]:
     first, *lines = read_lines(file)
     header = [name.strip().lower() for name in first.split("\t")]
     if missing := [name for name in COLUMNS if name not in header]:
-        raise InputError(f"{file}, line 1: the header has no column {missing[0]}: name {', '.join(COLUMNS)}")
+        raise DataError(f"{file}, line 1: the header has no column {missing[0]}: name {', '.join(COLUMNS)}")
     places = [header.index(name) for name in COLUMNS]
     groups: dict[str, Group] = {}
     empty: list[int] = []  # lines whose candidate has no tokens
@@ -321,11 +325,11 @@ def _read_published(file: Path) -> list[Group]:
             continue
         fields = line.split("\t")  # WikiQA's quotation marks are text, and do not enclose fields
         if len(fields) != len(header):
-            raise InputError(f"{file}, line {number} has {len(fields)} fields and the header {len(header)}: correct it")
+            raise DataError(f"{file}, line {number} has {len(fields)} fields and the header {len(header)}: correct it")
         key, question, candidate, label = (fields[place] for place in places)
         asked, tokens = tokenise(question), tokenise(candidate)
         if not key.strip() or not asked:
-            raise InputError(f"{file}, line {number} has no question, or no id of it: fill it in")
+            raise DataError(f"{file}, line {number} has no question, or no id of it: fill it in")
         if tokens:
             _add(groups, file, file, number, key, asked, tokens, label)
         else:
@@ -351,15 +355,15 @@ def _add(
     """Add the candidate of line `number` to the group of its question, whose id is `key`.
 
     Raises:
-        InputError: the label is neither 0 nor 1, or another question has the id.
+        DataError: the label is neither 0 nor 1, or another question has the id.
     """
     if label.strip() not in ("0", "1"):
-        raise InputError(
+        raise DataError(
             f"{label_file}, line {number}: {label[:40]!r} is not a label: write 1 for a right, 0 for a wrong answer"
         )
     asked, own = groups.setdefault(key.strip(), (question, []))
     if asked != question:
-        raise InputError(
+        raise DataError(
             f"{question_file}, line {number}: the question differs from the first one of id {key.strip()[:40]}: "
             "give each question an id of its own"
         )
@@ -388,9 +392,9 @@ def _read_blocks(file: Path) -> list[Group]:
         closes, name = piece.startswith("</"), piece.strip("</>").split()[0].lower()
         if not closes:
             if len(open_tags) != (name != "qapairs"):
-                raise InputError(f"{file}, line {number}: <{name}> {_where(open_tags)}: close the open element first")
+                raise DataError(f"{file}, line {number}: <{name}> {_where(open_tags)}: close the open element first")
             if name == "question" and question:
-                raise InputError(
+                raise DataError(
                     f"{file}, line {number}: a second <question> in one block: give each question a block of its own"
                 )
             open_tags.append((name, number))
@@ -399,24 +403,24 @@ def _read_blocks(file: Path) -> list[Group]:
             text = ""
             continue
         if not open_tags or open_tags[-1][0] != name:
-            raise InputError(f"{file}, line {number}: </{name}> {_where(open_tags)}: close each element once, in order")
+            raise DataError(f"{file}, line {number}: </{name}> {_where(open_tags)}: close each element once, in order")
         _, start = open_tags.pop()
         if name == "qapairs":
             if not question:
-                raise InputError(f"{file}, line {start}: the block has no question: add it, or delete the block")
+                raise DataError(f"{file}, line {start}: the block has no question: add it, or delete the block")
             groups.append((question, own))
             if not own:
                 empty.append(start)
         elif not text:
-            raise InputError(f"{file}, line {start}: <{name}> has no tokens: put them behind the tag")
+            raise DataError(f"{file}, line {start}: <{name}> has no tokens: put them behind the tag")
         elif name == "question":
-            question = text.lower().split()
+            question = lower_spaces(text)
         else:
-            own.append((text.lower().split(), int(name == "positive")))
+            own.append((lower_spaces(text), int(name == "positive")))
     if open_tags:
-        raise InputError(f"{file} ends {_where(open_tags)}: close it")
+        raise DataError(f"{file} ends {_where(open_tags)}: close it")
     if len(empty) > MOST_EMPTY * len(groups):
-        raise InputError(f"{file}, line {empty[0]}: the question has no candidates: add some, or delete the block")
+        raise DataError(f"{file}, line {empty[0]}: the question has no candidates: add some, or delete the block")
     if passed:
         print(
             f"{file}, line {passed[0]}: the text stands outside of <question>, <positive> and <negative>, or below the "

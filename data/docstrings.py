@@ -15,7 +15,7 @@ from itertools import takewhile
 from pathlib import Path
 from typing import NamedTuple
 
-from data.errors import InputError
+from data.errors import DataError
 from data.text import split_sentences
 
 # Package -> the distribution that installs it. The order decides which of two equal texts is kept.
@@ -85,7 +85,7 @@ def read_docstrings() -> tuple[Docstring, ...]:
     - a paragraph that occurred before.
 
     Raises:
-        InputError: a package is not installed.
+        DataError: a package is not installed.
     """
     versions()  # raises if a package is missing
     found, seen = [], set()
@@ -109,11 +109,11 @@ def read_docstrings() -> tuple[Docstring, ...]:
 
 @functools.cache
 def versions() -> dict[str, str]:
-    """Return the version of each package. Raise InputError if one of PACKAGES is not installed."""
+    """Return the version of each package. Raise DataError if one of PACKAGES is not installed."""
     try:
         return {package: importlib.metadata.version(name) for package, name in PACKAGES.items()}
     except importlib.metadata.PackageNotFoundError as error:
-        raise InputError(
+        raise DataError(
             f"the built-in corpus needs the docstrings of {error.name}, which is not installed: "
             "pip install -r requirements.txt"
         ) from error

@@ -20,7 +20,7 @@ import numpy as np
 from scipy.sparse import coo_array, csr_array
 
 from data.docstrings import read_docstrings, versions
-from data.errors import InputError
+from data.errors import DataError
 from data.order import shuffled_batches
 from data.text import (
     PARTS,
@@ -37,12 +37,13 @@ from data.text import (
     text_file,
 )
 from data.vocabulary import most_frequent
+from data.wording import CONTENT, ENGLISH, Wording
 
 if TYPE_CHECKING:
     import tensorflow as tf
     from sklearn.utils import Bunch
 
-PREPARED = ("20news",)  # folders of --data-dir whose words are counted already
+PREPARED = ("20news",)  # folders of `data_dir` whose words are counted already
 DATASETS = (*PREPARED, "docstrings", "newsgroups", "ag_news")
 
 COUNTED = ("train.feat", "test.feat", "vocab.new")  # the files of a counted corpus
@@ -74,6 +75,7 @@ class DocumentCorpus(NamedTuple):
     label_names: tuple[str, ...] | None  # None: the documents came without labels
     # part -> documents, words, unknown, left_out (documents without a word); for docstrings also the packages' versions
     facts: dict[str, Any]
+    wording: Wording  # its words, and how texts were split, or would be if they came as counts
 
 
 class Text(NamedTuple):
@@ -118,17 +120,17 @@ def load_documents(dataset: str, data_dir: str | None = None, vocabulary_size: i
             their vocabulary.
 
     Raises:
-        InputError: the data is missing, damaged, or not as described above, or nothing is left of a part.
+        DataError: the data is missing, damaged, or not as described above, or nothing is left of a part.
     """
     if vocabulary_size < 1:
-        raise InputError(f"a vocabulary of {vocabulary_size} words is empty: choose at least 1")
-    every, words, label_names = _read(dataset, data_dir, vocabulary_size)
+        raise DataError(f"a vocabulary of {vocabulary_size} words is empty: choose at least 1")
+    every, words, label_names, splitting = _read(dataset, data_dir, vocabulary_size)
     kept = [_without_empty(documents) for documents in every]
     facts: dict[str, Any] = {}
     for part, before, after in zip(PARTS, every, kept, strict=True):
         count, _ = shape_of(after.counts)
         if not count:
-            raise InputError(f"the {part} part of {dataset} has no document with a word in it: give more text")
+            raise DataError(f"the {part} part of {dataset} has no document with a word in it: give more text")
         facts[part] = {
             "documents": count,
             "words": int(after.counts.sum(dtype=np.float64)),
@@ -138,7 +140,7 @@ def load_documents(dataset: str, data_dir: str | None = None, vocabulary_size: i
     if dataset == "docstrings":
         facts["versions"] = versions()
     train, validation, test = kept
-    return DocumentCorpus(dataset, train, validation, test, words, label_names, facts)
+    return DocumentCorpus(dataset, train, validation, test, words, label_names, facts, Wording(words, splitting))
 
 
 def batches(counts: csr_array, batch_size: int, seed: int, first_epoch: int = 0) -> "tf.data.Dataset":
@@ -155,7 +157,7 @@ def batches(counts: csr_array, batch_size: int, seed: int, first_epoch: int = 0)
         A dataset of dense float32 [batch_size, V].
 
     Raises:
-        InputError: there are not enough documents for one batch.
+        DataError: there are not enough documents for one batch.
     """
     import tensorflow as tf
 
@@ -167,12 +169,12 @@ def evaluation_batches(counts: csr_array, batch_size: int) -> "tf.data.Dataset":
     """Return a dataset of dense float32 [B, V] with every document once, in order. The last batch may be smaller.
 
     Raises:
-        InputError: the batch size is not positive.
+        DataError: the batch size is not positive.
     """
     import tensorflow as tf
 
     if batch_size < 1:
-        raise InputError(f"batch size {batch_size} is too small: choose at least 1")
+        raise DataError(f"batch size {batch_size} is too small: choose at least 1")
     return tf.data.Dataset.range(shape_of(counts)[0]).batch(batch_size).map(_dense(counts)).prefetch(tf.data.AUTOTUNE)
 
 
@@ -204,11 +206,12 @@ def _dense(counts: csr_array) -> "Callable[[tf.Tensor], tf.Tensor]":
 
 def _read(
     dataset: str, data_dir: str | None, vocabulary_size: int
-) -> tuple[list[Documents], tuple[str, ...], tuple[str, ...] | None]:
-    """Return the train, validation and test parts, the vocabulary, and the names of the labels.
+) -> tuple[list[Documents], tuple[str, ...], tuple[str, ...] | None, str]:
+    """Return the train, validation and test parts, the vocabulary, the names of the labels, and the splitting.
 
     Rows of the parts may be empty.
     """
+    splitting = ENGLISH
     if dataset == "docstrings":
         parts, names = _read_docstrings()
     elif dataset in ("newsgroups", "ag_news"):
@@ -218,12 +221,12 @@ def _read(
     else:
         path = locate(dataset, DATASETS, PREPARED, data_dir)
         if dataset in PREPARED or any(text_file(path, name).exists() for name in COUNTED):
-            return _read_folder(path)
+            return *_read_folder(path), CONTENT
         if path.name.removesuffix(".gz").endswith((".svmlight", ".libsvm")):
-            return _cut_counted(dataset, *_read_svmlight(path))
+            return *_cut_counted(dataset, *_read_svmlight(path)), CONTENT
         if bags := [path] if path.name.startswith("docword.") else sorted(path.glob("docword.*")):
-            return _cut_counted(dataset, *_read_bags(bags))
-        texts, names = _read_texts(path)
+            return *_cut_counted(dataset, *_read_bags(bags)), CONTENT
+        texts, names, splitting = _read_texts(path)
         parts = cut_three(texts, dataset)
         report_rare(dataset, *([text.words for text in part] for part in parts[:2]))
     words = tuple(most_frequent((text.words for text in parts[0]), vocabulary_size))
@@ -236,11 +239,11 @@ def _read(
             "vocabulary",
             file=sys.stderr,
         )
-    return counted, words, names
+    return counted, words, names, splitting
 
 
-def _read_texts(path: Path) -> tuple[list[Text], tuple[str, ...] | None]:
-    """Return the documents of a text file or of a folder of .txt files, and the names of their labels."""
+def _read_texts(path: Path) -> tuple[list[Text], tuple[str, ...] | None, str]:
+    """Return the documents of a text file or of a folder of .txt files, the names of their labels, and the splitting."""
     if path.is_dir():
         files, labels, names = _find_texts(path)
         documents = [read_text(file) for file in files]
@@ -263,8 +266,8 @@ def _read_texts(path: Path) -> tuple[list[Text], tuple[str, ...] | None]:
         (lambda i: str(files[i])) if files else (lambda i: f"{path}, line {i + 1}"), [len(text.words) for text in texts]
     )
     if not any(text.words for text in texts):
-        raise InputError(f"{path} has no document with a word in it: give {FORMS}")
-    return texts, names
+        raise DataError(f"{path} has no document with a word in it: give {FORMS}")
+    return texts, names, ENGLISH if english else CONTENT
 
 
 def _find_texts(folder: Path) -> tuple[list[Path], Iterable[int | None], tuple[str, ...] | None]:
@@ -282,15 +285,15 @@ def _find_texts(folder: Path) -> tuple[list[Path], Iterable[int | None], tuple[s
     loose = texts_in(folder)
     classes = {sub.name: own for sub in visible(folder) if sub.is_dir() and (own := texts_in(sub))}
     if loose and classes:
-        raise InputError(
+        raise DataError(
             f"{folder} has .txt files both beside and inside its sub-folders: move {loose[0].name} into one"
         )
     files = loose or list(chain.from_iterable(classes.values()))
     if not files:
-        raise InputError(f"{folder} has no .txt files in it or one folder down: give {FORMS}")
+        raise DataError(f"{folder} has no .txt files in it or one folder down: give {FORMS}")
     named = {name.removesuffix(".gz").removesuffix(".txt") for name in classes or [file.name for file in loose]}
     if named <= {"train", "test", "valid", "validation", "dev"}:
-        raise InputError(f"{folder} has {', '.join(sorted(named))}, which are parts and not documents: give {FORMS}")
+        raise DataError(f"{folder} has {', '.join(sorted(named))}, which are parts and not documents: give {FORMS}")
     report_unread(folder, files, "only .txt files here or one folder down are")
     if len(classes) < 2:
         return files, repeat(None), None
@@ -317,14 +320,14 @@ def _read_svmlight(file: Path) -> tuple[Documents, tuple[str, ...], tuple[str, .
         load: Any = load_svmlight_file  # the annotation of `zero_based` lacks bool
         counts, numbers = load(str(file), n_features=words and len(words), zero_based="auto" if words else True)
     except (ValueError, OverflowError, OSError, EOFError, zlib.error) as error:
-        raise InputError(
+        raise DataError(
             f"{file} is not a file of svmlight ({error}): begin each line with a label, then id:count"
         ) from error
     values = counts.data
     if (wrong := values[(values < 0) | (values > MOST) | (values != np.floor(values))]).size:
-        raise InputError(f"{file} has the value {wrong[0]:g}: give counts, which are whole numbers from 0 to {MOST:,}")
+        raise DataError(f"{file} has the value {wrong[0]:g}: give counts, which are whole numbers from 0 to {MOST:,}")
     if (width := shape_of(counts)[1]) > MOST:
-        raise InputError(f"{file} has the id {width - 1:,}: number at most {MOST:,} words")
+        raise DataError(f"{file} has the id {width - 1:,}: number at most {MOST:,} words")
     names, labels = np.unique(numbers, return_inverse=True)
     counts = csr_array(counts.astype(np.float32))
     words = words or tuple(map(str, range(width)))
@@ -339,22 +342,22 @@ def _read_bags(files: list[Path]) -> tuple[Documents, tuple[str, ...], None]:
     """
     file, *others = files
     if others:
-        raise InputError(f"{file.parent} has {len(files)} files docword.*: name one of them, such as {file}")
+        raise DataError(f"{file.parent} has {len(files)} files docword.*: name one of them, such as {file}")
     name = file.name.removesuffix(".gz").replace("docword.", "vocab.", 1)
     words = tuple(read_lines(text_file(file.parent, name)))
     try:
         documents, width, entries = map(int, (lines := read_lines(file))[:3])
         row, column, count = np.loadtxt(lines[3:], np.int64, ndmin=2).T
     except ValueError as error:
-        raise InputError(
+        raise DataError(
             f"{file} is not a UCI bag of words ({error}): give three lines with one number, then lines of document, "
             "word and count"
         ) from error
     for what, numbers, most in (("document", row, documents), ("word", column, width), ("count", count, MOST)):
         if (wrong := numbers[(numbers < 1) | (numbers > most)]).size:
-            raise InputError(f"{file} has the {what} {wrong[0]}: its first lines allow 1 to {most:,}")
+            raise DataError(f"{file} has the {what} {wrong[0]}: its first lines allow 1 to {most:,}")
     if (len(words), len(row)) != (width, entries) or documents > entries:
-        raise InputError(
+        raise DataError(
             f"{file} is damaged (it has {len(row)} lines and {len(words)} words, its first lines say {entries} and "
             f"{width}): fetch it and {name} again"
         )
@@ -453,11 +456,13 @@ def _fetch_ag_news(data_dir: str | None) -> tuple[list[list[Text]], tuple[str, .
     return texts, tuple(features["label"].names)
 
 
-def _not_fetched(dataset: str, library: str, error: Exception) -> InputError:
+def _not_fetched(dataset: str, library: str, error: Exception) -> DataError:
     """Return the error for a data set that a library failed to fetch."""
-    return InputError(
-        f"{dataset} could not be fetched by {library} ({type(error).__name__}: {error}): try again, name a folder that "
-        "has it with --data-dir, or use --dataset docstrings"
+    return DataError(
+        f"{dataset} could not be fetched by {library} ({type(error).__name__}: {error})",
+        "try again",
+        data_dir="name a folder that has it",
+        dataset="use docstrings",
     )
 
 
@@ -480,9 +485,9 @@ def _read_words(file: Path) -> tuple[str, ...]:
     for number, line in enumerate(read_lines(file), 1):
         fields = line.split()
         if len(fields) != 2:
-            raise InputError(f"{file}, line {number}: {_short(line)} is not a word and its count: correct the line")
+            raise DataError(f"{file}, line {number}: {_short(line)} is not a word and its count: correct the line")
         if fields[0] in line_of:
-            raise InputError(
+            raise DataError(
                 f"{file}, line {number}: {_short(fields[0])} is on line {line_of[fields[0]]} too: name each word once"
             )
         line_of[fields[0]] = number
@@ -497,24 +502,24 @@ def _read_counts(file: Path, width: int) -> tuple[csr_array, np.ndarray]:
     for number, line in enumerate(read_lines(file), 1):
         label, *pairs = line.split() or [""]
         if not re.fullmatch(r"\d{1,9}", label, re.ASCII):
-            raise InputError(
+            raise DataError(
                 f"{file}, line {number}: {_short(label)} is not a label: begin the line with a whole number"
             )
         matches: list[re.Match[str]] = []
         for pair in pairs:
             match = _PAIR.fullmatch(pair)
             if match is None:
-                raise InputError(
+                raise DataError(
                     f"{file}, line {number}: {_short(pair)} is not id:count with whole numbers from 0: correct the pair"
                 )
             matches.append(match)
         ids, times = ([int(match[side]) for match in matches] for side in (1, 2))
         if wrong := [i for i in ids if not 1 <= i <= width]:
-            raise InputError(
+            raise DataError(
                 f"{file}, line {number}: id {wrong[0]} is outside the vocabulary of {width} words: use ids 1 to {width}"
             )
         if max(times, default=0) > MOST:
-            raise InputError(
+            raise DataError(
                 f"{file}, line {number}: a count of {max(times)} is too large: give at most {MOST:,} for one word"
             )
         labels.append(int(label))

@@ -1,23 +1,47 @@
-"""The one error that readers and entry points raise for input that the user can correct."""
+"""The errors of readers and entry points, for input that the user can correct."""
 
 import difflib
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 
 
 class InputError(ValueError):
     """Bad input. The message is one line: the problem, its place, and the way to correct it.
 
-    Entry points print only the message and exit with status 2. Line breaks become spaces, since quoted messages of
-    libraries and odd file names may contain them.
+    Entry points print only the message and exit with status 2.
     """
 
     def __init__(self, message: str) -> None:
-        super().__init__(" ".join(message.splitlines()))
+        super().__init__(one_line(message))
+
+
+class DataError(InputError):
+    """Bad data, or a data set that is not there. Readers raise it.
+
+    Args:
+        problem: what is wrong, and where. It ends with the way to correct it if nothing else is given.
+        ways: ways to correct it.
+        arguments: ways to correct it by an argument of the reader, by its name. The message names the argument, or on
+            the command line its flag.
+    """
+
+    def __init__(self, problem: str, *ways: str, **arguments: str) -> None:
+        self.problem, self.ways, self.arguments = problem, ways, arguments
+        super().__init__(self.message(str))
+
+    def message(self, named: Callable[[str], str]) -> str:
+        """Return the message; `named` returns how an argument is written, such as its flag."""
+        ways = [*self.ways, *(f"{way} ({named(name)})" for name, way in self.arguments.items())]
+        return f"{self.problem}: {', or '.join(ways)}" if ways else self.problem
 
 
 class Diverged(InputError):
     """A loss or weight became non-finite: training with these options and this seed cannot continue."""
+
+
+def one_line(message: str) -> str:
+    """Return a message without line breaks, which quoted messages of libraries and odd file names may contain."""
+    return " ".join(message.splitlines())
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
@@ -34,11 +58,11 @@ def own_path(dataset: str, datasets: Collection[str]) -> Path:
         datasets: names of the built-in data sets; the message suggests the nearest one.
 
     Raises:
-        InputError: the path does not exist.
+        DataError: the path does not exist.
     """
     path = Path(dataset)
     if not path.exists():
-        raise InputError(
+        raise DataError(
             f"{dataset!r} is neither a data set ({', '.join(datasets)}) nor an existing path, seen from {Path.cwd()}: "
             f"give one of these{nearest(dataset.lower(), datasets)}"
         )

@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 
 import numpy as np
 
-from data.errors import InputError, own_path
+from data.errors import DataError, own_path
 from data.order import shuffled_batches
 
 if TYPE_CHECKING:
@@ -56,6 +56,8 @@ UNEQUAL_ORDER = (1, 0, 7, 2, 9, 8, 6, 4, 3, 5)
 UNEQUAL_COUNTS = {"train": range(5000, 0, -500), "validation": range(1000, 0, -100), "test": range(1000, 0, -100)}
 SMALL_SPAN = 32  # an eighth of the values of uint8; images that span less are hardly meant so
 MIN_IMAGES = 20  # fewest images of the user's own: 14 to train, 2 to validate (a covariance needs two), 4 to test
+
+MOST_PIXELS = 40_000_000  # of a single picture that is looked at; a telephone's has 12 to 25 million
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif", ".tif", ".tiff")
 BACKGROUND = "white"  # what transparent images stand on if nothing else is asked for
@@ -111,7 +113,7 @@ def choose_dataset(dataset: str | None, data_dir: str | None) -> str:
         The name or path to give to `load`.
 
     Raises:
-        InputError: the name is unknown, the path does not exist, or the data set is not prepared and cannot be
+        DataError: the name is unknown, the path does not exist, or the data set is not prepared and cannot be
             downloaded.
     """
     if dataset is None:
@@ -119,16 +121,25 @@ def choose_dataset(dataset: str | None, data_dir: str | None) -> str:
     source = SOURCES.get(dataset, dataset)
     if source in DOWNLOAD_SERVERS:
         if not (_prepared(source, data_dir) or _downloadable(source)):
-            raise InputError(
+            raise DataError(
                 f"{source} is not prepared under {_dataset_dirs(data_dir)[0] / source} and cannot be downloaded "
-                f"({DOWNLOAD_SERVERS[source][0]} does not answer): prepare it there with tensorflow-datasets, "
-                "name the folder that has it with --data-dir, or use --dataset mnist_5k"
+                f"({DOWNLOAD_SERVERS[source][0]} does not answer)",
+                "prepare it there with tensorflow-datasets",
+                data_dir="name the folder that has it",
+                dataset="use mnist_5k",
             )
     elif dataset not in DATASETS:
         path = own_path(dataset, DATASETS)
         if not path.is_dir() and path.suffix.lower() != ".npz":
-            raise InputError(f"{path} is not an .npz file or a folder of images: give one of these")
+            raise DataError(f"{path} is not an .npz file or a folder of images: give one of these")
     return dataset
+
+
+def at_hand(data_dir: str | None = None) -> list[str]:
+    """Return the names of DATASETS that need no download: those of installed packages, and those that are prepared."""
+    return [
+        name for name in DATASETS if (s := SOURCES.get(name, name)) not in DOWNLOAD_SERVERS or _prepared(s, data_dir)
+    ]
 
 
 def load(
@@ -161,10 +172,10 @@ def load(
         background: the colour, a name or #rrggbb, that transparent images stand on.
 
     Raises:
-        InputError: the data is missing, damaged, or not as described above; or a class has no training image.
+        DataError: the data is missing, damaged, or not as described above; or a class has no training image.
     """
     if image_size is not None and image_size < 1:
-        raise InputError(f"image size {image_size} is too small: give at least 1 pixel")
+        raise DataError(f"image size {image_size} is too small: give at least 1 pixel")
     dataset = choose_dataset(dataset, data_dir)
     source = SOURCES.get(dataset, dataset)
     if source in DOWNLOAD_SERVERS:
@@ -236,7 +247,7 @@ def batches(
         A dataset of float32 [batch_size, H, W, C] in [-1, 1], or of pairs (images, neighbours) of two such tensors.
 
     Raises:
-        InputError: there are not enough images for one batch.
+        DataError: there are not enough images for one batch.
     """
     import tensorflow as tf
 
@@ -317,9 +328,10 @@ def _read_tfds(name: str, data_dir: str | None) -> tuple[Split, Split, tuple[str
         features: Any = builder.info.features  # a mapping by name, which its class does not say
         names = tuple(features["label"].names)
     except (tf.errors.OpError, json_format.ParseError, OSError, ValueError, KeyError) as error:
-        raise InputError(
-            f"the prepared {name} in {version_dir} is damaged ({type(error).__name__}): delete that folder and "
-            "prepare it again, or use --dataset mnist_5k"
+        raise DataError(
+            f"the prepared {name} in {version_dir} is damaged ({type(error).__name__})",
+            "delete that folder and prepare it again",
+            dataset="use mnist_5k",
         ) from error
     return Split(*train), Split(*test), names
 
@@ -342,9 +354,11 @@ def _download(name: str, data_dir: Path) -> Path:
         builder = tfds.builder(name, data_dir=data_dir)
         builder.download_and_prepare()
     except Exception as error:  # tensorflow-datasets, the network or the disk fails: the advice is the same
-        raise InputError(
-            f"{name} could not be downloaded to {data_dir} ({type(error).__name__}: {error}): try again, "
-            "name a folder that has it with --data-dir, or use --dataset mnist_5k"
+        raise DataError(
+            f"{name} could not be downloaded to {data_dir} ({type(error).__name__}: {error})",
+            "try again",
+            data_dir="name a folder that has it",
+            dataset="use mnist_5k",
         ) from error
     return Path(builder.data_dir)
 
@@ -375,7 +389,7 @@ def _read_own(path: Path, image_size: int | None, background: str) -> tuple[Spli
     images, labels = _read_folder(path, image_size, background) if path.is_dir() else _read_npz(path, background)
     count, height, width, _ = images.shape
     if count < MIN_IMAGES:
-        raise InputError(f"{path} holds {count} images, too few to split: give at least {MIN_IMAGES}")
+        raise DataError(f"{path} holds {count} images, too few to split: give at least {MIN_IMAGES}")
     if image_size is None:
         _check_square(path, height, width)
     _warn_of_values(images, path)
@@ -386,9 +400,9 @@ def _read_own(path: Path, image_size: int | None, background: str) -> tuple[Spli
 
 
 def _check_square(path: Path, height: int, width: int) -> None:
-    """Raise InputError if images are not square."""
+    """Raise DataError if images are not square."""
     if height != width:
-        raise InputError(f"{path} holds images of {height}x{width}: make them square with --image-size")
+        raise DataError(f"{path} holds images of {height}x{width}", image_size="make them square")
 
 
 def _numbered(labels: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
@@ -409,12 +423,12 @@ def _numbered(labels: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
 
 
 def _check_classes(labels: np.ndarray, names: tuple[str, ...], dataset: str) -> None:
-    """Raise InputError if the labels of the training part, int64 [N], are of one class, or if a class is not there."""
+    """Raise DataError if the labels of the training part, int64 [N], are of one class, or if a class is not there."""
     if len(names) < 2:
-        raise InputError(f"the images of {dataset} are all of one class: leave the labels out")
+        raise DataError(f"the images of {dataset} are all of one class: leave the labels out")
     counts = np.bincount(labels, minlength=len(names))
     if lost := [name for name, count in zip(names, counts, strict=True) if not count]:
-        raise InputError(
+        raise DataError(
             f"{dataset}: the training part has no image of {', '.join(map(repr, lost[:5]))} ({len(lost)} of "
             f"{len(names)} classes): give such a class more images, or leave it out"
         )
@@ -430,13 +444,13 @@ def _read_npz(path: Path, background: str) -> tuple[np.ndarray, np.ndarray | Non
             arrays = {key: archive[key] for key in ("images", "labels") if key in keys}
     except (OSError, EOFError, ValueError, RuntimeError, zipfile.BadZipFile, zlib.error, lzma.LZMAError) as error:
         if "Object arrays" in str(error):
-            raise InputError(
+            raise DataError(
                 f"{path} holds Python objects, which are not read: save images of one size as one array "
                 "(numpy.stack), and labels as integers or strings (labels.astype(str))"
             ) from error
-        raise InputError(f"{path} cannot be read ({error}): write it again with numpy.savez_compressed") from error
+        raise DataError(f"{path} cannot be read ({error}): write it again with numpy.savez_compressed") from error
     if "images" not in arrays:
-        raise InputError(f"{path} has no array 'images', only {keys}: save it with images=...")
+        raise DataError(f"{path} has no array 'images', only {keys}: save it with images=...")
     images, labels = arrays["images"], arrays.get("labels")
     if labels is not None:
         labels = _checked_labels(labels, images.shape[0] if images.ndim else 0, path)
@@ -458,17 +472,17 @@ def _composited(images: np.ndarray, background: str, path: Path) -> np.ndarray:
 
 
 def _checked_labels(labels: np.ndarray, count: int, path: Path) -> np.ndarray:
-    """Return the user's labels of `count` images as integers or strings [N]. Raise InputError if they name no classes."""
+    """Return the user's labels of `count` images as integers or strings [N]. Raise DataError if they name no classes."""
     if labels.dtype.kind not in "iuUS":
-        raise InputError(f"'labels' in {path} are {labels.dtype}: save integers or strings")
+        raise DataError(f"'labels' in {path} are {labels.dtype}: save integers or strings")
     if labels.shape != (count,):
-        raise InputError(
+        raise DataError(
             f"'labels' in {path} have shape {list(labels.shape)} for {count} images: save one label per image"
         )
     if labels.dtype.kind == "S":
         labels = np.char.decode(labels, "utf-8", "replace")
     if 0 < count == len(np.unique(labels)):
-        raise InputError(
+        raise DataError(
             f"'labels' in {path} are {count} different values for as many images, like numbers of images: "
             "save the class of each image, or leave the labels out"
         )
@@ -476,28 +490,28 @@ def _checked_labels(labels: np.ndarray, count: int, path: Path) -> np.ndarray:
 
 
 def _checked_images(images: np.ndarray, path: Path) -> np.ndarray:
-    """Return the user's array of images as uint8 [N, H, W, C], alpha included. Raise InputError if it holds no images."""
+    """Return the user's array of images as uint8 [N, H, W, C], alpha included. Raise DataError if it holds no images."""
     shape = list(images.shape)
     if images.ndim == 3:
         images = images[..., np.newaxis]
     if images.ndim != 4 or images.shape[-1] not in (1, 2, 3, 4):
-        raise InputError(
+        raise DataError(
             f"'images' in {path} have shape {shape}: save [N, H, W] or [N, H, W, C] with C 1 or 3, or 2 or 4 with alpha"
         )
     if images.size == 0:
-        raise InputError(f"'images' in {path} are empty (shape {shape}): save at least {MIN_IMAGES} images")
+        raise DataError(f"'images' in {path} are empty (shape {shape}): save at least {MIN_IMAGES} images")
     if images.dtype != np.uint8 and not np.issubdtype(images.dtype, np.floating):
-        raise InputError(f"'images' in {path} are {images.dtype}: save uint8, or floats in [0, 1] or [-1, 1]")
+        raise DataError(f"'images' in {path} are {images.dtype}: save uint8, or floats in [0, 1] or [-1, 1]")
     values = f"{images.dtype} from {images.min():g} to {images.max():g}"
     if images.dtype == np.uint8:
         print(f"{path}: images are {values}", file=sys.stderr)
         return images
     if not np.isfinite([images.min(), images.max()]).all():
-        raise InputError(f"'images' in {path} hold values that are not finite (NaN or infinity): replace them")
+        raise DataError(f"'images' in {path} hold values that are not finite (NaN or infinity): replace them")
     x = images.astype(np.float32)
     scale = _float_range(x)
     if scale is None:
-        raise InputError(
+        raise DataError(
             f"'images' in {path} are {values}, which is no range of images: scale them to [0, 1] or [-1, 1], or save uint8"
         )
     low, high = scale
@@ -573,7 +587,7 @@ def _read_folder(folder: Path, image_size: int | None, background: str) -> tuple
 
 
 def background_colour(name: str) -> tuple[int, int, int]:
-    """Return red, green and blue, in [0, 255], of a colour's name or #rrggbb. Raise InputError if it is neither."""
+    """Return red, green and blue, in [0, 255], of a colour's name or #rrggbb. Raise DataError if it is neither."""
     from PIL import ImageColor
 
     try:
@@ -581,7 +595,7 @@ def background_colour(name: str) -> tuple[int, int, int]:
         if alpha:
             raise ValueError("a background is opaque")
     except ValueError as error:
-        raise InputError(f"background {name!r} is not a colour: give a name such as white, or #rrggbb") from error
+        raise DataError(f"background {name!r} is not a colour: give a name such as white, or #rrggbb") from error
     return red, green, blue
 
 
@@ -618,18 +632,18 @@ def _find_images(folder: Path) -> tuple[list[Path], np.ndarray | None]:
     classes = {sub: own.images for sub, own in subs.items() if own.images}
     deeper = {sub: sum((_contents(below).images for below in own.folders), []) for sub, own in subs.items()}
     if loose and classes:
-        raise InputError(f"{folder} has images both beside and inside its sub-folders: move {loose[0].name} into one")
+        raise DataError(f"{folder} has images both beside and inside its sub-folders: move {loose[0].name} into one")
     all_unread = sum((own.unread for own in subs.values()), unread)
     left_out = _described(all_unread, sum(deeper.values(), []))
     read = ", ".join(suffix[1:] for suffix in IMAGE_SUFFIXES)
     if not (loose or classes):
-        raise InputError(
+        raise DataError(
             f"{folder} has no images ({read}) in it or one folder down, only {left_out or 'empty folders'}: "
             "give another path"
         )
     for sub, own in subs.items():
         if classes and not own.images:
-            raise InputError(
+            raise DataError(
                 f"{sub} stands beside folders of classes, but has no images ({read}) of its own, only "
                 f"{_described(own.unread, deeper[sub]) or 'nothing'}: convert these files, or move the folder away"
             )
@@ -666,13 +680,13 @@ def _read_headers(files: list[Path], folder: Path, same_size: bool) -> list[_Hea
             tags = getattr(image, "tag_v2", None)
             size = image.size if tags is None else (tags[256], tags[257])
         if header.mode not in GRAY_MODES | COLOUR_MODES:
-            raise InputError(f"{file} has pixels of mode {header.mode!r}: convert it to 8-bit gray or RGB")
+            raise DataError(f"{file} has pixels of mode {header.mode!r}: convert it to 8-bit gray or RGB")
         width, height = size if header.orientation < 5 else size[::-1]
         first_size = first_size or (width, height)
         if same_size and (width, height) != first_size:
-            raise InputError(
-                f"{file} is {width}x{height} but {files[0].name} is {first_size[0]}x{first_size[1]} "
-                "(width x height): resize all with --image-size"
+            raise DataError(
+                f"{file} is {width}x{height} but {files[0].name} is {first_size[0]}x{first_size[1]} (width x height)",
+                image_size="resize all",
             )
         headers.append(header)
     if same_size and first_size is not None:
@@ -717,16 +731,36 @@ def _read_pixels(
     return pixels, turned, composited
 
 
+def read_picture(file: Path, background: str = BACKGROUND) -> np.ndarray:
+    """Return one picture as a person sees it, uint8 [H, W, 3]: turned as its EXIF tag says, on `background`.
+
+    Raises:
+        DataError: the file is no picture, holds several, or has more than MOST_PIXELS.
+    """
+    with _opened(file) as image:
+        width, height = image.size
+        if getattr(image, "is_animated", False) and image.format != "MPO":  # further pictures of an MPO are previews
+            raise DataError(f"{file.name} holds {getattr(image, 'n_frames', 2)} pictures: give a file with one")
+        if width * height > MOST_PIXELS:
+            raise DataError(
+                f"{file.name} has {width * height / 1e6:.0f} megapixels: give a picture of at most "
+                f"{MOST_PIXELS / 1e6:.0f}"
+            )
+        if image.mode not in GRAY_MODES | COLOUR_MODES:
+            raise DataError(f"{file.name} has pixels of mode {image.mode!r}: convert it to 8-bit gray or RGB")
+    return _read_pixels(file, "RGB", background_colour(background), None)[0]
+
+
 @contextlib.contextmanager
 def _opened(file: Path) -> "Iterator[Image]":
-    """Open an image. Raise an InputError that names the file if it cannot be opened, or read in the context."""
+    """Open an image. Raise a DataError that names the file if it cannot be opened, or read in the context."""
     from PIL import Image
 
     try:
         with Image.open(file) as image:
             yield image
     except (OSError, EOFError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise InputError(f"{file} cannot be read as an image ({error}): replace or remove it") from error
+        raise DataError(f"{file} cannot be read as an image ({error}): replace or remove it") from error
 
 
 def _resize(images: np.ndarray, size: int) -> np.ndarray:

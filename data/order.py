@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from data.errors import InputError
+from data.errors import DataError
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -31,10 +31,10 @@ def full_batches(count: int, batch_size: int, what: str) -> int:
         what: the name of the examples in the error, in the plural.
 
     Raises:
-        InputError: `batch_size` is not in [1, count].
+        DataError: `batch_size` is not in [1, count].
     """
     if not 1 <= batch_size <= count:
-        raise InputError(f"batch size {batch_size} does not fit {count} training {what}: choose 1 to {count}")
+        raise DataError(f"batch size {batch_size} does not fit {count} training {what}: choose 1 to {count}")
     return count // batch_size
 
 
@@ -48,7 +48,7 @@ def shuffled_batches(count: int, batch_size: int, seed: int, first_epoch: int, w
         what: the name of the examples in the error, in the plural.
 
     Raises:
-        InputError: there are not enough examples for one batch.
+        DataError: there are not enough examples for one batch.
     """
     import tensorflow as tf
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
 import numpy as np
 
 from data.docstrings import read_docstrings, versions
-from data.errors import InputError
+from data.errors import DataError
 from data.order import full_batches
 from data.text import (
     PARTS,
@@ -30,11 +30,12 @@ from data.text import (
     tokenise,
 )
 from data.vocabulary import EOS, PAD, UNK, UNPREDICTED, Vocabulary, build_vocabulary
+from data.wording import SPLITTINGS, Wording
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
-PREPARED = ("ptb", "brown", "multi30k")  # folders of --data-dir, tokenised: spaces separate the tokens
+PREPARED = ("ptb", "brown", "multi30k")  # folders of `data_dir`, tokenised: spaces separate the tokens
 DATASETS = ("docstrings", *PREPARED)
 
 POOL = 100  # number of batches that are sorted by length together: padding stays small, neighbours stay random
@@ -68,6 +69,7 @@ class SentenceCorpus(NamedTuple):
     # part -> sentences, tokens, unknown, unknown_share, left_out, and paragraphs if they were read; for docstrings also
     # the packages' versions
     facts: dict[str, Any]
+    wording: Wording  # its words, and how texts were split into them
 
 
 def load_sentences(
@@ -93,7 +95,7 @@ def load_sentences(
             `facts`.
 
     Raises:
-        InputError: the text is missing, damaged or too small, or nothing is left of a part.
+        DataError: the text is missing, damaged or too small, or nothing is left of a part.
     """
     parts = _read(dataset, data_dir, partial(_by_line, dataset))
     parts = [list(chain.from_iterable(part)) for part in parts]
@@ -102,12 +104,13 @@ def load_sentences(
     report_rare(dataset, *kept[:2])
     vocabulary = build_vocabulary(kept[0], vocabulary_size + len(UNPREDICTED))
     encoded = [[vocabulary.encode(tokens) for tokens in part] for part in kept]
-    facts = {
+    facts: dict[str, Any] = {
         part: _count(sentences) | {"left_out": len(every) - len(sentences)}
         for part, every, sentences in zip(PARTS, parts, encoded, strict=True)
     }
     train, validation, test = encoded
-    return SentenceCorpus(dataset, train, validation, test, vocabulary, facts | _versions(dataset))
+    facts |= _versions(dataset)
+    return SentenceCorpus(dataset, train, validation, test, vocabulary, facts, _wording(dataset, vocabulary))
 
 
 def load_paragraphs(
@@ -131,10 +134,10 @@ def load_paragraphs(
             number of paragraphs.
 
     Raises:
-        InputError: as for `load_sentences`, or the text has no paragraphs.
+        DataError: as for `load_sentences`, or the text has no paragraphs.
     """
     if dataset in ("ptb", "multi30k"):
-        raise InputError(f"{dataset} has sentences but no paragraphs: use brown, docstrings or your own text")
+        raise DataError(f"{dataset} has sentences but no paragraphs: use brown, docstrings or your own text")
     parts = _read(dataset, data_dir, _by_empty_line)
 
     def fits(paragraph: list[Tokens]) -> bool:
@@ -152,7 +155,8 @@ def load_paragraphs(
         for part, every, paragraphs in zip(PARTS, parts, encoded, strict=True)
     }
     train, validation, test = (list(map(join, part)) for part in encoded)
-    return SentenceCorpus(dataset, train, validation, test, vocabulary, facts | _versions(dataset))
+    facts |= _versions(dataset)
+    return SentenceCorpus(dataset, train, validation, test, vocabulary, facts, _wording(dataset, vocabulary))
 
 
 def join(paragraph: list[np.ndarray]) -> np.ndarray:
@@ -180,7 +184,7 @@ def printed(vocabulary: Vocabulary, ids: np.ndarray) -> str:
 
 
 def steps_per_epoch(sentences: list[np.ndarray], batch_size: int) -> int:
-    """Return the number of batches in an epoch of `batches`. Raise InputError if there are too few for one batch."""
+    """Return the number of batches in an epoch of `batches`. Raise DataError if there are too few for one batch."""
     return full_batches(len(sentences), batch_size, "texts")
 
 
@@ -199,7 +203,7 @@ def batches(sentences: list[np.ndarray], batch_size: int, seed: int, first_epoch
         A dataset of `SentenceBatch` with B = batch_size. T is unknown in its spec, so one trace serves all lengths.
 
     Raises:
-        InputError: there are not enough sentences for one batch.
+        DataError: there are not enough sentences for one batch.
     """
     import tensorflow as tf
 
@@ -232,12 +236,12 @@ def evaluation_batches(sentences: list[np.ndarray], batch_size: int) -> "tf.data
         sentences: as for `batches`.
 
     Raises:
-        InputError: the batch size is not positive.
+        DataError: the batch size is not positive.
     """
     import tensorflow as tf
 
     if batch_size < 1:
-        raise InputError(f"batch size {batch_size} is too small: choose at least 1")
+        raise DataError(f"batch size {batch_size} is too small: choose at least 1")
     with tf.device("CPU"):
         words = _ragged(sentences)
     order = np.argsort([len(ids) for ids in sentences], kind="stable")
@@ -286,7 +290,7 @@ def _read(dataset: str, data_dir: str | None, split: Splitter) -> tuple[list[Uni
         *files, valid = (text_file(path, f"{part}.txt") for part in ("train", "test", "valid"))
         for file in files:
             if not file.exists():
-                raise InputError(
+                raise DataError(
                     f"{path} has no {file.name}: give a text file, or a folder of train.txt, test.txt and, if wanted, "
                     "valid.txt"
                 )
@@ -295,12 +299,22 @@ def _read(dataset: str, data_dir: str | None, split: Splitter) -> tuple[list[Uni
     lines = [read_lines(file) for file in files]
     if dataset not in PREPARED:
         report_unspaced(dataset, chain.from_iterable(lines))
-    parts = split(lines, str.split if dataset in PREPARED else tokenise)
+    parts = split(lines, SPLITTINGS[_splitting(dataset)])
     if path.is_file():
         return cut_three(parts[0], dataset)
     train, test, *given = parts
     validation, train = (given[0], train) if given else cut(train, len(train) // 10)
     return train, validation, test
+
+
+def _splitting(dataset: str) -> str:
+    """Return how texts are split into tokens, a name in SPLITTINGS."""
+    return "spaces" if dataset in PREPARED else "tokens"
+
+
+def _wording(dataset: str, vocabulary: Vocabulary) -> Wording:
+    """Return the wording of a corpus."""
+    return Wording(vocabulary.words, _splitting(dataset))
 
 
 def _by_line(source: str, files: list[list[str]], to_tokens: Callable[[str], Tokens]) -> list[list[Unit]]:
@@ -329,7 +343,7 @@ def _trimmed(lines: list[str]) -> list[str]:
 
 
 def _check_kept(dataset: str, every: Sequence[list], kept: Sequence[list], what: str) -> None:
-    """Print to standard error how many examples are left out. Raise InputError if a part is empty.
+    """Print to standard error how many examples are left out. Raise DataError if a part is empty.
 
     Args:
         every, kept: the examples of each part, before and after.
@@ -337,7 +351,7 @@ def _check_kept(dataset: str, every: Sequence[list], kept: Sequence[list], what:
     """
     for part, units in zip(PARTS, kept, strict=True):
         if not units:
-            raise InputError(
+            raise DataError(
                 f"the {part} part of {dataset} has no {what}: give more text or wider limits (each line is a sentence, "
                 "and an empty line ends a paragraph; in text without empty lines, each line is a paragraph)"
             )

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import regex  # unlike re, it knows marks, scripts and graphemes
 
-from data.errors import InputError, own_path
+from data.errors import DataError, own_path
 
 PARTS = ("train", "validation", "test")
 SPLIT_SEED = 0  # of the permutation that cuts a corpus; defines the parts, so not a flag
@@ -37,10 +37,10 @@ RARE = 0.75  # highest share of words that occur once; Brown has .46, and 200 of
 UNSEEN = 0.25  # highest share of words in the validation part that the training part lacks; Brown has .04
 
 # Signs that nobody sees and that would cut a word in two: soft hyphen, marks of direction, byte order mark.
-_INVISIBLE: dict[int, str | None] = dict.fromkeys(
+INVISIBLE: dict[int, str | None] = dict.fromkeys(
     [0xAD, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2060, 0x206A), 0xFEFF]
 )
-_INVISIBLE[0x200B] = " "  # the space of zero width
+INVISIBLE[0x200B] = " "  # the space of zero width
 # Letters of Chinese, Japanese, Thai, Lao, Khmer and Burmese, which are written without spaces between words.
 _SCRIPTS = "".join(rf"\p{{scx={script}}}" for script in "Han Hiragana Katakana Thai Lao Khmer Myanmar".split())
 _UNSPACED = rf"[[\pL\pN--\d]&&[{_SCRIPTS}]]"
@@ -53,12 +53,12 @@ _JOINER = rf"[\u200c\u200d](?={_INNER})"  # a joiner inside a word; one at the e
 _WORD = rf"(?:[_\d{_INNER}]+|{_JOINER})"  # what may follow the first letter of a word
 # In this order: the unknown word of a prepared text; a word, as in "l'été" or "x_1"; a character of an unspaced script; a
 # number, as in "1,000.5"; any other sign but a space.
-_TOKEN = regex.compile(
+TOKEN = regex.compile(
     rf"(?V1)<unk>|[_{_LETTER}]{_WORD}*(?:['’׳״]{_WORD}+)*|{_CHARACTER}"
     r"|\d+(?:[.,٫٬]\d+)*|[^\s\x1c-\x1f\pL\pN\pM_\u200c\u200d]\pM*"
 )
 # Two letters or more without apostrophes, digits and underscores; or a character of an unspaced script.
-_CONTENT_WORD = regex.compile(rf"(?V1){_LETTER}(?:{_INNER}+|{_JOINER})+|{_CHARACTER}")
+CONTENT_WORD = regex.compile(rf"(?V1){_LETTER}(?:{_INNER}+|{_JOINER})+|{_CHARACTER}")
 _WORD_OF_LETTERS = regex.compile(r"\pL[\pL\pM\u200c\u200d]*")
 _ANY_UNSPACED = regex.compile(rf"(?V1){_UNSPACED}")
 # A full stop ends a sentence before a capital, or a letter of a script without capitals; not after these abbreviations.
@@ -81,23 +81,32 @@ def locate(dataset: str, datasets: Collection[str], prepared: Collection[str], d
         data_dir: folder that holds the prepared corpora. None: $INFOBIGBIGAN_DATA.
 
     Raises:
-        InputError: the name is unknown, or the folder or file does not exist.
+        DataError: the name is unknown, or the folder or file does not exist.
     """
     if dataset not in prepared:
         return own_path(dataset, datasets)
     parent = data_dir or os.environ.get("INFOBIGBIGAN_DATA")
     if not parent:
-        raise InputError(
-            f"{dataset} is not built in: name the folder that holds {dataset}/ with --data-dir or "
-            "INFOBIGBIGAN_DATA, or use --dataset docstrings"
+        raise DataError(
+            f"{dataset} is not built in",
+            f"let INFOBIGBIGAN_DATA name the folder that holds {dataset}/",
+            data_dir="name that folder",
+            dataset="use docstrings",
         )
     for folder in (Path(parent), Path(parent, dataset)):
         if not folder.is_dir():
-            raise InputError(
-                f"folder {folder} does not exist: name the folder that holds {dataset}/ with --data-dir, "
-                "or use --dataset docstrings"
+            raise DataError(
+                f"folder {folder} does not exist",
+                data_dir=f"name the folder that holds {dataset}/",
+                dataset="use docstrings",
             )
     return Path(parent, dataset)
+
+
+def at_hand(prepared: Sequence[str], data_dir: str | None = None) -> list[str]:
+    """Return the prepared corpora that have a folder in `data_dir`, or else in $INFOBIGBIGAN_DATA."""
+    parent = data_dir or os.environ.get("INFOBIGBIGAN_DATA")
+    return [name for name in prepared if parent and Path(parent, name).is_dir()]
 
 
 def text_file(folder: Path, name: str) -> Path:
@@ -110,11 +119,11 @@ def read_lines(file: Path) -> list[str]:
     """Return the lines of a text file, without line ends. Item i is line i + 1.
 
     Raises:
-        InputError: as for `read_text`, or the file has no text.
+        DataError: as for `read_text`, or the file has no text.
     """
     text = read_text(file)
     if not text.strip():
-        raise InputError(f"{file} is empty: give a file with text in it")
+        raise DataError(f"{file} is empty: give a file with text in it")
     return text.removesuffix("\n").split("\n")
 
 
@@ -125,19 +134,19 @@ def read_text(file: Path) -> str:
     lines.
 
     Raises:
-        InputError: the file is missing, damaged or not such text, or has a line of MAX_LINE bytes or more.
+        DataError: the file is missing, damaged or not such text, or has a line of MAX_LINE bytes or more.
     """
     if not file.exists():
-        raise InputError(f"{file.parent} has no {file.name}: give a folder that has it")
+        raise DataError(f"{file.parent} has no {file.name}: give a folder that has it")
     content = _read_bytes(file).replace(b"\r\n", b"\n").replace(b"\r", b"\n")
     for number, line in enumerate(content.split(b"\n"), 1):
         if b"\0" in line:
-            raise InputError(
+            raise DataError(
                 f"{file}, line {number} holds a NUL byte: this is no text, or UTF-16 without its byte order mark; "
                 "save the file as UTF-8"
             )
         if len(line) >= MAX_LINE:
-            raise InputError(
+            raise DataError(
                 f"{file}, line {number} is {len(line):,} bytes long: break it into lines below {MAX_LINE:,} bytes"
             )
     try:
@@ -145,7 +154,7 @@ def read_text(file: Path) -> str:
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
         byte = error.object[error.start]
-        raise InputError(f"{file}, line {line}: byte 0x{byte:02x} is not UTF-8: save the file as UTF-8") from error
+        raise DataError(f"{file}, line {line}: byte 0x{byte:02x} is not UTF-8: save the file as UTF-8") from error
 
 
 def _read_bytes(file: Path) -> bytes:
@@ -156,13 +165,13 @@ def _read_bytes(file: Path) -> bytes:
             content = gzip.decompress(content)
         for start, kind in BINARY.items():
             if content.startswith(start):
-                raise InputError(f"{file} is {kind}: save its text as UTF-8 and give that file")
+                raise DataError(f"{file} is {kind}: save its text as UTF-8 and give that file")
         if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
             content = content.decode("utf-16").encode()
     except OSError as error:  # of the disk, or of gzip, whose errors have no strerror
-        raise InputError(f"{file} cannot be read ({error.strerror or error}): give a text file") from error
+        raise DataError(f"{file} cannot be read ({error.strerror or error}): give a text file") from error
     except (EOFError, zlib.error, UnicodeDecodeError) as error:
-        raise InputError(f"{file} is damaged ({error}): fetch or save it again") from error
+        raise DataError(f"{file} is damaged ({error}): fetch or save it again") from error
     return content
 
 
@@ -174,7 +183,7 @@ def tokenise(text: str) -> list[str]:
     Invisible signs, such as soft hyphens, are removed. "<unk>" stays one token, so that a prepared text keeps its
     unknown words. The language is not known, so the Turkish capitals I and İ both become i.
     """
-    return _TOKEN.findall(_normalised(text))
+    return TOKEN.findall(_normalised(text))
 
 
 def content_words(text: str) -> list[str]:
@@ -183,7 +192,7 @@ def content_words(text: str) -> list[str]:
     In a script with spaces, a word is a run of at least two letters: an apostrophe, a digit or an underscore ends it. In
     a script without spaces, each letter is a word.
     """
-    return _CONTENT_WORD.findall(_normalised(text))
+    return CONTENT_WORD.findall(_normalised(text))
 
 
 def is_word(token: str) -> bool:
@@ -193,7 +202,7 @@ def is_word(token: str) -> bool:
 
 def _normalised(text: str) -> str:
     """Return a text in lower case and NFC, without invisible signs."""
-    text = unicodedata.normalize("NFC", text.translate(_INVISIBLE))
+    text = unicodedata.normalize("NFC", text.translate(INVISIBLE))
     return text.lower().replace("i\u0307", "i")  # İ in lower case is an i with a stray dot
 
 
@@ -268,10 +277,10 @@ def cut_three(examples: Sequence[Any], source: str) -> tuple[list[Any], list[Any
         source: the name of the corpus, for the error.
 
     Raises:
-        InputError: there are fewer than MIN_EXAMPLES examples.
+        DataError: there are fewer than MIN_EXAMPLES examples.
     """
     tenth = len(examples) // 10
     if len(examples) < MIN_EXAMPLES:
-        raise InputError(f"{source} holds {len(examples)} examples, too few to cut: give at least {MIN_EXAMPLES}")
+        raise DataError(f"{source} holds {len(examples)} examples, too few to cut: give at least {MIN_EXAMPLES}")
     test, validation, train = cut(examples, tenth, tenth)
     return train, validation, test

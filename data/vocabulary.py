@@ -9,7 +9,7 @@ from itertools import chain, takewhile
 
 import numpy as np
 
-from data.errors import InputError
+from data.errors import DataError
 
 PAD, BOS, EOS, UNK = range(4)  # fills up short rows; start and end of a sentence; any unknown word
 RESERVED = ("<pad>", "<s>", "</s>", "<unk>")  # the printed form of each reserved id
@@ -57,11 +57,11 @@ def build_vocabulary(sentences: Iterable[Sequence[str]], size: int) -> Vocabular
         size: highest number of ids, including the reserved ids.
 
     Raises:
-        InputError: `size` leaves no room for a word.
+        DataError: `size` leaves no room for a word.
     """
     room = size - len(RESERVED)
     if room < 1:
-        raise InputError(
+        raise DataError(
             f"a vocabulary of {size} ids has no room for words, since {len(RESERVED)} ids are reserved: choose more"
         )
     return Vocabulary(RESERVED + tuple(most_frequent(sentences, room)))

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from data.errors import InputError
+from data.errors import DataError
 from data.vocabulary import RESERVED, UNK, Vocabulary
 
 SEED = 0  # of word2vec, and of the vectors of words that a file lacks; part of their definition, so not a flag
@@ -33,20 +33,20 @@ def read_word_vectors(file: str | Path, vocabulary: Vocabulary) -> np.ndarray:
             end of the name.
 
     Raises:
-        InputError: the file is missing or damaged, a line has fewer numbers than D, or the file has no word of the
+        DataError: the file is missing or damaged, a line has fewer numbers than D, or the file has no word of the
             vocabulary.
     """
     file = Path(file)
     if not file.is_file():
-        raise InputError(f"--word-vectors: {file} is not a file: give a file of GloVe or word2vec")
+        raise DataError(f"{file} is not a file: give a file of GloVe or word2vec")
     if file.suffix == ".zip":
-        raise InputError(f"--word-vectors: {file} is an archive: unpack it, and give a file of GloVe or word2vec")
+        raise DataError(f"{file} is an archive: unpack it, and give a file of GloVe or word2vec")
     packed = file.suffix == ".gz"
     is_binary = (file.with_suffix("") if packed else file).suffix == ".bin"
     vectors = (_read_binary if is_binary else _read_text)(file, set(vocabulary.words[len(RESERVED) :]))
     known = [i for i, word in enumerate(vocabulary.words) if word in vectors]
     if not known:
-        raise InputError(f"{file} has none of the words of the training text: give vectors of lower-case English words")
+        raise DataError(f"{file} has none of the words of the training text: give vectors of lower-case English words")
     found = np.stack([vectors[vocabulary.words[i]] for i in known])
     spread = np.random.default_rng(SEED).standard_normal((vocabulary.size, found.shape[1]))
     result = (found.std() * spread).astype(np.float32)
@@ -84,16 +84,14 @@ def _read_binary(file: Path, wanted: set[str]) -> dict[str, np.ndarray]:
     try:
         vectors = KeyedVectors.load_word2vec_format(file, binary=True)  # of a repeated word it keeps the first vector
     except UnicodeDecodeError as error:
-        raise InputError(f"{file} has a word that is not UTF-8 ({error.reason}): save it as UTF-8") from error
+        raise DataError(f"{file} has a word that is not UTF-8 ({error.reason}): save it as UTF-8") from error
     except (*DAMAGED, ValueError, OverflowError, MemoryError) as error:
-        raise InputError(
+        raise DataError(
             f"{file} is damaged ({error}): fetch it again, or rename it if it is text, since .bin means binary"
         ) from error
     found = {word: vectors[word] for word in wanted if word in vectors}
     if broken := [word for word, vector in found.items() if not (np.abs(vector) <= LARGEST).all()]:
-        raise InputError(
-            f"{file} is damaged (the vector of {min(broken)[:40]!r} has no usable numbers): fetch it again"
-        )
+        raise DataError(f"{file} is damaged (the vector of {min(broken)[:40]!r} has no usable numbers): fetch it again")
     return found
 
 
@@ -106,14 +104,14 @@ def _read_text(file: Path, wanted: set[str]) -> dict[str, np.ndarray]:
         with gzip.open(file) if file.suffix == ".gz" else file.open("rb") as lines:
             return _vectors(file, enumerate(lines, 1), wanted)
     except DAMAGED as error:
-        raise InputError(f"{file} is damaged ({error}): fetch it again") from error
+        raise DataError(f"{file} is damaged ({error}): fetch it again") from error
 
 
 def _vectors(file: Path, lines: Iterator[tuple[int, bytes]], wanted: set[str]) -> dict[str, np.ndarray]:
     """Return the vectors of the wanted words, given all lines of a text file with their numbers."""
     first = [(number, _fields(file, number, line)) for number, line in islice(lines, FIRST_LINES)]
     if not first:
-        raise InputError(f"{file} is empty: give a file of GloVe or word2vec")
+        raise DataError(f"{file} is empty: give a file of GloVe or word2vec")
     words, number = None, 1
     if len(first[0][1]) == 2 and all(map(str.isdecimal, first[0][1])):  # word2vec's header
         words, dimension = map(int, first.pop(0)[1])
@@ -128,7 +126,7 @@ def _vectors(file: Path, lines: Iterator[tuple[int, bytes]], wanted: set[str]) -
         # Only the numbers that are used are all read, because a file may have a billion.
         vector = fields[-dimension:] if is_wanted else fields[-dimension:][:1]
         if not 0 < dimension < len(fields) or not all(map(_is_number, vector)):
-            raise InputError(
+            raise DataError(
                 f"{file}, line {number}: {len(_numbers(fields))} numbers at its end where {dimension or 'some'} are "
                 "due: correct the line"
             )
@@ -137,7 +135,7 @@ def _vectors(file: Path, lines: Iterator[tuple[int, bytes]], wanted: set[str]) -
         if len(fields) > dimension + 1 and _is_number(fields[-dimension - 1]):
             longer.append(f"line {number}: {word[:40]!r}")
     if words not in (None, number - 1):
-        raise InputError(f"{file} is damaged (it has {number - 1} words, its first line says {words}): fetch it again")
+        raise DataError(f"{file} is damaged (it has {number - 1} words, its first line says {words}): fetch it again")
     if longer:
         print(
             f"{file}, {longer[0]} is read as a word, since {dimension} numbers follow it; such words that end in a "
@@ -148,17 +146,17 @@ def _vectors(file: Path, lines: Iterator[tuple[int, bytes]], wanted: set[str]) -
 
 
 def _fields(file: Path, number: int, line: bytes) -> list[str]:
-    """Return the fields of a line. Raise InputError if the line is not text, or not UTF-8."""
+    """Return the fields of a line. Raise DataError if the line is not text, or not UTF-8."""
     try:
         text = line.decode("utf-8-sig" if number == 1 else "utf-8").rstrip()
     except UnicodeDecodeError as error:
-        raise InputError(
+        raise DataError(
             f"{file}, line {number}: byte {line[error.start]:#04x} is not UTF-8: save it as UTF-8, or let its name end "
             "with .bin if it is binary"
         ) from error
     if number == 1 and ("\0" in text or "\r" in text):
         what, cure = ("zero bytes", "in UTF-8") if "\0" in text else ("line ends of CR alone", "with line ends of LF")
-        raise InputError(f"{file} has {what}: save it {cure}, or let its name end with .bin if it is binary")
+        raise DataError(f"{file} has {what}: save it {cure}, or let its name end with .bin if it is binary")
     return text.replace("\t", " ").split(" ")
 
 

@@ -1,6 +1,6 @@
 """BiGAN (Donahue et al. 2017): G with an encoder E, and a discriminator of the pairs (x, E(x)) and (G(z), z)."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import keras
 import numpy as np
@@ -8,10 +8,11 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from losses.adversarial import Scores, logistic_discriminator, logistic_generator
+from models import defaults
 from models.capabilities import Encodes
 from models.discriminators import VectorDiscriminator
 from models.encoder import Encoder, Encoding
-from models.gan import GAN, Judgement, Pair, checked, in_batches
+from models.gan import GAN, Judgement, Pair, in_batches
 
 if TYPE_CHECKING:
     from tensorflow_probability.python.distributions import Distribution
@@ -33,6 +34,7 @@ class BiGAN(Encodes, GAN):
     """
 
     adversarial = (logistic_discriminator, logistic_generator)
+    defaults: ClassVar = defaults.BIGAN
 
     def __init__(
         self,
@@ -154,9 +156,9 @@ class BiGAN(Encodes, GAN):
         """Return the `Encoding`, as NumPy arrays, of images [N, H, W, C] by the moving average of E.
 
         Raises:
-            ValueError: a value is not in [-1, 1].
+            ValueError: as `checked` raises it.
         """
-        return in_batches(self._encode, checked(images))
+        return in_batches(self._encode, self.checked(images))
 
     @tf.function(reduce_retracing=True)
     def _encode(self, x: tf.Tensor) -> Encoding:
@@ -175,9 +177,23 @@ class BiGAN(Encodes, GAN):
         Both networks are the moving averages.
 
         Raises:
-            ValueError: a value is not in [-1, 1].
+            ValueError: as `checked` raises it.
         """
-        return in_batches(self._reconstruct, checked(images))
+        return in_batches(self._reconstruct, self.checked(images))
+
+    def signatures(self) -> dict[str, Any]:
+        images = tf.TensorSpec([None, *self.generator.image_shape])
+
+        @tf.function(input_signature=[images])
+        def encode(images: tf.Tensor) -> dict[str, tf.Tensor]:
+            encoding = self.ema_encoder(images)._asdict()
+            return {name: value for name, value in encoding.items() if value is not None}
+
+        @tf.function(input_signature=[images])
+        def reconstruct(images: tf.Tensor) -> dict[str, tf.Tensor]:
+            return {"images": self._reconstruct(images)}
+
+        return super().signatures() | {"encode": encode, "reconstruct": reconstruct}
 
     @tf.function(reduce_retracing=True)
     def _reconstruct(self, x: tf.Tensor) -> tf.Tensor:

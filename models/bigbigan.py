@@ -1,6 +1,9 @@
 """BigBiGAN (Donahue & Simonyan 2019): BiGAN with the hinge loss, and the unary scores s_x = F(x) and s_z = H(z)."""
 
+from typing import ClassVar
+
 from losses.adversarial import hinge_discriminator, signed_generator
+from models import defaults
 from models.bigan import BiGAN
 
 
@@ -13,3 +16,4 @@ class BigBiGAN(BiGAN):
     """
 
     adversarial = (hinge_discriminator, signed_generator)
+    defaults: ClassVar = defaults.BIGBIGAN

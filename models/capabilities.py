@@ -1,8 +1,9 @@
-"""What an image model can do besides sampling, as base classes. Code that uses a model tests for them by `isinstance`.
+"""What an image model can do besides sampling, as base classes; and what the processor can do.
 
-Importing this module does not import TensorFlow.
+Code that uses a model tests for the classes by `isinstance`. Importing this module does not import TensorFlow.
 """
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -43,3 +44,10 @@ class HasCode:
     def classify(self, images: np.ndarray) -> np.ndarray:
         """Return the head's q(c | x), [N, num_categories], for images [N, H, W, C] in [-1, 1]."""
         raise NotImplementedError
+
+
+def fastest_dtype() -> str:
+    """Return "bfloat16" if the processor has instructions for it, else "float32". Only Linux can tell."""
+    cpuinfo = Path("/proc/cpuinfo")
+    known = cpuinfo.exists() and any(word in cpuinfo.read_text() for word in ("avx512_bf16", "amx_bf16", " bf16"))
+    return "bfloat16" if known else "float32"

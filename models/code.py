@@ -10,7 +10,7 @@ import tensorflow_probability as tfp
 
 from losses.information import categorical_bound, continuous_bound, entropy
 from models.capabilities import HasCode
-from models.gan import GAN, Judgement, Own, Pair, checked, in_batches
+from models.gan import GAN, Judgement, Pair, check_request, in_batches
 from models.layers import Composed, Dense
 
 tfd = tfp.distributions
@@ -50,7 +50,7 @@ class Code:
         """H(c) of the categorical prior, in nats; log(num_categories) if it is uniform."""
         return entropy(tf.convert_to_tensor(self.prior)) if self.learned else math.log(self.num_categories)
 
-    def sample(self, n: int, seed: tf.Tensor) -> tf.Tensor:
+    def sample(self, n: int | tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         """Return n samples of c from the prior, [n, dim] float32; `seed` is int32 [2]."""
         seeds = tf.unstack(tf.random.split(seed, 2))
         logits = tf.math.log(tf.convert_to_tensor(self.prior)) if self.learned else tf.zeros(self.num_categories)
@@ -79,7 +79,8 @@ class Code:
         c = np.asarray(c)
         fits = np.isin(c, range(self.num_categories)).all() if c.ndim == 1 else c.shape[1:] == (self.dim,)
         if not fits:
-            raise ValueError(f"c must be categories from 0 to {self.num_categories - 1}, or codes [N, {self.dim}]")
+            most = self.num_categories - 1
+            raise ValueError(f"c must be categories from 0 to {most}, one for each image, or codes [N, {self.dim}]")
         if c.ndim == 1:
             c = np.pad(np.eye(self.num_categories)[c.astype(int)], [(0, 0), (0, self.num_continuous)])
         return c.astype("float32")
@@ -155,32 +156,13 @@ class Coded(HasCode, GAN):
         ]
 
     @classmethod
-    def create(
-        cls: type[Own],
+    def parts(
+        cls,
         image_shape: tuple[int, int, int],
         *,
         num_categories: int,
         num_continuous: int,
         code_prior: str,
-        **options: Any,
-    ) -> Own:
-        """Return a compiled model whose code has these sizes.
-
-        Args:
-            image_shape: (H, W, C).
-            num_categories, num_continuous: see `Code`.
-            code_prior: "uniform" or "learned".
-            options: the other arguments of `GAN.create` and of `parts`.
-        """
-        code = Code(num_categories, num_continuous, learned=code_prior == "learned")
-        return super().create(image_shape, code=code, **options)
-
-    @classmethod
-    def parts(
-        cls,
-        image_shape: tuple[int, int, int],
-        *,
-        code: Code,
         info_weight: float,
         code_to: str = "first",
         head_on: str = "image",
@@ -189,10 +171,13 @@ class Coded(HasCode, GAN):
         """Return the constructor's arguments: what the other base class needs, with the code and its head.
 
         Args:
+            num_categories, num_continuous: see `Code`.
+            code_prior: "uniform" or "learned".
             code_to: see `Generator`.
-            code, info_weight, head_on: as for the constructor.
+            info_weight, head_on: as for the constructor.
             options: the other arguments of the other base class's `parts`.
         """
+        code = Code(num_categories, num_continuous, learned=code_prior == "learned")
         parts = super().parts(image_shape, code_dim=code.dim, code_to=code_to, **options)
         trunk = parts["joint_discriminator" if head_on == "joint" else "image_discriminator"]
         head = CodeHead(trunk.feature_dim, code.parameters)
@@ -221,7 +206,9 @@ class Coded(HasCode, GAN):
         """Return a context in which every averaged network computes with its average, as do the head and its trunk."""
         return keras.StatelessScope(self.averages)
 
-    def sample_latents(self, n: int, seed: tf.Tensor, truncation: float | None = None) -> tuple[tf.Tensor, ...]:
+    def sample_latents(
+        self, n: int | tf.Tensor, seed: tf.Tensor, truncation: float | tf.Tensor | None = None
+    ) -> tuple[tf.Tensor, ...]:
         """Return (z [n, latent_dim], c [n, code_dim]), drawn from their priors; `truncation` is that of z."""
         z_seed, c_seed = tf.unstack(tf.random.split(seed, 2))
         return *super().sample_latents(n, z_seed, truncation), self.code.sample(n, c_seed)
@@ -273,20 +260,38 @@ class Coded(HasCode, GAN):
             seed: the seed of z and of c.
 
         Raises:
-            ValueError: the number of codes is not n, or `Code.encode` does not accept c.
+            ValueError: n is below 1, truncation is not above 0, the number of codes is not n, or `Code.encode` does
+                not accept c.
         """
-        if c is not None and len(c) != n:
-            raise ValueError(f"{n} images need {n} codes, not {len(c)}")
+        check_request(n, truncation)
         z, sampled = self.sample_latents(n, tf.constant([seed, 2]), truncation)
-        return self.decode(z, sampled if c is None else self.code.encode(c))
+        codes = sampled if c is None else self.code.encode(c)
+        if len(codes) != n:
+            raise ValueError(f"{n} images need {n} codes, not {len(codes)}")
+        return self.decode(z, codes)
 
     def classify(self, images: np.ndarray) -> np.ndarray:
         """Return the averaged head's q(c | x) of the categorical code, [N, num_categories], for images [N, H, W, C].
 
         Raises:
-            ValueError: a value is not in [-1, 1].
+            ValueError: as `checked` raises it.
         """
-        return in_batches(self._classify, checked(images))
+        return in_batches(self._classify, self.checked(images))
+
+    def signatures(self) -> dict[str, Any]:
+        number, real = (tf.TensorSpec([], dtype) for dtype in (tf.int32, tf.float32))
+
+        @tf.function(input_signature=[tf.TensorSpec([None], tf.int32), number, real])
+        def generate_categories(c: tf.Tensor, seed: tf.Tensor, truncation: tf.Tensor) -> dict[str, tf.Tensor]:
+            z, _ = self.latents_of_request(tf.size(c), seed, truncation)
+            code = tf.pad(tf.one_hot(c, self.code.num_categories), [[0, 0], [0, self.code.num_continuous]])
+            return {"images": self.ema_generator(z, code)}
+
+        @tf.function(input_signature=[tf.TensorSpec([None, *self.generator.image_shape])])
+        def classify(images: tf.Tensor) -> dict[str, tf.Tensor]:
+            return {"probabilities": self._classify(images)}
+
+        return super().signatures() | {"generate_categories": generate_categories, "classify": classify}
 
     @tf.function(reduce_retracing=True)
     def _classify(self, x: tf.Tensor) -> tf.Tensor:

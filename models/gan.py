@@ -1,14 +1,19 @@
 """The adversarial step of all image models, and the smallest model: BigGAN without labels (G and F, mode `biggan`)."""
 
+import functools
+import warnings
 from collections.abc import Callable
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, ClassVar, NamedTuple, TypeVar
 
 import keras
 import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+from data.seeds import seeded
 from losses.adversarial import Scores, hinge_discriminator, signed_generator
+from models import defaults
+from models.capabilities import fastest_dtype
 from models.discriminators import ImageDiscriminator
 from models.generator import Generator
 
@@ -54,6 +59,7 @@ class GAN(keras.Model):
     """
 
     adversarial = (hinge_discriminator, signed_generator)
+    defaults: ClassVar = defaults.GAN
 
     def __init__(
         self,
@@ -73,28 +79,27 @@ class GAN(keras.Model):
         self.built = True
 
     @classmethod
-    def create(
-        cls: type[Own],
-        image_shape: tuple[int, int, int],
-        *,
-        d_rate: float,
-        ge_rate: float,
-        beta_1: float,
-        **options: Any,
-    ) -> Own:
-        """Return a compiled model; Keras's global random generator draws its initial weights.
+    def create(cls: type[Own], image_shape: tuple[int, int, int], **options: Any) -> Own:
+        """Return a compiled model, which `fit` trains on batches of images, float32 [B, H, W, C] in [-1, 1], B static.
+
+        Its initial weights depend on the seed alone. The global random generators stay as they are.
 
         Args:
             image_shape: (H, W, C).
-            d_rate, ge_rate: Adam's learning rates, for the discriminators and for G (and E).
-            beta_1: Adam's beta_1, for both.
-            options: the other arguments of `parts`.
+            options: the arguments of the constructor and of `parts` that differ from `defaults`; d_rate and ge_rate,
+                Adam's learning rates for the discriminators and for G (and E); and beta_1, which both share. The
+                precision "auto" is bfloat16 if the processor has it.
         """
-        model = cls(**cls.parts(image_shape, **options))
-        model.compile(
-            d_optimizer=keras.optimizers.Adam(d_rate, beta_1=beta_1),
-            ge_optimizer=keras.optimizers.Adam(ge_rate, beta_1=beta_1),
-        )
+        options = cls.defaults | options
+        if options["precision"] == "auto":
+            options["precision"] = fastest_dtype()
+        d_rate, ge_rate, beta_1 = (options.pop(name) for name in ("d_rate", "ge_rate", "beta_1"))
+        with seeded(options["seed"]):
+            model = cls(**cls.parts(image_shape, **options))
+            model.compile(
+                d_optimizer=keras.optimizers.Adam(d_rate, beta_1=beta_1),
+                ge_optimizer=keras.optimizers.Adam(ge_rate, beta_1=beta_1),
+            )
         return model
 
     @classmethod
@@ -204,7 +209,9 @@ class GAN(keras.Model):
         """
         return sum(network.count_params() for network in (*self.discriminators, *dict(self.averaged)))
 
-    def sample_latents(self, n: int, seed: tf.Tensor, truncation: float | None = None) -> tuple[tf.Tensor, ...]:
+    def sample_latents(
+        self, n: int | tf.Tensor, seed: tf.Tensor, truncation: float | tf.Tensor | None = None
+    ) -> tuple[tf.Tensor, ...]:
         """Return arguments of G that are drawn from their prior: here (z,), where z ~ N(0, I) is [n, latent_dim].
 
         Args:
@@ -280,8 +287,13 @@ class GAN(keras.Model):
 
         Returns:
             The means of the reported numbers, by the names in `tracked_names`.
+
+        Raises:
+            ValueError: B is not static.
         """
         x, *others = tf.nest.flatten(images)
+        if x.shape[0] is None:
+            raise ValueError("the size of a batch must be known: make batches with drop_remainder=True")
         self.step.assign_add(1)
         fake_seed, real_seed = tf.unstack(  # the stubs declare the result of fold_in an int
             tf.random.split(tf.random.fold_in([self.seed, 0], self.step), 2)  # pyright: ignore[reportArgumentType]
@@ -344,6 +356,12 @@ class GAN(keras.Model):
                 own.assign(value)
         self.ema_generator(*self.sample_latents(STATISTICS_BATCH, tf.constant([self.seed, 1])), training=True)
 
+    def fit(self, *args: Any, **options: Any) -> keras.callbacks.History:
+        """Train as Keras does; then update the statistics of the averages, with which the model is used."""
+        history = super().fit(*args, **options)
+        self.refresh_statistics()
+        return history
+
     # Use
 
     def generate(self, n: int, *, truncation: float | None = None, seed: int = 0) -> np.ndarray:
@@ -352,7 +370,11 @@ class GAN(keras.Model):
         Args:
             truncation: z is drawn from the normal distribution cut off at +-truncation; None: from the whole one.
             seed: the seed of z.
+
+        Raises:
+            ValueError: n is below 1, or truncation is not above 0.
         """
+        check_request(n, truncation)
         return self.decode(*self.sample_latents(n, tf.constant([seed, 2]), truncation))
 
     def decode(self, *latents: np.ndarray | tf.Tensor) -> np.ndarray:
@@ -363,9 +385,58 @@ class GAN(keras.Model):
         """
         return in_batches(self._decode, *latents)
 
+    def checked(self, images: np.ndarray) -> np.ndarray:
+        """Return images [N, H, W, C] as float32. Warn if no value is below 0, as in images whose range is [0, 1].
+
+        Raises:
+            ValueError: there is no image; the images have another shape than the model's; or a value is NaN or not in
+                [-1, 1], for example because the images are bytes.
+        """
+        images = np.asarray(images, np.float32)
+        height, width, channels = self.generator.image_shape
+        if not images.size or images.shape[1:] != (height, width, channels):
+            raise ValueError(
+                f"images have the shape {list(images.shape)}: give [N, {height}, {width}, {channels}], N >= 1"
+            )
+        low, high = images.min(), images.max()
+        if not (low >= -1 and high <= 1):  # also true if a value is NaN
+            raise ValueError(
+                f"images lie in [{low:g}, {high:g}], not in [-1, 1]: convert bytes by data.images.to_float"
+            )
+        if low >= 0:
+            warnings.warn("no value is below 0: map images in [0, 1] to [-1, 1], as 2 * images - 1", stacklevel=3)
+        return images
+
     @tf.function(reduce_retracing=True)
     def _decode(self, *latents: tf.Tensor) -> tf.Tensor:
         return self.ema_generator(*latents)
+
+    def signatures(self) -> dict[str, Any]:
+        """Return the functions of an exported model by name. Their inputs are typed, and their outputs have names.
+
+        A truncation of 0 stands for none.
+        """
+        number, real = (tf.TensorSpec([], dtype) for dtype in (tf.int32, tf.float32))
+
+        @tf.function(input_signature=[number, number, real])
+        def generate(n: tf.Tensor, seed: tf.Tensor, truncation: tf.Tensor) -> dict[str, tf.Tensor]:
+            return {"images": self.ema_generator(*self.latents_of_request(n, seed, truncation))}
+
+        return {"generate": generate}
+
+    def latents_of_request(self, n: tf.Tensor, seed: tf.Tensor, truncation: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        """Return the latents that `generate` draws, in a graph; n and seed int32 scalars, a truncation of 0 is none."""
+        seeds = tf.stack([seed, 2])
+        whole, cut = (functools.partial(self.sample_latents, n, seeds, *bound) for bound in ((), (truncation,)))
+        return tf.cond(truncation > 0, cut, whole)
+
+
+def check_request(n: int, truncation: float | None) -> None:
+    """Raise ValueError if n images cannot be generated with this truncation."""
+    if n < 1:
+        raise ValueError(f"n is {n}: ask for at least 1")
+    if truncation is not None and not truncation > 0:
+        raise ValueError(f"truncation is {truncation}: give a number above 0, or None for the whole distribution")
 
 
 def totalled(player: str, parts: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
@@ -377,20 +448,6 @@ def totalled(player: str, parts: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
     """
     means = {f"loss/{player}_{name}": tf.reduce_mean(part) for name, part in parts.items()}
     return {f"loss/{player}": tf.add_n(list(means.values()))} | means
-
-
-def checked(images: np.ndarray) -> np.ndarray:
-    """Return images [N, H, W, C] as float32.
-
-    Raises:
-        ValueError: a value is NaN or not in [-1, 1], for example because the images are bytes.
-    """
-    images = np.asarray(images, np.float32)
-    if images.size and not (images.min() >= -1 and images.max() <= 1):  # also true if a value is NaN
-        raise ValueError(
-            f"images lie in [{images.min():g}, {images.max():g}], not in [-1, 1]: convert bytes by data.images.to_float"
-        )
-    return images
 
 
 def in_batches(function: Callable[..., Any], *arrays: np.ndarray | tf.Tensor) -> Any:

@@ -33,7 +33,7 @@ class Generator(Composed, keras.Model):
         compute_dtype: str = "float32",
     ):
         super().__init__()
-        height, width, channels = image_shape
+        self.image_shape = height, width, channels = image_shape
         self.base_shape = (height >> len(widths), width >> len(widths), widths[0])
         self.chunks = [len(chunk) for chunk in np.array_split(np.arange(latent_dim), len(widths) + 1)]
         self.code_to_all, self.compute = code_to == "all", compute_dtype

@@ -24,11 +24,12 @@ the codes of a few images by heart. The second view may be of another image that
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import tensorflow as tf
 
 from losses.information import entropy, view_information
+from models import defaults
 from models.bigbigan import BigBiGAN
 from models.code import Code, Coded
 from models.encoder import Encoding
@@ -54,6 +55,8 @@ class InfoBigBiGAN(Coded, BigBiGAN):
         options: the arguments of `Coded` and `BiGAN`.
     """
 
+    defaults: ClassVar = defaults.INFOBIGBIGAN
+
     def __init__(
         self,
         *,
@@ -74,7 +77,8 @@ class InfoBigBiGAN(Coded, BigBiGAN):
         cls,
         image_shape: tuple[int, int, int],
         *,
-        code: Code,
+        num_categories: int,
+        num_continuous: int,
         joint_code: str,
         real_info_weight: float,
         consistency_on: str,
@@ -86,13 +90,16 @@ class InfoBigBiGAN(Coded, BigBiGAN):
         """Return the constructor's arguments. `joint_code` decides whether E estimates the code, and H receives it.
 
         Args:
+            num_categories, num_continuous: see `Code`.
             options: the other arguments of the base classes' `parts`; all others are those of the constructor.
         """
+        sizes = Code(num_categories, num_continuous)
         parts = super().parts(
             image_shape,
-            code=code,
-            code_parameters=code.parameters if joint_code == "encoder" else 0,
-            judged_code_dim=0 if joint_code == "none" else code.dim,
+            num_categories=num_categories,
+            num_continuous=num_continuous,
+            code_parameters=sizes.parameters if joint_code == "encoder" else 0,
+            judged_code_dim=0 if joint_code == "none" else sizes.dim,
             **options,
         )
         return parts | {

@@ -14,7 +14,7 @@ import yaml
 from data.errors import InputError, nearest
 from metrics.catalogue import CONSISTENCY, SCORES
 from tasks.modes import find_mode
-from training.config import flag, make_config, without_retired
+from training.config import flags_of, make_config, without_retired
 
 FILE = Path(__file__).with_name("studies.yaml")
 REQUIRED = {"about": str, "dataset": str, "columns": list, "rows": dict}  # the keys of a study, and their types
@@ -76,13 +76,7 @@ class Training:
     @property
     def arguments(self) -> list[str]:
         """The arguments of `train.py`, without the run's name."""
-        arguments = ["--mode", self.mode]
-        for name, value in self.given.items():
-            if isinstance(value, bool):
-                arguments.append(flag(name) if value else flag("no_" + name))
-            else:
-                arguments += [flag(name), *(map(str, value) if isinstance(value, tuple) else [str(value)])]
-        return arguments
+        return ["--mode", self.mode, *flags_of(self.given)]
 
     @property
     def command(self) -> str:

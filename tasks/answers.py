@@ -19,6 +19,7 @@ from data.order import full_batches
 from data.text import PARTS, is_english, is_word
 from data.vocabulary import digest
 from data.word_vectors import read_word_vectors, train_word_vectors
+from data.wording import Wording
 from metrics import catalogue
 from metrics.ranking import map_mrr
 from metrics.retrieval import (
@@ -232,6 +233,10 @@ class RankingTask(Task[RankingData]):
     """The modes that rank answers."""
 
     scorer = RankingScorer
+    limits = (
+        "It ranks the candidates that it is given, and does not know whether any of them is right. Its scores compare "
+        "candidates of one question alone."
+    )
 
     def load(self, config: RankerConfig) -> RankingData:
         """Read the questions alone: the vectors of a trained model are among its weights."""
@@ -259,6 +264,9 @@ class RankingTask(Task[RankingData]):
             "vocabulary_sha256": digest(corpus.vocabulary.words),
             "sha256": hashlib.sha256(content).hexdigest()[:16],  # of the training part
         }
+
+    def wording(self, data: RankingData) -> Wording:
+        return data.corpus.wording
 
     def steps_per_epoch(self, config: RankerConfig, data: RankingData) -> int:
         return full_batches(len(data.corpus.train.questions), config.batch_size, "questions")
@@ -313,7 +321,6 @@ def content_terms(text: list[str], stop_words: Collection[str]) -> list[str]:
 
 def nvdm_vectors(counts: Any, sides: dict[str, list], topics: int, updates: int) -> dict[str, list[np.ndarray]]:
     """Return mu of the counts of texts, by part, under an NVDM that is trained on `counts` [D, V] for `updates` steps."""
-    keras.utils.set_random_seed(0)
     model: Any = NVDM.create(
         words=counts.shape[1],
         topics=topics,

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 from matplotlib.figure import Figure
 
+from data.wording import Wording
 from metrics.catalogue import FEATURE_NETWORK, Evaluation, score_of
 from reporting.figures import save_figure
 from reporting.progress import scoring
@@ -85,6 +86,7 @@ class Task(Generic[Data]):
     """
 
     scorer: ClassVar[type[Scorer]]
+    limits: ClassVar[str]  # what a model of this kind cannot do, for the card of one that is given away
 
     def __init__(self, model: type[Any]):
         self.model = model
@@ -109,6 +111,10 @@ class Task(Generic[Data]):
     def facts(self, data: Data) -> dict[str, Any]:
         """Return the facts of the data, which a run records and a model depends on."""
         raise NotImplementedError
+
+    def wording(self, data: Data) -> Wording | None:
+        """Return the words of the data and how its texts were split; None if it holds no text."""
+        return None
 
     def steps_per_epoch(self, config: Any, data: Data) -> int:
         """Return the steps of one pass over the training part; the remainder of a pass is dropped."""
@@ -141,7 +147,6 @@ class Task(Generic[Data]):
             InputError: no model of this config fits data of these facts.
         """
         self.check(config, facts)
-        keras.utils.set_random_seed(config.seed)
         return self.model.create(**self.data_arguments(config, facts), **config.model_options(), seed=config.seed)
 
     def curve_point(self, run: Run, data: Data, model: Any) -> dict[str, float]:

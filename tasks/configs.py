@@ -8,6 +8,8 @@ from typing import ClassVar
 
 from data.errors import InputError
 from data.images import BACKGROUND, background_colour
+from models.defaults import BIGAN, BIGBIGAN, CODE, GAN, INFOBIGBIGAN
+from text_vae.defaults import LANGUAGE_MODEL, LANGUAGE_VAE, ML_VAE, NASM, NVDM, RANKER, RECURRENT_VAE, TWR_VAE
 from training.config import Config, data_option, evaluation_option, network_option, other_default, training_option
 
 
@@ -44,25 +46,32 @@ class BigGANConfig(Config):
     image_size: int | None = data_option(None, "height and width to resize images to; default: their own size", low=8)
     background: str = data_option(BACKGROUND, "colour that your transparent images stand on: a name, or #rrggbb")
     precision: str = network_option(
-        "auto",
+        GAN["precision"],
         "dtype of convolutions; auto: bfloat16 if the processor has it",
         choices=("auto", "float32", "bfloat16"),
     )
-    latent_dim: int = network_option(16, "size of z", low=2)
+    latent_dim: int = network_option(GAN["latent_dim"], "size of z", low=2)
     generator_widths: tuple[int, ...] = network_option(
-        (32, 16), "channels of G's up-blocks, lowest resolution first", low=4
+        GAN["generator_widths"], "channels of G's up-blocks, lowest resolution first", low=4
     )
-    discriminator_widths: tuple[int, ...] = network_option((16, 32), "channels of F's down-blocks", low=4)
+    discriminator_widths: tuple[int, ...] = network_option(
+        GAN["discriminator_widths"], "channels of F's down-blocks", low=4
+    )
     layout_dim: int = network_option(
-        0, "width of F's dense layer over its whole last map; 0: no such layer, only sums over positions", low=0
+        GAN["layout_dim"],
+        "width of F's dense layer over its whole last map; 0: no such layer, only sums over positions",
+        low=0,
     )
-    attention: int = network_option(0, "resolution of self-attention in G and F; 0: no attention", low=0)
-    d_updates: int = training_option(1, "discriminator updates per step", low=1, high=8)
-    d_rate: float = training_option(6e-4, "learning rate of the discriminators (Adam)", low=0)
-    ge_rate: float = training_option(3e-4, "learning rate of G and E (Adam)", low=0)
-    beta_1: float = training_option(0.5, "Adam's beta1, of both optimizers", low=0, high=0.999)
+    attention: int = network_option(GAN["attention"], "resolution of self-attention in G and F; 0: no attention", low=0)
+    d_updates: int = training_option(GAN["d_updates"], "discriminator updates per step", low=1, high=8)
+    d_rate: float = training_option(GAN["d_rate"], "learning rate of the discriminators (Adam)", low=0)
+    ge_rate: float = training_option(GAN["ge_rate"], "learning rate of G and E (Adam)", low=0)
+    beta_1: float = training_option(GAN["beta_1"], "Adam's beta1, of both optimizers", low=0, high=0.999)
     ema_decay: float = training_option(
-        0.999, "decay of the moving average of the weights of G, E, and the head with its trunk", low=0, high=0.99999
+        GAN["ema_decay"],
+        "decay of the moving average of the weights of G, E, and the head with its trunk",
+        low=0,
+        high=0.99999,
     )
     curves: bool = evaluation_option(False, "score the validation part about ten times during training")
 
@@ -87,19 +96,19 @@ class BiGANConfig(BigGANConfig):
     Only the joint discriminator teaches E, so it has a wider view of the image and is updated twice a step.
     """
 
-    layout_dim: int = other_default(BigGANConfig, "layout_dim", 256)
-    d_updates: int = other_default(BigGANConfig, "d_updates", 2)
-    hidden_norm: bool = network_option(True, "normalise E's last hidden layer before its ReLU")
+    layout_dim: int = other_default(BigGANConfig, "layout_dim", BIGAN["layout_dim"])
+    d_updates: int = other_default(BigGANConfig, "d_updates", BIGAN["d_updates"])
+    hidden_norm: bool = network_option(BIGAN["hidden_norm"], "normalise E's last hidden layer before its ReLU")
     encoder_widths: tuple[int, ...] = network_option(
-        (16, 32), "channels of E's stem and blocks, each of which halves the resolution", low=4
+        BIGAN["encoder_widths"], "channels of E's stem and blocks, each of which halves the resolution", low=4
     )
     encoder_size: int = network_option(
-        0, "height and width that E resizes its input to; 0: the size of the images", low=0
+        BIGAN["encoder_size"], "height and width that E resizes its input to; 0: the size of the images", low=0
     )
-    feature_dim: int = network_option(256, "width of E's last hidden layer", low=1)
-    deterministic_encoder: bool = network_option(False, "z_hat = mu in place of a sample")
-    latent_width: int = network_option(128, "width of H and J", low=4)
-    latent_blocks: int = network_option(2, "residual blocks of H and J", low=0)
+    feature_dim: int = network_option(BIGAN["feature_dim"], "width of E's last hidden layer", low=1)
+    deterministic_encoder: bool = network_option(BIGAN["deterministic_encoder"], "z_hat = mu in place of a sample")
+    latent_width: int = network_option(BIGAN["latent_width"], "width of H and J", low=4)
+    latent_blocks: int = network_option(BIGAN["latent_blocks"], "residual blocks of H and J", low=0)
 
     @property
     def halvings(self) -> list[tuple[str, int, int]]:
@@ -110,22 +119,22 @@ class BiGANConfig(BigGANConfig):
 class BigBiGANConfig(BiGANConfig):
     """BiGAN with the unary scores, each of which can be switched off."""
 
-    s_x: bool = network_option(True, "F computes the image score s_x")
-    s_z: bool = network_option(True, "H computes the latent score s_z")
+    s_x: bool = network_option(BIGBIGAN["s_x"], "F computes the image score s_x")
+    s_z: bool = network_option(BIGBIGAN["s_z"], "H computes the latent score s_z")
 
 
 @dataclasses.dataclass(frozen=True)
 class CodeConfig:
     """InfoGAN's code c, for the configs of modes that have it."""
 
-    num_categories: int = network_option(10, "size of the one-hot code c", low=2)
-    num_continuous: int = network_option(0, "continuous codes, uniform on [-1, 1]", low=0)
-    info_weight: float = training_option(1.0, "lambda, the weight of InfoGAN's bound", low=0)
+    num_categories: int = network_option(CODE["num_categories"], "size of the one-hot code c", low=2)
+    num_continuous: int = network_option(CODE["num_continuous"], "continuous codes, uniform on [-1, 1]", low=0)
+    info_weight: float = training_option(CODE["info_weight"], "lambda, the weight of InfoGAN's bound", low=0)
     code_to: str = network_option(
-        "first", "where c enters G: its first layer, or every block", choices=("first", "all")
+        CODE["code_to"], "where c enters G: its first layer, or every block", choices=("first", "all")
     )
     code_prior: str = network_option(
-        "uniform",
+        CODE["code_prior"],
         "the prior of the one-hot code; learned: from the estimated codes of real images, for classes of unequal size",
         choices=("uniform", "learned"),
     )
@@ -140,31 +149,39 @@ class InfoGANConfig(CodeConfig, BigGANConfig):
 class InfoBigBiGANConfig(CodeConfig, BigBiGANConfig):
     """BigBiGAN and the code. The bounds teach E too, and lean networks give better codes."""
 
-    layout_dim: int = other_default(BigBiGANConfig, "layout_dim", 0)
-    d_updates: int = other_default(BigBiGANConfig, "d_updates", 1)
-    hidden_norm: bool = other_default(BigBiGANConfig, "hidden_norm", False)
-    head_on: str = network_option("image", "the head reads the features of F or of J", choices=("image", "joint"))
+    layout_dim: int = other_default(BigBiGANConfig, "layout_dim", INFOBIGBIGAN["layout_dim"])
+    d_updates: int = other_default(BigBiGANConfig, "d_updates", INFOBIGBIGAN["d_updates"])
+    hidden_norm: bool = other_default(BigBiGANConfig, "hidden_norm", INFOBIGBIGAN["hidden_norm"])
+    head_on: str = network_option(
+        INFOBIGBIGAN["head_on"], "the head reads the features of F or of J", choices=("image", "joint")
+    )
     joint_code: str = network_option(
-        "encoder",
+        INFOBIGBIGAN["joint_code"],
         "the code of a real image that H and J receive: none, the head's estimate, or E's",
         choices=("none", "head", "encoder"),
     )
     real_info_weight: float = training_option(
-        1.0, "weight of the loss by which the head learns E's codes of real images", low=0
+        INFOBIGBIGAN["real_info_weight"], "weight of the loss by which the head learns E's codes of real images", low=0
     )
     consistency_on: str = training_option(
-        "encoder", "the network whose codes the two weights below apply to", choices=("encoder", "head")
+        INFOBIGBIGAN["consistency_on"],
+        "the network whose codes the two weights below apply to",
+        choices=("encoder", "head"),
     )
     consistency_weight: float = training_option(
-        1.0, "weight of the information that the codes of two views of an image share", low=0
+        INFOBIGBIGAN["consistency_weight"],
+        "weight of the information that the codes of two views of an image share",
+        low=0,
     )
     views: int = training_option(
-        1,
+        INFOBIGBIGAN["views"],
         "how many of the two views are random; 1: the other is the image itself (below 10,000 images: 2)",
         low=1,
         high=2,
     )
-    balance_weight: float = training_option(0.0, "weight of the entropy of the average code of real images", low=0)
+    balance_weight: float = training_option(
+        INFOBIGBIGAN["balance_weight"], "weight of the entropy of the average code of real images", low=0
+    )
     neighbours: int = data_option(
         0,
         "the second view is of one of so many nearest training images, by pixels; 0: of the same image (mnist_5k and "
@@ -226,19 +243,29 @@ class NVDMConfig(Config):
     vocabulary_size: int = data_option(2000, "most frequent words of raw text that are kept", low=10)
     updates: int = other_default(Config, "updates", 10_000)
     batch_size: int = training_option(128, "documents in a step", low=1)
-    topics: int = network_option(50, "size of z", low=1)
-    encoder_widths: tuple[int, ...] = network_option((500,), "hidden layers of the inference network", low=1)
-    log_counts: bool = network_option(True, "the inference network reads log(1 + count) in place of the counts")
-    dropout: float = network_option(0.1, "dropout rate after the last hidden layer", low=0, high=0.95)
+    topics: int = network_option(NVDM["topics"], "size of z", low=1)
+    encoder_widths: tuple[int, ...] = network_option(
+        NVDM["encoder_widths"], "hidden layers of the inference network", low=1
+    )
+    log_counts: bool = network_option(
+        NVDM["log_counts"], "the inference network reads log(1 + count) in place of the counts"
+    )
+    dropout: float = network_option(NVDM["dropout"], "dropout rate after the last hidden layer", low=0, high=0.95)
     length_power: float = training_option(
-        0.5, "the loss of a document of N words has the weight N^-length_power", low=0, high=1
+        NVDM["length_power"], "the loss of a document of N words has the weight N^-length_power", low=0, high=1
     )
-    rate: float = training_option(1e-3, "learning rate at the start (Adam)", low=0)
-    final_rate: float = training_option(0.0, "learning rate at the end; it falls on a straight line", low=0)
+    rate: float = training_option(NVDM["rate"], "learning rate at the start (Adam)", low=0)
+    final_rate: float = training_option(
+        NVDM["final_rate"], "learning rate at the end; it falls on a straight line", low=0
+    )
     alternate: int = training_option(
-        0, "epochs for which decoder and inference network are trained in turn; 0: both in every step", low=0
+        NVDM["alternate"],
+        "epochs for which decoder and inference network are trained in turn; 0: both in every step",
+        low=0,
     )
-    kl_warm_up: int = training_option(2000, "steps in which the weight of the KL grows from 0 to 1", low=0)
+    kl_warm_up: int = training_option(
+        NVDM["kl_warm_up"], "steps in which the weight of the KL grows from 0 to 1", low=0
+    )
     curves: bool = other_default(BigGANConfig, "curves", True)
     samples: int = evaluation_option(20, "samples of z for each document", low=1)
 
@@ -267,21 +294,23 @@ class SentenceConfig(Config):
     max_length: int = data_option(100, "most words of a sentence; longer sentences are left out", low=1)
     updates: int = other_default(Config, "updates", 10_000)
     batch_size: int = training_option(64, "sentences in a step", low=1)
-    embedding: int = network_option(512, "width of the words' vectors", low=1)
-    cell: str = network_option("lstm", "recurrent layer", choices=("lstm", "gru", "rnn"))
-    units: int = network_option(256, "width of the recurrent layers", low=1)
+    embedding: int = network_option(LANGUAGE_MODEL["embedding"], "width of the words' vectors", low=1)
+    cell: str = network_option(LANGUAGE_MODEL["cell"], "recurrent layer", choices=("lstm", "gru", "rnn"))
+    units: int = network_option(LANGUAGE_MODEL["units"], "width of the recurrent layers", low=1)
     dropout: float = network_option(
-        0.5, "dropout rate on the words' vectors and before the vocabulary", low=0, high=0.95
+        LANGUAGE_MODEL["dropout"], "dropout rate on the words' vectors and before the vocabulary", low=0, high=0.95
     )
-    rate: float = training_option(5e-3, "learning rate at the start (Adam)", low=0)
-    final_rate: float = training_option(0.0, "learning rate at the end; it falls on a straight line", low=0)
+    rate: float = training_option(LANGUAGE_MODEL["rate"], "learning rate at the start (Adam)", low=0)
+    final_rate: float = training_option(
+        LANGUAGE_MODEL["final_rate"], "learning rate at the end; it falls on a straight line", low=0
+    )
 
 
 @dataclasses.dataclass(frozen=True)
 class LatentConfig(SentenceConfig):
     """A sentence model with z. Curves are on, so that a collapse is seen when it happens."""
 
-    latent_dim: int = network_option(32, "size of z", low=1)
+    latent_dim: int = network_option(LANGUAGE_VAE["latent_dim"], "size of z", low=1)
     curves: bool = evaluation_option(
         True, "measure the KL, the mutual information and the active units of the validation part during training"
     )
@@ -292,13 +321,21 @@ class LatentConfig(SentenceConfig):
 class LanguageVAEConfig(LatentConfig):
     """The VAE over sentences, and how its KL is weighed."""
 
-    beta: float = training_option(1.0, "weight of the KL once it has grown", low=0)
-    kl_warm_up: int = training_option(0, "steps in which the weight of the KL grows from 0", low=0)
-    kl_cycles: int = training_option(
-        0, "cycles of that growth, which takes half of each cycle; 0: the weight grows once", low=0
+    beta: float = training_option(RECURRENT_VAE["beta"], "weight of the KL once it has grown", low=0)
+    kl_warm_up: int = training_option(
+        RECURRENT_VAE["kl_warm_up"], "steps in which the weight of the KL grows from 0", low=0
     )
-    free_bits: float = training_option(0.0, "nats of each dimension's KL that cost nothing", low=0)
-    kl_per_step: bool = training_option(False, "divide the KL by the number of steps of the sentence")
+    kl_cycles: int = training_option(
+        RECURRENT_VAE["kl_cycles"],
+        "cycles of that growth, which takes half of each cycle; 0: the weight grows once",
+        low=0,
+    )
+    free_bits: float = training_option(
+        RECURRENT_VAE["free_bits"], "nats of each dimension's KL that cost nothing", low=0
+    )
+    kl_per_step: bool = training_option(
+        RECURRENT_VAE["kl_per_step"], "divide the KL by the number of steps of the sentence"
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -311,12 +348,16 @@ class TWRVAEConfig(LatentConfig):
     """TWR-VAE: a posterior at every time step."""
 
     decoded: str = network_option(
-        "normal",
+        TWR_VAE["decoded"],
         "what is decoded: the last step's z, or the mean or sum over all steps",
         choices=("normal", "mean", "sum"),
     )
-    kl_part: float = training_option(1.0, "share of the last steps whose KL is averaged", low=0.01, high=1)
-    read_end: bool = network_option(False, "the encoder reads the end of the sentence too, as one more step")
+    kl_part: float = training_option(
+        TWR_VAE["kl_part"], "share of the last steps whose KL is averaged", low=0.01, high=1
+    )
+    read_end: bool = network_option(
+        TWR_VAE["read_end"], "the encoder reads the end of the sentence too, as one more step"
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -345,14 +386,18 @@ class MLVAEConfig(LatentConfig):
     updates: int = other_default(Config, "updates", 3000)
     batch_size: int = training_option(32, "paragraphs in a step", low=1)
     levels: int = network_option(
-        2, "0: flat VAE; 1: ml-VAE-S, with plan vectors; 2: ml-VAE-D, with z2 above z1", low=0, high=2
+        ML_VAE["levels"], "0: flat VAE; 1: ml-VAE-S, with plan vectors; 2: ml-VAE-D, with z2 above z1", low=0, high=2
     )
-    embedding: int = other_default(SentenceConfig, "embedding", 256)
-    encoder_widths: tuple[int, ...] = network_option((256, 256, 256), "channels of the encoder's convolutions", low=1)
-    plan: int = network_option(256, "size of a plan vector", low=1)
-    top_dim: int = network_option(32, "size of z2", low=1)
-    hidden: int = network_option(128, "width of the hidden layers between z1 and z2", low=1)
-    kl_warm_up: int = training_option(1500, "steps in which the weight of the KL grows from 0 to 1", low=0)
+    embedding: int = other_default(SentenceConfig, "embedding", ML_VAE["embedding"])
+    encoder_widths: tuple[int, ...] = network_option(
+        ML_VAE["encoder_widths"], "channels of the encoder's convolutions", low=1
+    )
+    plan: int = network_option(ML_VAE["plan"], "size of a plan vector", low=1)
+    top_dim: int = network_option(ML_VAE["top_dim"], "size of z2", low=1)
+    hidden: int = network_option(ML_VAE["hidden"], "width of the hidden layers between z1 and z2", low=1)
+    kl_warm_up: int = training_option(
+        ML_VAE["kl_warm_up"], "steps in which the weight of the KL grows from 0 to 1", low=0
+    )
     samples: int = evaluation_option(20, "samples of z for each paragraph", low=1)
 
     def __post_init__(self) -> None:
@@ -388,12 +433,14 @@ class RankerConfig(Config):
     )
     updates: int = other_default(Config, "updates", 540)
     batch_size: int = training_option(16, "questions in a step, each with all of its candidates", low=1)
-    embedding: int = network_option(50, "width of the words' vectors; a file of --word-vectors decides it", low=1)
-    fine_tune: bool = training_option(True, "train the words' vectors too")
-    units: int = network_option(100, "width of the LSTMs", low=1)
-    layers: int = network_option(1, "LSTMs that read a text, each on top of the one before", low=1)
-    dropout: float = network_option(0.4, "dropout rate on the words' vectors", low=0, high=0.95)
-    rate: float = training_option(1e-3, "learning rate (Adam)", low=0)
+    embedding: int = network_option(
+        RANKER["embedding"], "width of the words' vectors; a file of --word-vectors decides it", low=1
+    )
+    fine_tune: bool = training_option(RANKER["fine_tune"], "train the words' vectors too")
+    units: int = network_option(RANKER["units"], "width of the LSTMs", low=1)
+    layers: int = network_option(RANKER["layers"], "LSTMs that read a text, each on top of the one before", low=1)
+    dropout: float = network_option(RANKER["dropout"], "dropout rate on the words' vectors", low=0, high=0.95)
+    rate: float = training_option(RANKER["rate"], "learning rate (Adam)", low=0)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -401,14 +448,14 @@ class NASMConfig(RankerConfig):
     """NASM and its latent h."""
 
     attention: str = network_option(
-        "latent",
+        NASM["attention"],
         "what steers the attention: h, or the question; none: no attention",
         choices=("latent", "deterministic", "none"),
     )
-    latent: int = network_option(50, "size of h", low=1)
-    match: bool = network_option(True, "mark the words of a candidate whose stem is in the question")
-    samples: int = network_option(20, "samples of h for each question, in evaluation", low=1)
-    kl_weight: float = training_option(1.0, "weight of the KL", low=0)
+    latent: int = network_option(NASM["latent"], "size of h", low=1)
+    match: bool = network_option(NASM["match"], "mark the words of a candidate whose stem is in the question")
+    samples: int = network_option(NASM["samples"], "samples of h for each question, in evaluation", low=1)
+    kl_weight: float = training_option(NASM["kl_weight"], "weight of the KL", low=0)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -14,6 +14,7 @@ from data.documents import DocumentCorpus, Documents, load_documents, shape_of
 from data.errors import InputError
 from data.order import full_batches, places
 from data.vocabulary import digest
+from data.wording import Wording
 from metrics import catalogue
 from metrics.likelihood import active_units, corpus_perplexity, document_perplexity, mutual_information
 from metrics.linear_probe import linear_accuracy
@@ -160,6 +161,7 @@ class DocumentTask(Task[DocumentCorpus]):
     """The modes of documents."""
 
     scorer = DocumentScorer
+    limits = "It counts words: their order, and words that are not in its vocabulary, are lost. Topics have no names."
 
     def load(self, config: NVDMConfig) -> DocumentCorpus:
         return load_documents(config.dataset, config.data_dir, config.vocabulary_size)
@@ -192,6 +194,9 @@ class DocumentTask(Task[DocumentCorpus]):
             "vocabulary_sha256": digest(data.words),
             "sha256": hashlib.sha256(content).hexdigest()[:16],  # of the training counts
         }
+
+    def wording(self, data: DocumentCorpus) -> Wording:
+        return data.wording
 
     def steps_per_epoch(self, config: NVDMConfig, data: DocumentCorpus) -> int:
         return full_batches(shape_of(data.train.counts)[0], config.batch_size, "documents")

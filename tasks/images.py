@@ -3,7 +3,6 @@
 import dataclasses
 import hashlib
 import sys
-from pathlib import Path
 from typing import Any
 
 import keras
@@ -13,6 +12,7 @@ from data import images
 from data.errors import InputError
 from data.images import ImageDataset
 from data.order import full_batches
+from models.capabilities import fastest_dtype
 from reporting.tensorboard import FinalSummary, Pictures, Scalars, open_writer
 from tasks.base import Task
 from tasks.configs import BigGANConfig, InfoBigBiGANConfig
@@ -36,6 +36,11 @@ class ImageTask(Task[ImageDataset]):
     """The image modes."""
 
     scorer = ImageScorer
+    limits = (
+        "It knows images of its own data set, size and range alone, and finds one of its codes in any picture, also in one "
+        "of something else. A code was never told which class it stands for: the map from codes to classes comes from "
+        "labels, in evaluation. Generated images can resemble training images."
+    )
 
     def load(self, config: BigGANConfig) -> ImageDataset:
         assert config.dataset is not None
@@ -53,7 +58,7 @@ class ImageTask(Task[ImageDataset]):
             )
         config = dataclasses.replace(config, dataset=name)
         data = self.load(config)
-        precision = ("bfloat16" if has_bfloat16() else "float32") if config.precision == "auto" else config.precision
+        precision = fastest_dtype() if config.precision == "auto" else config.precision
         config = dataclasses.replace(config, precision=precision)
         count = len(data.train.images)
         if count < SMALL:
@@ -95,12 +100,6 @@ class ImageTask(Task[ImageDataset]):
 def most_neighbours(config: BigGANConfig) -> int:
     """Return `--neighbours`; 0 in the modes that do not have this option."""
     return config.neighbours if isinstance(config, InfoBigBiGANConfig) else 0
-
-
-def has_bfloat16() -> bool:
-    """Whether the processor has bfloat16 instructions. Linux can tell; on other systems the answer is no."""
-    cpuinfo = Path("/proc/cpuinfo")
-    return cpuinfo.exists() and any(word in cpuinfo.read_text() for word in ("avx512_bf16", "amx_bf16", " bf16"))
 
 
 def check_halvings(config: BigGANConfig, image_shape: list[int]) -> None:

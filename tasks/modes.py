@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from data.errors import InputError, nearest
+from data.text import at_hand
 from metrics import catalogue
 from metrics.catalogue import Evaluation
 from tasks import configs
 from training.cli import Parser, add_config_options
 from training.config import Config
-from training.runs import Run, open_run
+from training.runs import Run, known_runs, open_run
 
 if TYPE_CHECKING:
     from tasks.base import Task
@@ -38,6 +39,18 @@ class Mode:
         """Return the task of this mode. This imports TensorFlow."""
         return resolved(self.task)(resolved(self.model))
 
+    def load(self, run: Run) -> Any:
+        """Return the model of a run of this mode, restored from its best whole checkpoint. This imports TensorFlow.
+
+        Raises:
+            InputError: as `Run.restore` raises it.
+        """
+        model = self.make_task().build(run.config, run.facts)
+        run.restore(model)
+        if wording := run.wording:
+            model.wording = wording
+        return model
+
     def wanted(self, run: Run, asked: Iterable[str] = ()) -> tuple[Evaluation, ...]:
         """Return the evaluations to compute for a run: those of the flags `asked`, or all that its data allow.
 
@@ -59,16 +72,16 @@ class Mode:
 
 def resolved(path: str) -> Any:
     """Return the class of a path "module:class", and import its module quietly."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    logging.getLogger("tensorflow").setLevel(logging.ERROR)  # tf-gan warns of a deprecation on every call
     module, name = path.split(":")
-    with quiet_standard_error():
+    with quiet_imports():
         return getattr(importlib.import_module(module), name)
 
 
 @contextlib.contextmanager
-def quiet_standard_error() -> Iterator[None]:
+def quiet_imports() -> Iterator[None]:
     """Drop what is written to standard error: TensorFlow's C++ code writes there on import, whatever its log level."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)  # tf-gan warns of a deprecation on every call
     kept = os.dup(2)
     with open(os.devnull, "w") as nowhere:
         os.dup2(nowhere.fileno(), 2)
@@ -214,6 +227,24 @@ def modes_with(wanted: str) -> list[str]:
     return [name for name, mode in MODES.items() if wanted in flags(mode)]
 
 
+def listing(runs_dir: str) -> str:
+    """Return in lines the modes, the data sets that need no download, and the runs in a directory."""
+    from data import answers, documents, images, sentences  # here, so that `--help` does not wait for SciPy
+
+    found = {"images": images.at_hand()}
+    for kind, reader in (("documents", documents), ("sentences", sentences), ("questions", answers)):
+        found[kind] = ["docstrings", *at_hand(reader.PREPARED)]
+    return "\n".join(
+        [
+            "modes:",
+            *(f"  {name}: {row.summary}" for name, row in MODES.items()),
+            "data sets that need no download:",
+            *(f"  {kind}: {', '.join(own)}" for kind, own in found.items()),
+            f"runs in {runs_dir}: {known_runs(runs_dir)}",
+        ]
+    )
+
+
 def find_mode(name: str) -> Mode:
     """Return the row of a mode. Raise InputError, with the nearest right name, for an unknown one."""
     if name not in MODES:
@@ -224,6 +255,8 @@ def find_mode(name: str) -> Mode:
 def load_run(path: str | Path, runs_dir: str = "runs") -> Any:
     """Return the model of a run, built and restored from its best whole checkpoint, ready to use.
 
+    A model of text takes and gives strings. The data set that it was trained on is not needed.
+
     Args:
         path: a run's directory, or its name in `runs_dir`.
 
@@ -231,6 +264,4 @@ def load_run(path: str | Path, runs_dir: str = "runs") -> Any:
         InputError: as `open_run` and `Run.restore` raise it.
     """
     run = open_run(path, runs_dir, MODES)
-    model = MODES[run.mode].make_task().build(run.config, run.facts)
-    run.restore(model)
-    return model
+    return MODES[run.mode].load(run)

@@ -47,8 +47,8 @@ class ParagraphScorer(SentenceScorer):
     def generation(self) -> dict[str, Any]:
         """Measure paragraphs from the prior: how like the test part, how varied, how repetitive; beside real ones."""
         model, corpus, seed = self.model, self.data, self.config.seed
-        drawn = {"": model.generate(GENERATED, seed=seed)}
-        drawn["_top_p"] = model.generate(GENERATED, seed=seed, top_p=TOP_P)
+        drawn = {"": model.generate_ids(GENERATED, seed=seed)}
+        drawn["_top_p"] = model.generate_ids(GENERATED, seed=seed, top_p=TOP_P)
         scores: dict[str, Any] = {"generated": {f"samples{way}": shown(corpus, ids) for way, ids in drawn.items()}}
         test = [flat(sentences) for sentences in texts(corpus, corpus.test)]
         parts = {"_test": corpus.test, "_validation": corpus.validation}
@@ -65,7 +65,7 @@ class ParagraphScorer(SentenceScorer):
                     scores[f"self_bleu{way}"] = self_bleu(whole, 4)
                 scores[f"sentences{way}"] = float(np.mean([len(sentences) for sentences in paragraphs]))
         originals = corpus.test[:SHOWN]
-        pairs = zip(shown(corpus, originals), shown(corpus, model.reconstruct(originals)), strict=True)
+        pairs = zip(shown(corpus, originals), shown(corpus, model.reconstruct_ids(originals)), strict=True)
         return scores | {"reconstructions": [list(pair) for pair in pairs]}
 
 

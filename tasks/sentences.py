@@ -12,6 +12,7 @@ from data import sentences
 from data.order import places
 from data.sentences import SentenceBatch, SentenceCorpus, load_sentences
 from data.vocabulary import digest
+from data.wording import Wording
 from metrics import catalogue
 from metrics.generation import distinct_n, self_bleu
 from metrics.likelihood import active_units, elbo, importance_weighted_nll, mutual_information, perplexity
@@ -87,7 +88,7 @@ class SentenceScorer(Scorer[SentenceCorpus]):
 
         ways: dict[str, dict[str, float]] = {"": {}, "_top_p": {"top_p": TOP_P}}
         ways |= {"_low_temperature": {"temperature": 0.7}, "_greedy": {"temperature": 0}}
-        drawn = {way: texts(model.generate(GENERATED, seed=seed, **options)) for way, options in ways.items()}
+        drawn = {way: texts(model.generate_ids(GENERATED, seed=seed, **options)) for way, options in ways.items()}
         real = texts(test[i] for i in places(len(test), GENERATED))
         scores: dict[str, Any] = {"generated": {f"samples{way}": lines(found[:SHOWN]) for way, found in drawn.items()}}
         for way, found in {"": drawn[""], "_top_p": drawn["_top_p"], "_test": real}.items():
@@ -96,10 +97,10 @@ class SentenceScorer(Scorer[SentenceCorpus]):
                 scores[f"self_bleu{way}"] = self_bleu(found, 4)
         if isinstance(model, LanguageVAE):
             shown = test[:SHOWN]
-            pairs = zip(texts(shown), texts(model.reconstruct(shown)), strict=True)
+            pairs = zip(texts(shown), texts(model.reconstruct_ids(shown)), strict=True)
             scores["reconstructions"] = [lines(pair) for pair in pairs]
             ends = zip(shown[0::2], shown[1::2], strict=False)
-            scores["interpolations"] = [lines(texts(model.interpolate(*two))) for two in ends]
+            scores["interpolations"] = [lines(texts(model.interpolate_ids(*two))) for two in ends]
         return scores
 
 
@@ -107,6 +108,10 @@ class SentenceTask(Task[SentenceCorpus]):
     """The modes of sentences."""
 
     scorer = SentenceScorer
+    limits = (
+        "It writes texts like those that it was trained on, and states no facts. Words that it does not know are all the "
+        "same to it."
+    )
     texts = "sentences"  # the name of one training text's count among the facts
 
     def load(self, config: SentenceConfig) -> SentenceCorpus:
@@ -126,6 +131,9 @@ class SentenceTask(Task[SentenceCorpus]):
             "sha256": hashlib.sha256(np.concatenate(data.train).tobytes()).hexdigest()[:16],  # of the training ids
             "length_counts": np.bincount([len(ids) for ids in data.train]).tolist(),  # training texts by their words
         }
+
+    def wording(self, data: SentenceCorpus) -> Wording:
+        return data.wording
 
     def steps_per_epoch(self, config: SentenceConfig, data: SentenceCorpus) -> int:
         return sentences.steps_per_epoch(data.train, config.batch_size)

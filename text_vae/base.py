@@ -1,10 +1,15 @@
 """The base class of all text models: the step, the weight of the regularizer, and the numbers that training reports."""
 
+import functools
 from collections.abc import Callable
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, ClassVar, NamedTuple, TypeVar
 
 import keras
 import tensorflow as tf
+
+from data.seeds import seeded
+from data.wording import Wording
+from text_vae.written import Words, Written
 
 Own = TypeVar("Own", bound="TextVAE")  # the class that `with_adam` is called on
 
@@ -34,6 +39,8 @@ class TextVAE(keras.Model):
         seed: the seed of all sampling in training.
     """
 
+    defaults: ClassVar[dict[str, Any]]  # of `create`
+    wording: Wording | None = None  # the words, and how texts are split into them; a model without it has ids alone
     tracked_names = ("loss/total", "loss/nll", "loss/regularizer", "loss/kl", "schedule/kl_weight")
 
     def __init__(self, *, kl_weight: Callable[[tf.Tensor], tf.Tensor] = full_weight, seed: int = 0):
@@ -41,6 +48,24 @@ class TextVAE(keras.Model):
         self.kl_weight, self.seed = kl_weight, seed
         self.step = self.add_weight(shape=(), dtype="int32", initializer="zeros", trainable=False, name="step")
         self.built = True
+
+    @classmethod
+    def create(cls: type[Own], **options: Any) -> Own:
+        """Return a compiled model, which `fit` trains on batches of the model's reader.
+
+        Its first weights depend on the seed alone. The global random generators stay as they are.
+
+        Args:
+            options: the arguments of `assemble` that differ from `defaults`.
+        """
+        options = cls.defaults | options
+        with seeded(options["seed"]):
+            return cls.assemble(**options)
+
+    @classmethod
+    def assemble(cls: type[Own], **options: Any) -> Own:
+        """Return a compiled model. The global random generator of Keras draws its first weights."""
+        raise NotImplementedError
 
     @classmethod
     def with_adam(cls: type[Own], *, rate: float, final_rate: float, updates: int, **parts: Any) -> Own:
@@ -54,6 +79,29 @@ class TextVAE(keras.Model):
         model = cls(**parts)
         model.compile(adam(rate, final_rate, updates))
         return model
+
+    @property
+    def in_use(self) -> list[keras.Variable]:
+        """The variables that a trained model computes with: all but the step."""
+        return [weight for weight in self.weights if weight is not self.step]
+
+    def signatures(self) -> dict[str, Any]:
+        """Return the functions of an exported model by name. Their inputs are typed, and their outputs have names.
+
+        Texts go in as tokens, string [B, T], filled up with "", and come out as strings. The functions use `table`.
+        """
+        raise NotImplementedError
+
+    @functools.cached_property
+    def table(self) -> Words:
+        """The words as a table in graphs. Raise ValueError if the model knows no words."""
+        return Written(self.worded().words)
+
+    def worded(self) -> Wording:
+        """Return the wording. Raise ValueError if the model has none."""
+        if self.wording is None:
+            raise ValueError("this model knows no words: load a run that holds them, or set its `wording`")
+        return self.wording
 
     def elbo_terms(self, batch: Any, seed: tf.Tensor, training: bool = False) -> ElboTerms:
         """Return the terms of a batch.

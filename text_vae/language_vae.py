@@ -4,8 +4,8 @@ p(x) = prod_t p(x_t | x_<t)
 p(x, z) = N(z; 0, I) prod_t p(x_t | x_<t, z),  q(z | x) from an encoder's last state
 """
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import keras
 import numpy as np
@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from data.sentences import SentenceBatch, evaluation_batches
 from losses.variational import cyclical_weight, free_bits, gaussian_kl, gaussian_kl_between, linear_weight
+from text_vae import defaults
 from text_vae.base import ElboTerms, Own, TextVAE
 from text_vae.layers import WordDecoder, dropped, gaussian, last, recurrent
 
@@ -31,12 +32,14 @@ class LanguageModel(TextVAE):
         options: the arguments of `TextVAE`.
     """
 
+    defaults: ClassVar = defaults.LANGUAGE_MODEL
+
     def __init__(self, *, decoder: Any, **options: Any):
         super().__init__(**options)
         self.decoder = decoder
 
     @classmethod
-    def create(
+    def assemble(
         cls: type[Own],
         *,
         words: int,
@@ -74,19 +77,72 @@ class LanguageModel(TextVAE):
         """
         return -self.elbo_terms(batch, seed).nll[None]
 
-    def prior_samples(self, n: int, seed: tf.Tensor) -> tf.Tensor:
-        """Return n samples of z from the prior, [n, latent]; here [n, 0]. `seed` is int32 [2]."""
+    def prior_samples(self, n: Any, seed: tf.Tensor) -> tf.Tensor:
+        """Return n samples of z from the prior, [n, latent]; here [n, 0]. n is an int or a tensor, `seed` int32 [2]."""
         return tf.zeros([n, 0])
 
-    def generate(self, n: int, temperature: float = 1.0, top_p: float = 1.0, seed: int = 0) -> list[np.ndarray]:
-        """Return n >= 1 sentences, int32 ids each, that are decoded from samples of the prior.
+    def ids_of(self, texts: Sequence[str]) -> list[np.ndarray]:
+        """Return the ids of texts, int32 [T] each. Raise ValueError as `Wording.split` does."""
+        wording = self.worded()
+        return [wording.vocabulary.encode(words) for words in wording.split(texts)]
+
+    def texts_of(self, ids: Iterable[np.ndarray]) -> list[str]:
+        """Return texts, given the ids of each."""
+        vocabulary = self.worded().vocabulary
+        return [" ".join(vocabulary.decode(own)) for own in ids]
+
+    def generate(self, n: int, temperature: float = 1.0, top_p: float = 1.0, seed: int = 0) -> list[str]:
+        """Return n texts that are decoded from samples of the prior; arguments and errors as for `generate_ids`."""
+        return self.texts_of(self.generate_ids(n, temperature, top_p, seed))
+
+    def generate_ids(self, n: int, temperature: float = 1.0, top_p: float = 1.0, seed: int = 0) -> list[np.ndarray]:
+        """Return n sentences, int32 ids each, that are decoded from samples of the prior.
 
         Args:
-            temperature, top_p: as for `WordDecoder.generate`, and so are the errors.
+            temperature, top_p: see `choose`.
             seed: the seed of z and of the words.
+
+        Raises:
+            ValueError: n is below 1, or as `decode` raises it.
         """
+        if n < 1:
+            raise ValueError(f"n is {n}: ask for at least 1")
         z_seed, word_seed = tf.unstack(tf.random.split([seed, 2], 2))
-        return self.decoder.generate(self.prior_samples(n, z_seed), word_seed, temperature, top_p)
+        return self.decode(self.prior_samples(n, z_seed), word_seed, temperature, top_p)
+
+    def signatures(self) -> dict[str, Any]:
+        number, real = (tf.TensorSpec([], dtype) for dtype in (tf.int32, tf.float32))
+        written: Any = self.table
+
+        @tf.function(input_signature=[number, number, real, real])
+        def generate(n: tf.Tensor, seed: tf.Tensor, temperature: tf.Tensor, top_p: tf.Tensor) -> dict[str, tf.Tensor]:
+            z_seed, word_seed = tf.unstack(tf.random.split(tf.stack([seed, 2]), 2))
+            ids = self.decoder.sample(self.prior_samples(n, z_seed), word_seed, temperature, top_p)
+            return {"texts": written.texts(ids)}
+
+        return {"generate": generate}
+
+    def decode(
+        self, z: np.ndarray | tf.Tensor, seed: tf.Tensor, temperature: float = 1.0, top_p: float = 1.0
+    ) -> list[np.ndarray]:
+        """Return a text for each z [B, latent], int32 ids without the last EOS; `seed` is int32 [2].
+
+        Raises:
+            ValueError: the temperature is negative, or top_p is not in (0, 1].
+        """
+        if not temperature >= 0 or not 0 < top_p <= 1:
+            raise ValueError(
+                f"temperature is {temperature} and top_p is {top_p}: give a temperature of at least 0, and top_p above 0 "
+                "and at most 1"
+            )
+        ids = self._sample(
+            tf.constant(z), tf.constant(seed), tf.constant(float(temperature)), tf.constant(float(top_p))
+        )
+        return [np.asarray(own, np.int32) for own in ids]
+
+    @tf.function(reduce_retracing=True)
+    def _sample(self, z: tf.Tensor, seed: tf.Tensor, temperature: tf.Tensor, top_p: tf.Tensor) -> Any:
+        return self.decoder.sample(z, seed, temperature, top_p)
 
 
 class Latent(NamedTuple):
@@ -154,10 +210,14 @@ class LanguageVAE(LanguageModel):
         log_ratio = latent.prior.log_prob(z) - latent.posterior.log_prob(z)
         return log_ratio - latent.length_nats - self.decoder.nll(batch, z)
 
-    def prior_samples(self, n: int, seed: tf.Tensor) -> tf.Tensor:
+    def prior_samples(self, n: Any, seed: tf.Tensor) -> tf.Tensor:
         return tf.random.stateless_normal([n, self.mu.units], seed)
 
-    def encode(self, sentences: list[np.ndarray]) -> np.ndarray:
+    def encode(self, texts: Sequence[str]) -> np.ndarray:
+        """Return the posterior means of texts, float32 [N, latent]."""
+        return self.encode_ids(self.ids_of(texts))
+
+    def encode_ids(self, sentences: list[np.ndarray]) -> np.ndarray:
         """Return the posterior means of sentences, float32 [N, latent].
 
         Args:
@@ -168,28 +228,53 @@ class LanguageVAE(LanguageModel):
             mu[batch["indices"]] = self.infer(batch).mu
         return mu
 
+    def signatures(self) -> dict[str, Any]:
+        written: Any = self.table
+        tokens = tf.TensorSpec([None, None], tf.string)
+
+        @tf.function(input_signature=[tokens])
+        def encode(tokens: tf.Tensor) -> dict[str, tf.Tensor]:
+            return {"mu": self.infer(written.batch(tokens)).mu}
+
+        @tf.function(input_signature=[tokens])
+        def reconstruct(tokens: tf.Tensor) -> dict[str, tf.Tensor]:
+            mu = self.infer(written.batch(tokens)).mu
+            return {"texts": written.texts(self.decoder.sample(mu, tf.constant([0, 2]), 0.0, 1.0))}
+
+        return super().signatures() | {"encode": encode, "reconstruct": reconstruct}
+
     def reconstruct(
+        self, texts: Sequence[str], temperature: float = 0.0, top_p: float = 1.0, seed: int = 0
+    ) -> list[str]:
+        """Return a text that is decoded from the posterior mean of each text; arguments as for `reconstruct_ids`."""
+        return self.texts_of(self.reconstruct_ids(self.ids_of(texts), temperature, top_p, seed))
+
+    def reconstruct_ids(
         self, sentences: list[np.ndarray], temperature: float = 0.0, top_p: float = 1.0, seed: int = 0
     ) -> list[np.ndarray]:
         """Return a sentence that is decoded from the posterior mean of each sentence.
 
         Args:
             sentences: int32 ids each, without EOS.
-            temperature, top_p: as for `WordDecoder.generate`; by default decoding is greedy.
+            temperature, top_p: see `choose`; by default decoding is greedy.
             seed: the seed of the words.
         """
-        return self.decoder.generate(tf.constant(self.encode(sentences)), tf.constant([seed, 2]), temperature, top_p)
+        return self.decode(self.encode_ids(sentences), tf.constant([seed, 2]), temperature, top_p)
 
-    def interpolate(self, first: np.ndarray, second: np.ndarray, steps: int = 7) -> list[np.ndarray]:
+    def interpolate(self, first: str, second: str, steps: int = 7) -> list[str]:
+        """Return greedily decoded texts along the line between the posterior means of two texts, both ends included."""
+        return self.texts_of(self.interpolate_ids(*self.ids_of([first, second]), steps=steps))
+
+    def interpolate_ids(self, first: np.ndarray, second: np.ndarray, steps: int = 7) -> list[np.ndarray]:
         """Return greedily decoded sentences along the line between the posterior means of two sentences.
 
         Args:
             first, second: int32 ids, without EOS.
             steps: number of points on the line, including both ends.
         """
-        start, end = self.encode([first, second])
+        start, end = self.encode_ids([first, second])
         path = np.linspace(start, end, steps, dtype=np.float32)
-        return self.decoder.generate(tf.constant(path), tf.constant([0, 0]), temperature=0.0)
+        return self.decode(path, tf.constant([0, 0]), temperature=0.0)
 
 
 class RecurrentVAE(LanguageVAE):
@@ -206,6 +291,8 @@ class RecurrentVAE(LanguageVAE):
         options: the arguments of `LanguageModel`.
     """
 
+    defaults: ClassVar = defaults.RECURRENT_VAE
+
     def __init__(
         self, *, cell: str, units: int, latent: int, free_bits: float = 0.0, kl_per_step: bool = False, **options: Any
     ):
@@ -219,7 +306,7 @@ class RecurrentVAE(LanguageVAE):
         self.log_variance(h)
 
     @classmethod
-    def create(
+    def assemble(
         cls: type[Own],
         *,
         words: int,

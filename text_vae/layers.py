@@ -202,11 +202,13 @@ class WordDecoder(keras.layers.Layer):
         seeds = [None, None] if seed is None else tf.unstack(tf.random.split(seed, 2))
         x = dropped(self.embedding(tokens), self.rate, seeds[0])
         every_step = tf.repeat(z[:, None], tf.shape(tokens)[1], axis=1)
-        if start is None:
-            z_and_1 = tf.concat([z, tf.ones([tf.shape(z)[0], 1])], 1)
-            start = [layer(z_and_1) for layer in self.starts]
-        h, *end = self.recurrent(tf.concat([x, every_step], -1), initial_state=start)
+        h, *end = self.recurrent(tf.concat([x, every_step], -1), initial_state=start or self.first_state(z))
         return [dropped(h, self.rate, seeds[1]), *end]
+
+    def first_state(self, z: tf.Tensor) -> list[tf.Tensor]:
+        """Return the state before the first token, computed from z [B, latent]."""
+        z_and_1 = tf.concat([z, tf.ones([tf.shape(z)[0], 1])], 1)
+        return [layer(z_and_1) for layer in self.starts]
 
     def nll(self, batch: SentenceBatch, z: tf.Tensor, seed: tf.Tensor | None = None) -> tf.Tensor:
         """Return -log p(x | z) of sentences that end with EOS, [B], in nats; z and `seed` as for `states`."""
@@ -215,46 +217,57 @@ class WordDecoder(keras.layers.Layer):
         h, *_ = self.states(read, z, seed=seed)
         return token_nll(h, self.vocabulary.kernel, self.vocabulary.bias, tokens - len(UNPREDICTED), lengths)
 
-    def generate(self, z: tf.Tensor, seed: tf.Tensor, temperature: float = 1.0, top_p: float = 1.0) -> list[np.ndarray]:
-        """Return a generated text for each z: int32 ids without the last EOS, at most `longest` of them.
+    def sample(self, z: tf.Tensor, seed: tf.Tensor, temperature: tf.Tensor | float, top_p: tf.Tensor | float) -> Any:
+        """Return a generated text for each z, ragged int32 [B, (T)]: ids without the last EOS, at most `longest` of them.
 
         Args:
-            z: [B, latent], B >= 1.
+            z: [B, latent].
             seed: int32 [2].
-            temperature: divisor of the logits; 0: the most probable word at each step (greedy).
-            top_p: words are drawn from the smallest set that has this probability (Holtzman et al. 2020).
-
-        Raises:
-            ValueError: B is 0, the temperature is negative, or top_p is outside (0, 1].
+            temperature, top_p: see `choose`.
         """
-        if not len(z) or temperature < 0 or not 0 < top_p <= 1:
-            raise ValueError(
-                "generate needs at least one z, temperature >= 0 and top_p in (0, 1], "
-                f"got {len(z)} z, temperature {temperature} and top_p {top_p}"
-            )
-        token, state, ids = tf.fill([len(z), 1], BOS), None, []
-        ends, lengths = np.full(len(z), self.ends - 1), np.zeros(len(z), int)
-        running = np.ones(len(z), bool)
-        while len(ids) < self.longest and running.any():
-            h, *state = self.states(token, z, state)
-            word_seed: Any = tf.random.fold_in(seed, len(ids))  # the stubs declare the result an int
-            chosen = choose(self.vocabulary(h[:, 0]), word_seed, temperature, top_p)
-            token = chosen[:, None] + len(UNPREDICTED)
-            ids.append(token[:, 0].numpy())
-            ends = np.where(ids[-1] == EOS, ends + 1, 0)
+        count = tf.shape(z)[0]
+
+        def step(
+            i: Any, token: tf.Tensor, ends: tf.Tensor, running: tf.Tensor, lengths: tf.Tensor, ids: Any, *state: Any
+        ) -> tuple[Any, ...]:
+            h, *state_after = self.states(token[:, None], z, list(state))
+            word_seed: Any = tf.random.fold_in(seed, i)  # the stubs declare i and the result ints
+            token = choose(self.vocabulary(h[:, 0]), word_seed, temperature, top_p) + len(UNPREDICTED)
+            ends = tf.where(token == EOS, ends + 1, 0)
             running &= ends < self.ends
-            lengths += running
-        return [row[:length] for row, length in zip(np.stack(ids, 1), lengths, strict=True)]
+            return i + 1, token, ends, running, lengths + tf.cast(running, tf.int32), ids.write(i, token), *state_after
+
+        def goes_on(i: tf.Tensor, token: tf.Tensor, ends: tf.Tensor, running: tf.Tensor, *_: Any) -> tf.Tensor:
+            return (i < self.longest) & tf.reduce_any(running)
+
+        words, none = tf.TensorArray(tf.int32, 0, dynamic_size=True, element_shape=[None]), tf.zeros([count], tf.int32)
+        first = (tf.constant(0), none + BOS, none + self.ends - 1, tf.fill([count], True), none, words)
+        _, _, _, _, lengths, words, *_ = tf.while_loop(goes_on, step, (*first, *self.first_state(z)))
+        ragged: Any = tf.RaggedTensor  # the stubs lack its constructors
+        return ragged.from_tensor(tf.transpose(words.stack()), lengths)
 
 
-def choose(logits: tf.Tensor, seed: tf.Tensor, temperature: float, top_p: float) -> tf.Tensor:
-    """Return an index for each row of logits [B, V], int32 [B]; the other arguments as for `WordDecoder.generate`."""
-    if not temperature:
-        return tf.argmax(logits, -1, tf.int32)
-    logits /= temperature
-    if top_p == 1:
-        return tf.random.stateless_categorical(logits, 1, seed, tf.int32)[:, 0]
-    likeliest = tf.sort(logits, -1, "DESCENDING")
-    before = tf.cumsum(tf.nn.softmax(likeliest), -1, exclusive=True)
-    least = tf.reduce_min(tf.where(before < top_p, likeliest, np.inf), -1, keepdims=True)
-    return tf.random.stateless_categorical(tf.where(logits >= least, logits, -np.inf), 1, seed, tf.int32)[:, 0]
+def choose(
+    logits: tf.Tensor, seed: tf.Tensor, temperature: tf.Tensor | float = 1.0, top_p: tf.Tensor | float = 1.0
+) -> tf.Tensor:
+    """Return an index for each row of logits [B, V], int32 [B].
+
+    Args:
+        seed: int32 [2].
+        temperature: divisor of the logits; 0: the most probable index.
+        top_p: indices are drawn from the smallest set that has this probability (Holtzman et al. 2020).
+    """
+
+    def drawn() -> tf.Tensor:
+        scaled = logits / temperature
+
+        def nucleus() -> tf.Tensor:
+            likeliest = tf.sort(scaled, -1, "DESCENDING")
+            before = tf.cumsum(tf.nn.softmax(likeliest), -1, exclusive=True)
+            least = tf.reduce_min(tf.where(before < top_p, likeliest, np.inf), -1, keepdims=True)
+            return tf.where(scaled >= least, scaled, -np.inf)
+
+        kept = tf.cond(tf.less(top_p, 1.0), nucleus, lambda: scaled)
+        return tf.random.stateless_categorical(kept, 1, seed, tf.int32)[:, 0]
+
+    return tf.cond(tf.equal(temperature, 0.0), lambda: tf.argmax(logits, -1, tf.int32), drawn)

@@ -10,16 +10,17 @@ last. All three models predict the same tokens, and with them the number of sent
 compared.
 """
 
-from itertools import takewhile
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from data.sentences import SentenceBatch, join
+from data.sentences import SentenceBatch, join, printed
 from data.vocabulary import EOS
 from losses.variational import gaussian_kl, linear_weight
+from text_vae import defaults
 from text_vae.base import ElboTerms
 from text_vae.language_vae import LanguageVAE, Latent
 from text_vae.layers import GaussianNetwork, WordDecoder, dropped, gaussian, recurrent
@@ -80,14 +81,20 @@ class PlannedDecoder(keras.layers.Layer):
             nll += tf.math.unsorted_segment_sum(part_nll, tf.gather(paragraphs, rows), tf.size(counts))
         return nll
 
-    def generate(self, z: tf.Tensor, seed: tf.Tensor, temperature: float = 1.0, top_p: float = 1.0) -> list[np.ndarray]:
-        """Return a paragraph for each z, int32 ids as `join` returns them; arguments as for `WordDecoder.generate`."""
-        plans = tf.reshape(self.plans(z, self.sentences), [len(z) * self.sentences, -1])
-        drawn = self.words.generate(plans, seed, temperature, top_p)
-        return [
-            join(list(takewhile(len, drawn[first : first + self.sentences])))
-            for first in range(0, len(drawn), self.sentences)
-        ]
+    def sample(self, z: tf.Tensor, seed: tf.Tensor, temperature: tf.Tensor | float, top_p: tf.Tensor | float) -> Any:
+        """Return a paragraph for each z, ragged int32 [B, (T)], as `join` returns them; see `WordDecoder.sample`.
+
+        A paragraph ends before its first empty sentence.
+        """
+        count = tf.shape(z)[0]
+        plans = tf.reshape(self.plans(z, self.sentences), [count * self.sentences, -1])
+        drawn = self.words.sample(plans, seed, temperature, top_p)
+        filled = tf.reshape(drawn.row_lengths() > 0, [count, self.sentences])
+        counts = tf.reduce_sum(tf.math.cumprod(tf.cast(filled, tf.int64), 1), 1)  # of sentences before an empty one
+        kept = tf.reshape(tf.sequence_mask(counts, self.sentences), [-1])
+        ended = tf.concat([tf.ragged.boolean_mask(drawn, kept), tf.fill([tf.reduce_sum(counts), 1], EOS)], 1)
+        ragged: Any = tf.RaggedTensor  # the stubs lack its constructors
+        return ragged.from_row_lengths(ended, counts).merge_dims(1, 2)
 
 
 class MLVAE(LanguageVAE):
@@ -106,6 +113,8 @@ class MLVAE(LanguageVAE):
             `PlannedDecoder` (ml-VAE-S), and shares its word vectors with the encoder.
     """
 
+    defaults: ClassVar = defaults.ML_VAE
+
     def __init__(self, *, latent: int, widths: tuple[int, ...], dropout: float, **options: Any):
         super().__init__(**options)
         self.rate = dropout
@@ -115,7 +124,7 @@ class MLVAE(LanguageVAE):
         self.infer({"tokens": tf.zeros([1, 1], tf.int32), "lengths": tf.ones([1], tf.int32)})
 
     @classmethod
-    def create(
+    def assemble(
         cls,
         *,
         levels: int,
@@ -174,6 +183,16 @@ class MLVAE(LanguageVAE):
             **second,
             **options,
         )
+
+    def ids_of(self, texts: Sequence[str]) -> list[np.ndarray]:
+        """Return the ids of paragraphs, int32 [T] each, as `data.sentences.join` returns them."""
+        wording = self.worded()
+        wording.split(texts)  # raises its errors
+        return [join([wording.vocabulary.encode(words) for words in wording.sentences(text)]) for text in texts]
+
+    def texts_of(self, ids: Iterable[np.ndarray]) -> list[str]:
+        vocabulary = self.worded().vocabulary
+        return [printed(vocabulary, own) for own in ids]
 
     def features(self, batch: SentenceBatch, seed: tf.Tensor | None = None) -> tf.Tensor:
         """Return the maximum of the last convolution over the positions of each paragraph, [B, widths[-1]].
@@ -256,7 +275,7 @@ class MLVAED(MLVAE):
         draw = self.draw(latent, seed)
         return -self.decoder.nll(batch, draw.z1) - draw.log_ratio_z1 - draw.log_ratio_z2
 
-    def prior_samples(self, n: int, seed: tf.Tensor) -> tf.Tensor:
+    def prior_samples(self, n: Any, seed: tf.Tensor) -> tf.Tensor:
         z1_seed, z2_seed = tf.unstack(tf.random.split(seed, 2))
         z2 = tf.random.stateless_normal([n, self.above.mu.units], z2_seed)
         return self.prior(z2).sample(seed=z1_seed)

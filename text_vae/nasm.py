@@ -8,13 +8,14 @@ s_a are the states of an LSTM over the answer, and z_q is the last state of an L
 network receives the last states of both LSTMs, and the label y.
 """
 
-from typing import Any
+from typing import Any, ClassVar
 
 import keras
 import tensorflow as tf
 
 from data.answers import AnswerBatch
 from losses.variational import gaussian_kl_between
+from text_vae import defaults
 from text_vae.base import ElboTerms, Own
 from text_vae.layers import GaussianNetwork, gaussian
 from text_vae.ranker import Ranker, Read, Reader, shared_words
@@ -38,6 +39,8 @@ class NASM(Ranker):
         samples: number of samples of h from which `scores` predicts.
         words, embedding, options: as for `Ranker`.
     """
+
+    defaults: ClassVar = defaults.NASM
 
     def __init__(
         self,
@@ -76,14 +79,14 @@ class NASM(Ranker):
             self.inference = GaussianNetwork(2 * units + 1, latent, latent, **first)
 
     @classmethod
-    def create(cls: type[Own], *, kl_weight: float, **options: Any) -> Own:
+    def assemble(cls: type[Own], *, kl_weight: float, **options: Any) -> Own:
         """Return a compiled model.
 
         Args:
             kl_weight: the constant weight of the KL.
-            options: the arguments of `Ranker.create`.
+            options: the arguments of `Ranker.assemble`.
         """
-        return super().create(kl_weight=lambda step: tf.constant(kl_weight), **options)
+        return super().assemble(kl_weight=lambda step: tf.constant(kl_weight), **options)
 
     def read(self, batch: AnswerBatch, seed: tf.Tensor | None = None) -> tuple[tf.Tensor, Read]:
         """Return z_q [Q, units] and the states of the candidates; `seed` is int32 [2], of dropout; None: no dropout."""

@@ -3,14 +3,19 @@
 z ~ N(0, I)        p(w | z) = softmax(z R + b)        q(z | x) = N(mu(x), diag sigma^2(x))
 """
 
-from typing import Any
+import functools
+from collections.abc import Sequence
+from typing import Any, ClassVar
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from losses.variational import gaussian_kl, linear_weight, multinomial_nll
+from text_vae import defaults
 from text_vae.base import ElboTerms, TextVAE, adam
 from text_vae.layers import dropped, gaussian
+from text_vae.written import Words
 
 
 class NVDM(TextVAE):
@@ -35,6 +40,8 @@ class NVDM(TextVAE):
         options: the arguments of `TextVAE`.
     """
 
+    defaults: ClassVar = defaults.NVDM
+
     def __init__(
         self,
         *,
@@ -56,7 +63,7 @@ class NVDM(TextVAE):
         self.decoder(self.infer(tf.zeros([1, words]))[0])
 
     @classmethod
-    def create(
+    def assemble(
         cls,
         *,
         words: int,
@@ -106,6 +113,42 @@ class NVDM(TextVAE):
             h = layer(h)
         h = dropped(h, self.rate, dropout_seed)
         return self.mu(h), self.log_variance(h)
+
+    def topics(self, count: int = 10) -> list[list[str]]:
+        """Return the `count` heaviest words of each topic, heaviest first: of each row of R."""
+        weights: Any = self.decoder.kernel  # of a built layer
+        words, heaviest = self.worded().words, np.argsort(-weights.numpy(), 1, "stable")[:, :count]
+        return [[words[column] for column in row] for row in heaviest]
+
+    def transform(self, documents: Sequence[str]) -> np.ndarray:
+        """Return the mean of q(z | x) of documents, float32 [N, topics]. Words that the model does not know are skipped.
+
+        Raises:
+            ValueError: as `Wording.split` raises it, or a document has no word that the model knows.
+        """
+        counts = self.worded().counts(documents)
+        if (empty := np.flatnonzero(counts.sum(1) == 0)).size:
+            raise ValueError(f"{documents[empty[0]]!r} has no word that the model knows: give a longer text")
+        return self.infer(tf.constant(counts))[0].numpy()
+
+    def signatures(self) -> dict[str, Any]:
+        table, width, topics = self.table, len(self.worded().words), self.topics()
+
+        @tf.function(input_signature=[tf.TensorSpec([None, None], tf.string)])
+        def transform(tokens: tf.Tensor) -> dict[str, tf.Tensor]:
+            counts = tf.reduce_sum(tf.one_hot(table.numbers(tokens), width), 1)
+            return {"mu": self.infer(counts)[0]}
+
+        @tf.function(input_signature=[])
+        def list_topics() -> dict[str, tf.Tensor]:
+            return {"words": tf.constant(topics)}
+
+        return {"transform": transform, "topics": list_topics}
+
+    @functools.cached_property
+    def table(self) -> Words:
+        words = self.worded().words
+        return Words(words, range(len(words)), -1)
 
     def elbo_terms(self, batch: tf.Tensor, seed: tf.Tensor, training: bool = False) -> ElboTerms:
         dropout_seed, z_seed = tf.unstack(tf.random.split(seed, 2))

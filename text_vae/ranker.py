@@ -3,12 +3,15 @@
 Batches are those of `data.answers.batches`: Q questions, and all their N candidates.
 """
 
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any, ClassVar, NamedTuple
 
 import keras
+import numpy as np
 import tensorflow as tf
 
-from data.answers import AnswerBatch
+from data.answers import AnswerBatch, Pairs, evaluation_batches
+from text_vae import defaults
 from text_vae.base import Own, TextVAE
 from text_vae.layers import dropped, last, recurrent
 
@@ -51,6 +54,13 @@ class Reader(keras.layers.Layer):
         return Read(h, last(h, lengths), tf.sequence_mask(lengths, tf.shape(x)[1]))
 
 
+class Ranked(NamedTuple):
+    """A candidate with its score. Scores of one question can be compared; higher is better."""
+
+    candidate: str
+    score: float
+
+
 class Ranker(TextVAE):
     """A model that scores the candidates of a question.
 
@@ -61,13 +71,15 @@ class Ranker(TextVAE):
         options: the arguments of `TextVAE`.
     """
 
+    defaults: ClassVar = defaults.RANKER
+
     def __init__(self, *, words: int, embedding: int, fine_tune: bool, **options: Any):
         super().__init__(**options)
         self.embedding = keras.layers.Embedding(words, embedding, trainable=fine_tune)
         self.embedding.build()
 
     @classmethod
-    def create(cls: type[Own], *, rate: float, **options: Any) -> Own:
+    def assemble(cls: type[Own], *, rate: float, **options: Any) -> Own:
         """Return a compiled model.
 
         Args:
@@ -84,6 +96,62 @@ class Ranker(TextVAE):
         Candidates are ranked by the weighted sum of their scores; the first weight is 1. `seed` is int32 [2].
         """
         raise NotImplementedError
+
+    def signatures(self) -> dict[str, Any]:
+        tokens, stems = (tf.TensorSpec([None], dtype) for dtype in (tf.string, tf.int32))
+        every, every_stem = (tf.TensorSpec([None, None], dtype) for dtype in (tf.string, tf.int32))
+        table = self.table
+
+        @tf.function(input_signature=[tokens, stems, every, every_stem, tf.TensorSpec([], tf.float32)])
+        def rank(
+            question: tf.Tensor,
+            question_stems: tf.Tensor,
+            candidates: tf.Tensor,
+            candidate_stems: tf.Tensor,
+            prior_weight: tf.Tensor,
+        ) -> dict[str, tf.Tensor]:
+            count = tf.shape(candidates)[0]
+            batch: AnswerBatch = {
+                "questions": table.numbers(question)[None],
+                "question_lengths": tf.shape(question),
+                "candidates": table.numbers(candidates),
+                "candidate_lengths": tf.reduce_sum(tf.cast(candidates != "", tf.int32), 1),
+                "question_stems": question_stems[None],
+                "candidate_stems": candidate_stems,
+                "groups": tf.zeros([count], tf.int32),
+                "labels": tf.zeros([count]),
+            }
+            first, *second = tf.unstack(self.scores(batch, tf.constant([0, 2])), axis=1)
+            scores = first + prior_weight * (second[0] if second else 0.0)
+            order = tf.argsort(-scores, stable=True)
+            lines = tf.strings.strip(tf.strings.reduce_join(candidates, axis=1, separator=" "))
+            return {"ranked": tf.gather(lines, order), "scores": tf.gather(scores, order), "order": order}
+
+        return {"rank": rank}
+
+    def rank(self, question: str, candidates: Sequence[str], prior_weight: float = 0.0, seed: int = 0) -> list[Ranked]:
+        """Return the candidates of a question, the best first, with their scores.
+
+        Args:
+            prior_weight: the weight of the second score of a ranker that has two (`scores`); the first has weight 1.
+            seed: the seed of `scores`.
+
+        Raises:
+            ValueError: as `Wording.split` raises it.
+        """
+        batch = self.batch_of(question, candidates)
+        first, *second = tf.unstack(self.scores(batch, tf.constant([seed, 2])), axis=1)
+        total = (first + prior_weight * sum(second)).numpy()
+        best_first: list[int] = np.argsort(-total, kind="stable").tolist()
+        return [Ranked(candidates[i], float(total[i])) for i in best_first]
+
+    def batch_of(self, question: str, candidates: Sequence[str]) -> AnswerBatch:
+        """Return a question and its candidates as a batch, whose labels are 0. Raise ValueError as `Wording.split` does."""
+        wording = self.worded()
+        asked, offered = wording.split([question]), wording.split(candidates)
+        zeros = np.zeros(len(offered), np.int32)
+        (batch,) = evaluation_batches(Pairs(asked, offered, groups=zeros, labels=zeros), wording.vocabulary, 1)
+        return batch
 
 
 def shared_words(batch: AnswerBatch) -> tf.Tensor:

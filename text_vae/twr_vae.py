@@ -6,13 +6,14 @@ x is the words of a sentence. The encoder of the public code also reads the end 
 step from all others. Here this is an option.
 """
 
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 import tensorflow as tf
 
 from data.sentences import SentenceBatch, evaluation_batches
 from losses.variational import gaussian_kl, timestep_kl
+from text_vae import defaults
 from text_vae.language_vae import ENCODED, Latent, RecurrentVAE
 from text_vae.layers import last
 
@@ -48,6 +49,8 @@ class TWRVAE(RecurrentVAE):
     Raises:
         ValueError: `decoded` is not one of DECODED.
     """
+
+    defaults: ClassVar = defaults.TWR_VAE
 
     def __init__(self, *, decoded: str, kl_part: float, read_end: bool, length_counts: np.ndarray, **options: Any):
         if decoded not in DECODED:
@@ -103,7 +106,7 @@ class TWRVAE(RecurrentVAE):
             total += [np.bincount(step[after >= 0], kl[after >= 0], steps.max()) for step in (before, after)]
         return (total / count)[:, count >= FEW * len(sentences)]
 
-    def prior_samples(self, n: int, seed: tf.Tensor) -> tf.Tensor:
+    def prior_samples(self, n: Any, seed: tf.Tensor) -> tf.Tensor:
         z_seed, length_seed = tf.unstack(tf.random.split(seed, 2))
         z = super().prior_samples(n, z_seed)
         if self.decoded == "normal":

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from typing import Any, NoReturn, get_type_hints
 
-from data.errors import Diverged, InputError, nearest
+from data.errors import DataError, Diverged, InputError, nearest, one_line
 from training.config import GROUPS, Config, element_type, flag
 
 DIVERGED = 3  # exit code of a training whose loss or weights became non-finite
@@ -107,7 +107,8 @@ def run_program(
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what the exit still flushes
         return 141
     except InputError as error:
-        print(f"{program}: {error}", file=sys.stderr)
+        message = one_line(error.message(flag)) if isinstance(error, DataError) else str(error)
+        print(f"{program}: {message}", file=sys.stderr)
         return DIVERGED if isinstance(error, Diverged) else 2
     except OSError as error:
         if error.errno not in ADVICE:

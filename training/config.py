@@ -54,6 +54,17 @@ def flag(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
+def flags_of(values: Mapping[str, Any]) -> list[str]:
+    """Return the arguments of the command line that give these options, by the names of their fields."""
+    arguments: list[str] = []
+    for name, value in values.items():
+        if isinstance(value, bool):
+            arguments.append(flag(name) if value else flag("no_" + name))
+        else:
+            arguments += [flag(name), *(map(str, value) if isinstance(value, tuple) else [str(value)])]
+    return arguments
+
+
 @dataclasses.dataclass(frozen=True)
 class Config:
     """The options of every mode.
@@ -88,6 +99,12 @@ class Config:
         hints = get_type_hints(type(self))
         for field in dataclasses.fields(self):
             check_value(field, hints[field.name], getattr(self, field.name))
+
+    @property
+    def changed(self) -> dict[str, Any]:
+        """The options that differ from their defaults, by name."""
+        every = ((field, getattr(self, field.name)) for field in dataclasses.fields(self))
+        return {field.name: value for field, value in every if value != field.default and value is not None}
 
     @property
     def computed_in(self) -> str:

@@ -1,5 +1,7 @@
 """A run directory: `config.json`, `checkpoints/`, `tensorboard/`, `history.jsonl`, `metrics.json`, `figures/`.
 
+A run of text also has `vocabulary.json`, its words and how it splits texts into them.
+
 A run directory knows its mode by name only. Whoever opens one passes the table of modes, of which `Row` is a row.
 """
 
@@ -24,15 +26,17 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 import numpy as np
 
 from data.errors import InputError
+from data.wording import Wording
 from training import __version__
-from training.config import Config, field_names, flag, without_retired
-from training.files import digest, whole_folder, write_arrays, write_bytes, write_text
+from training.config import Config, field_names, flag, flags_of, without_retired
+from training.files import digest, whole_folder, write_arrays, write_text
 
 if TYPE_CHECKING:
     import keras
 
 FORMAT = 3  # of the run directory; raised when older runs can no longer be read
 WEIGHTS = "weights.npz"  # holds the weights of an exported run, in place of checkpoints
+WORDING = "vocabulary.json"  # holds the words of a run of text
 CANDIDATES = "candidates.npz"  # holds the scores of the candidates of a ranker's run
 CHECKPOINT = re.compile(r"epoch-(\d+)-(\w+)\.weights\.h5")  # the epoch and the digest
 KEPT = 2  # checkpoints that are kept, newest first
@@ -88,6 +92,13 @@ class Run:
     def exported(self) -> bool:
         """Whether the directory holds only weights to use, and no checkpoint that a training could continue from."""
         return (self.path / WEIGHTS).exists()
+
+    @property
+    def command(self) -> str:
+        """The command that trains such a run; of the user's own data it has the name alone, and no folder."""
+        changed = {name: value for name, value in self.config.changed.items() if name != "data_dir"}
+        changed["dataset"] = Path(str(self.config.dataset)).name
+        return shlex.join(["python", "train.py", "--mode", self.mode, *flags_of(changed)])
 
     @property
     def dataset(self) -> str:
@@ -153,6 +164,19 @@ class Run:
             return dict(json.loads(file.read_text())) if file.exists() else {}
         except (ValueError, TypeError) as error:
             raise InputError(f"{file} is damaged: delete it; evaluation writes a new one") from error
+
+    @property
+    def wording(self) -> Wording | None:
+        """The words of a run of text, and how it splits texts; None if the run has no such file.
+
+        Raises:
+            InputError: the file is damaged.
+        """
+        file = self.path / WORDING
+        try:
+            return Wording.of_json(file.read_text("utf-8")) if file.exists() else None
+        except (ValueError, TypeError, KeyError) as error:
+            raise InputError(f"{file} is damaged ({error}): restore it, or start the run anew") from error
 
     def write_scores(self, scores: Mapping[str, Any]) -> None:
         """Write metrics.json."""
@@ -266,20 +290,6 @@ def read_weights(file: Path, model: Any) -> int:
     return epoch
 
 
-def export_run(run: Run, model: Any, epoch: int, folder: Path) -> None:
-    """Write a new folder to give away: config.json, metrics.json, and the weights that the model is used through.
-
-    Args:
-        model: the run's, restored from the checkpoint of `epoch`.
-    """
-    described = json.loads((run.path / "config.json").read_text())
-    described["config"]["data_dir"] = None  # a folder of the machine that trained it
-    with whole_folder(folder) as beside:
-        write_text(beside / "config.json", json.dumps(described, indent=2) + "\n")
-        write_bytes(beside / "metrics.json", (run.path / "metrics.json").read_bytes())
-        write_weights(beside / WEIGHTS, model, epoch)
-
-
 def versions() -> dict[str, str]:
     """Return the versions that results depend on: this code, Python, the kind of processor, and what computes."""
     packages = {name: importlib.metadata.version(name) for name in RECORDED}
@@ -287,8 +297,15 @@ def versions() -> dict[str, str]:
     return own | packages
 
 
-def create_run(runs_dir: str, name: str | None, row: Row, config: Config, facts: dict[str, Any]) -> Run:
-    """Make the directory of a new run. Raise InputError if the name is taken."""
+def create_run(
+    runs_dir: str, name: str | None, row: Row, config: Config, facts: dict[str, Any], wording: Wording | None = None
+) -> Run:
+    """Make the directory of a new run. Raise InputError if the name is taken.
+
+    Args:
+        name: None: mode, data set and time.
+        wording: of a run of text.
+    """
     path = Path(runs_dir) / (name or f"{row.name}-{Path(str(config.dataset)).stem}-{time.strftime('%Y%m%d-%H%M%S')}")
     if path.exists():
         raise InputError(f"{path} exists: choose another --name, or go on with --resume {shlex.quote(str(path))}")
@@ -298,6 +315,8 @@ def create_run(runs_dir: str, name: str | None, row: Row, config: Config, facts:
             for folder in ("checkpoints", "tensorboard", "figures"):
                 (beside / folder).mkdir()
             write_text(beside / "config.json", json.dumps(described | {"versions": versions()}, indent=2) + "\n")
+            if wording:
+                write_text(beside / WORDING, wording.as_json())
     except NotADirectoryError as error:
         raise InputError(
             f"{path} cannot be made, because {runs_dir} is not a folder: give another --runs-dir"

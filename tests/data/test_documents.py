@@ -372,7 +372,7 @@ def test_no_network(monkeypatch, tmp_path, dataset):
 
     monkeypatch.setattr(sklearn.datasets, "fetch_20newsgroups", refuse)
     monkeypatch.setattr(reader.socket, "create_connection", refuse)
-    with raises(f"{dataset} could not be fetched .*ConnectionError: two lines.*--dataset docstrings"):
+    with raises(f"{dataset} could not be fetched .*ConnectionError: two lines.*use docstrings .dataset."):
         reader.load_documents(dataset, str(tmp_path))
 
 

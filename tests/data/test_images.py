@@ -271,7 +271,7 @@ def test_unknown_name(wrong, right):
 
 @pytest.mark.parametrize("name", ["mnist", "fashion_mnist", "cifar10"])
 def test_neither_prepared_nor_downloadable(name, tmp_path):
-    with raises(f"{tmp_path}/{name} and cannot be downloaded .*--data-dir, or use --dataset mnist_5k"):
+    with raises(f"{tmp_path}/{name} and cannot be downloaded .*.data_dir., or use mnist_5k .dataset."):
         reader.choose_dataset(name, str(tmp_path))
 
 
@@ -439,7 +439,7 @@ def test_npz_resized_to_a_square(tmp_path):
         ({"images": np.r_[np.linspace(0, 1, 1279), -1].reshape(20, 8, 8)}, "from -1 to 1"),
         ({"images": np.full((20, 8, 8), np.nan)}, "not finite"),
         ({"images": np.full((20, 8, 8), -np.inf)}, "not finite"),
-        ({"images": random_images(20, 8, 6)}, "images of 8x6: .*--image-size"),
+        ({"images": random_images(20, 8, 6)}, "images of 8x6: .*image_size"),
         ({"images": random_images(20, 8, 8), "labels": np.arange(19)}, r"shape \[19\] for 20 images"),
         ({"images": random_images(20, 8, 8), "labels": np.zeros((20, 1), int)}, r"shape \[20, 1\] for 20 images"),
         ({"images": random_images(20, 8, 8), "labels": np.arange(20.0)}, "are float64: save integers"),
@@ -537,14 +537,14 @@ def test_one_colour_image_makes_all_rgb(tmp_path):
 def test_folder_of_mixed_sizes(tmp_path):
     save_pictures(tmp_path, random_images(19, 8, 8))
     Image.fromarray(random_images(10, 12)).save(tmp_path / "odd.png")
-    with raises("odd.png is 12x10 but 000.png is 8x8 .*--image-size"):
+    with raises("odd.png is 12x10 but 000.png is 8x8 .*image_size"):
         reader.load(str(tmp_path))
     assert reader.load(str(tmp_path), image_size=8).image_shape == (8, 8, 1)
 
 
 def test_folder_of_oblong_images(tmp_path):
     path = save_pictures(tmp_path, random_images(20, 8, 6))
-    with raises("images of 8x6: .*--image-size"):
+    with raises("images of 8x6: .*image_size"):
         reader.load(path)
     assert reader.load(path, image_size=5).image_shape == (5, 5, 1)
 
@@ -669,7 +669,7 @@ def test_sizes_are_those_that_a_person_sees_and_no_pixel_is_decoded_for_them(tmp
     for i in range(20):
         save_turned(tmp_path / f"{i:02d}{suffix}", [1, 6][i % 2])  # stored as 12x8 and 8x12, seen as 12x8
     monkeypatch.setattr(reader, "_read_pixels", None)
-    with raises("holds images of 8x12: .*--image-size"):
+    with raises("holds images of 8x12: .*image_size"):
         reader.load(str(tmp_path))
     save_turned(tmp_path / f"99{suffix}", 6, SEEN)
     with raises(f"99{suffix} is 8x12 but 00{suffix} is 12x8"):

@@ -28,7 +28,7 @@ def test_a_name_is_a_folder_of_data_dir_or_of_the_environment(tmp_path, monkeypa
     monkeypatch.setenv("INFOBIGBIGAN_DATA", str(tmp_path / "environment"))
     assert locate("ptb") == tmp_path / "environment" / "ptb"
     assert locate("ptb", str(tmp_path / "given")) == tmp_path / "given" / "ptb"
-    with raises(f"folder {tmp_path}/given/brown does not exist: .*--data-dir"):
+    with raises(f"folder {tmp_path}/given/brown does not exist: .*data_dir"):
         locate("brown", str(tmp_path / "given"))
     with raises(f"folder {tmp_path}/gone does not exist"):
         locate("ptb", str(tmp_path / "gone"))
@@ -36,7 +36,7 @@ def test_a_name_is_a_folder_of_data_dir_or_of_the_environment(tmp_path, monkeypa
 
 def test_a_prepared_corpus_without_a_place_to_look(monkeypatch):
     monkeypatch.delenv("INFOBIGBIGAN_DATA", raising=False)
-    with raises("ptb is not built in: .*--data-dir or INFOBIGBIGAN_DATA, or use --dataset docstrings"):
+    with raises("ptb is not built in: .*INFOBIGBIGAN_DATA.*data_dir.*, or use docstrings .dataset."):
         locate("ptb")
 
 

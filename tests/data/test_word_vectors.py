@@ -115,7 +115,7 @@ def test_packed_files_that_are_damaged_or_archives(tmp_path):
 
 
 def test_no_file(tmp_path):
-    with pytest.raises(InputError, match="--word-vectors: .*v.txt is not a file"):
+    with pytest.raises(InputError, match="v.txt is not a file"):
         read_word_vectors(tmp_path / "v.txt", VOCABULARY)
 
 

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from models.capabilities import fastest_dtype
 from models.layers import BatchNorm, Conv2D, Dense, GroupNorm, ResidualDense, SelfAttention, average_pool, upsample
-from tasks.images import has_bfloat16
 
 OUTPUTS = 5
 SPECTRAL = {  # a layer and the shape of its input
@@ -176,7 +176,7 @@ def test_the_fused_convolution_is_its_two_layers(resample, shape, outputs):
 
 
 @pytest.mark.skipif(
-    not has_bfloat16(),
+    fastest_dtype() != "bfloat16",
     reason="without bfloat16 instructions TensorFlow rounds every partial sum; auto is float32 there",
 )
 @pytest.mark.parametrize("resample, shape, outputs", SIZES)

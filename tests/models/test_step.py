@@ -701,9 +701,40 @@ def test_generate_with_given_codes():
     np.testing.assert_array_equal(model.generate(3, c=codes, seed=1), model.decode(z, codes))
     with pytest.raises(ValueError, match="4 images need 4 codes, not 3"):
         model.generate(4, c=codes)
-    for wrong in ([-1, 0], [10, 0], [0.5, 0], codes[:2, 1:]):
-        with pytest.raises(ValueError, match=r"categories from 0 to 9, or codes \[N, 12\]"):
+    for wrong in ([-1, 0], [10, 0], [0.5, 0], codes[:2, 1:], 3):
+        with pytest.raises(ValueError, match=r"categories from 0 to 9, one for each image, or codes \[N, 12\]"):
             model.generate(2, c=wrong)
+
+
+def test_what_cannot_be_generated():
+    model = shared("biggan")
+    for n, truncation, said in (
+        (0, None, "n is 0: ask for at least 1"),
+        (2, 0, "truncation is 0: give a number above 0"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            model.generate(n, truncation=truncation)
+
+
+def test_images_of_another_shape_or_range():
+    model, x = shared("info encoder"), batch().numpy()
+    for method in (model.classify, model.encode, model.reconstruct):
+        for wrong in (x[..., 0], x[:0], x[:, 1:]):
+            with pytest.raises(ValueError, match=r"images have the shape \[.*\]: give \[N, 8, 8, 1\], N >= 1"):
+                method(wrong)
+        with pytest.warns(UserWarning, match="no value is below 0"):
+            method((x + 1) / 2)
+
+
+def test_fit_leaves_a_model_that_is_ready_to_use():
+    """Without the callbacks of a training, on a user's own data."""
+    model, x = build("info encoder"), tf.data.Dataset.from_tensor_slices(batch())
+    model.fit(x.batch(4, drop_remainder=True).take(2), verbose=0)
+    generated = model.generate(3, seed=1)
+    model.refresh_statistics()
+    np.testing.assert_array_equal(model.generate(3, seed=1), generated)
+    with pytest.raises(ValueError, match="drop_remainder=True"):
+        model.fit(x.batch(4).take(2), verbose=0)
 
 
 def test_more_images_than_fit_one_batch():

@@ -3,12 +3,16 @@
 import dataclasses
 import functools
 import math
+import random
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+import yaml
 
 import train
 from data.answers import evaluation_batches
@@ -16,11 +20,15 @@ from data.images import to_float
 from metrics import frechet
 from metrics.catalogue import EVALUATIONS, FID, KID, RUN, SCORES, score_of
 from models.capabilities import Encodes, HasCode
+from models.gan import GAN
+from reporting.export import export_run
 from tasks import answers, documents, paragraphs, sentences
 from tasks.base import Scorer, Task, computes
-from tasks.modes import MODES
+from tasks.modes import MODES, load_run
 from text_vae.language_vae import LanguageVAE
 from text_vae.nasm import NASM
+from text_vae.nvdm import NVDM
+from text_vae.ranker import Ranker
 from training.callbacks import EpochEnd, Keeper, NonFiniteGuard
 from training.config import flag, make_config
 from training.runs import create_run, open_run
@@ -87,9 +95,9 @@ def cheap(eagerly):
 @pytest.fixture(scope="module")
 def datasets(tmp_path_factory, documents_folder, sentences_file, paragraphs_file, answers_folder):
     """Task -> a tiny data set."""
-    random, file = np.random.default_rng(0), tmp_path_factory.mktemp("images") / "squares.npz"
+    file = tmp_path_factory.mktemp("images") / "squares.npz"
     labels = np.arange(60) % 3
-    images = random.integers(0, 100, (60, 8, 8)) + 50 * labels[:, None, None]
+    images = np.random.default_rng(0).integers(0, 100, (60, 8, 8)) + 50 * labels[:, None, None]
     np.savez(file, images=images.astype(np.uint8), labels=labels)
     found = {"images": file, "documents": documents_folder, "sentences": sentences_file}
     return found | {"paragraphs": paragraphs_file, "answers": answers_folder}
@@ -114,7 +122,7 @@ def outputs(model, data):
         found = [model.scores(batch, tf.constant([0, 1])).numpy()]
         return found + ([model.encode(batch).numpy()] if isinstance(model, NASM) else [])
     found = [np.array(sentences.mean_bound(model, data.test[:4], seed=3))]
-    return found + ([np.array(model.encode(data.test[:4]))] if isinstance(model, LanguageVAE) else [])
+    return found + ([np.array(model.encode_ids(data.test[:4]))] if isinstance(model, LanguageVAE) else [])
 
 
 def same(ours, theirs):
@@ -138,7 +146,7 @@ def trained(request, datasets, runs_dir):
     assert row.name in OPTIONS, f"give {row.name} a row of OPTIONS: its smallest sizes"
     given = make_config(row.config, OPTIONS[row.name] | {"dataset": dataset_of(row.name, datasets), "updates": 1})
     config, data = task.resolve(given)
-    run = create_run(str(runs_dir), row.name, row, config, task.facts(data))
+    run = create_run(str(runs_dir), row.name, row, config, task.facts(data), task.wording(data))
     keras.utils.clear_session(free_memory=False)  # a checkpoint holds layer names, numbered from here
     model = task.build(config, run.facts)
     first = weights_of(model)
@@ -194,6 +202,161 @@ def test_the_model_takes_every_option_and_no_other(trained):
     assert not task.data_arguments(config, trained.run.facts).keys() & config.model_options().keys()
     with pytest.raises(TypeError, match="unheard"):
         task.model.create(**arguments, seed=0, unheard=1)
+
+
+def test_the_command_line_and_create_have_the_same_defaults(trained):
+    own = make_config(trained.row.config, {}).model_options() | {"seed": 0}
+    defaults = trained.task.model.defaults
+    assert defaults.keys() == own.keys() and defaults == {name: own[name] for name in defaults}
+
+
+def test_building_a_model_leaves_the_global_generators_alone(trained):
+    def drawn():
+        return random.random(), float(np.random.rand()), float(tf.random.uniform([]))
+
+    def restart():
+        keras.utils.set_random_seed(5)
+        return drawn()
+
+    restart()
+    expected = drawn()
+    restart()
+    trained.task.build(trained.run.config, trained.run.facts)
+    assert drawn() == expected
+
+
+def test_a_run_of_text_takes_and_gives_strings_without_its_corpus(trained, monkeypatch):
+    if not trained.run.wording:
+        assert "image_shape" in trained.run.facts
+        return
+    monkeypatch.setattr(type(trained.task), "load", lambda *_: pytest.fail("the corpus is read"))
+    model = load_run(trained.run.path)
+    if isinstance(model, NVDM):
+        assert [len(topic) for topic in model.topics(3)] == [3, 3]
+        z = model.transform(["cat dog dog", "A moon, the sun", "unheard moon sun"])
+        assert z.shape == (3, 2) and not np.allclose(z[0], z[1])
+        np.testing.assert_allclose(z[1], z[2], rtol=1e-5)
+        with pytest.raises(ValueError, match="'unheard' has no word that the model knows"):
+            model.transform(["unheard"])
+    elif isinstance(model, Ranker):
+        offered = ["a cave", "the ice is near the cave", "fire"]
+        ranked = model.rank("what ice has a cave", offered)
+        assert sorted(own.candidate for own in ranked) == sorted(offered)
+        assert [own.score for own in ranked] == sorted((own.score for own in ranked), reverse=True)
+        assert ranked == model.rank("What  ICE has a cave", offered)
+    else:
+        texts = model.generate(5, seed=3)
+        assert texts == model.texts_of(model.generate_ids(5, seed=3)) and all(isinstance(text, str) for text in texts)
+        known = [" ".join(trained.data.vocabulary.decode(ids)) for ids in trained.data.test[:2]]
+        if trained.row.name != "mlvae":
+            assert [own.tolist() for own in model.ids_of(known)] == [own.tolist() for own in trained.data.test[:2]]
+        if isinstance(model, LanguageVAE):
+            np.testing.assert_array_equal(model.encode(known), model.encode_ids(model.ids_of(known)))
+            assert len(model.reconstruct(known)) == 2 and len(model.interpolate(*known, steps=4)) == 4
+        with pytest.raises(ValueError, match="give a list of texts"):
+            model.ids_of("one text")
+    with pytest.raises(ValueError, match="knows no words"):
+        trained.model.worded()
+
+
+OUTSIDE = """
+import sys
+import numpy as np
+import tensorflow as tf
+assert not any(name in sys.modules for name in ("models", "text_vae"))
+signatures = tf.saved_model.load(sys.argv[1]).signatures
+given = np.load(sys.argv[2])
+found = {}
+for call in {name.split("/")[0] for name in given}:
+    inputs = {name.split("/")[1]: tf.constant(given[name]) for name in given if name.startswith(call + "/")}
+    inputs.pop("nothing", None)
+    found |= {call + "/" + name: value.numpy() for name, value in signatures[call](**inputs).items()}
+np.savez(sys.argv[3], **{name: value.astype("S") if value.dtype == object else value for name, value in found.items()})
+"""
+
+
+def padded(texts):
+    """Token lists as an array of strings, filled up with ""."""
+    longest = max(map(len, texts))
+    return np.array([text + [""] * (longest - len(text)) for text in texts]).astype("S")
+
+
+def calls_of(model, data):
+    """Inputs and expected outputs of an exported model's signatures, by "signature/name"."""
+    number, zero = np.int32(3), np.float32(0)
+    if isinstance(model, GAN):
+        given = {"generate/n": number, "generate/seed": number, "generate/truncation": np.float32(0.5)}
+        expected = {"generate/images": model.generate(3, seed=3, truncation=0.5)}
+        x = to_float(data.test.images)
+        if isinstance(model, Encodes):
+            given |= {"encode/images": x, "reconstruct/images": x}
+            expected |= {"encode/mu": model.encode(x).mu, "reconstruct/images": model.reconstruct(x)}
+        if isinstance(model, HasCode):
+            given |= {"classify/images": x, "generate_categories/c": np.array([2, 0], np.int32)}
+            given |= {"generate_categories/seed": number, "generate_categories/truncation": zero}
+            expected |= {"generate_categories/images": model.generate(2, c=[2, 0], seed=3)}
+            expected |= {"classify/probabilities": model.classify(x)}
+        return given, expected
+    if isinstance(model, NVDM):
+        texts = ["cat dog dog", "moon sun sun unheard"]
+        given = {"transform/tokens": padded(model.wording.split(texts)), "topics/nothing": zero}
+        return given, {"transform/mu": model.transform(texts), "topics/words": np.array(model.topics()).astype("S")}
+    if isinstance(model, Ranker):
+        question, offered = "what ice has a cave", ["a cave", "the ice is near the cave", "fire unheard"]
+        batch, ranked = model.batch_of(question, offered), model.rank(question, offered)
+        given = {"rank/question": np.array(question.split()).astype("S")}
+        given |= {"rank/question_stems": batch["question_stems"][0].numpy(), "rank/prior_weight": zero}
+        given |= {"rank/candidates": padded(model.wording.split(offered))}
+        given |= {"rank/candidate_stems": batch["candidate_stems"].numpy()}
+        scores = np.array([own.score for own in ranked])
+        return given, {"rank/ranked": np.array([own.candidate for own in ranked]).astype("S"), "rank/scores": scores}
+    given = {"generate/n": number, "generate/seed": number, "generate/temperature": np.float32(0.7)}
+    given |= {"generate/top_p": np.float32(0.9)}
+    texts = model.generate(3, seed=3, temperature=0.7, top_p=0.9)
+    expected = {"generate/texts": np.array([text.encode() for text in texts])}
+    if isinstance(model, LanguageVAE):
+        ids = data.test[:3]
+        tokens = padded([[model.wording.words[i] for i in own] for own in ids])
+        given |= {"encode/tokens": tokens, "reconstruct/tokens": tokens}
+        again = model.texts_of(model.reconstruct_ids(ids))
+        expected |= {"encode/mu": model.encode_ids(ids), "reconstruct/texts": np.array([t.encode() for t in again])}
+    return given, expected
+
+
+@pytest.mark.slow
+def test_a_saved_model_computes_the_same_with_tensorflow_alone(trained, compiled, tmp_path):
+    run, task = trained.run, trained.task
+    model = load_run(run.path)
+    run.write_scores(run.scores | {"epoch": 1})
+    export_run(run, model, 1, tmp_path / "given", "saved-model", trained.row.summary, task.limits)
+    given, expected = calls_of(model, trained.data)
+    assert {name.split("/")[0] for name in given} == model.signatures().keys()
+    np.savez(tmp_path / "given.npz", **given)
+    (tmp_path / "outside.py").write_text(OUTSIDE)
+    paths = [str(tmp_path / name) for name in ("given/1", "given.npz", "found.npz")]
+    subprocess.run([sys.executable, "outside.py", *paths], cwd=tmp_path, check=True, capture_output=True)
+    found = np.load(tmp_path / "found.npz")
+    for name, value in expected.items():
+        if value.dtype.kind == "S":
+            assert found[name].tolist() == value.tolist(), name
+        else:
+            np.testing.assert_allclose(found[name], value, rtol=1e-4, atol=1e-5, err_msg=name)
+    card = (tmp_path / "given/README.md").read_text()
+    assert all(f"| `{name}` |" in card for name in model.signatures()) and run.command in card
+    assert yaml.safe_load(card.split("---")[1])["model-index"][0]["results"]
+    assert (tmp_path / "given/vocabulary.json").exists() == bool(run.wording)
+
+
+@pytest.mark.slow
+def test_weights_to_give_away_open_as_a_run(trained, tmp_path):
+    run, model = trained.run, load_run(trained.run.path)
+    run.write_scores(run.scores | {"epoch": 1})
+    export_run(run, model, 1, tmp_path / "given", "weights", trained.row.summary, trained.task.limits)
+    again, pairs = load_run(tmp_path / "given"), []
+    for own, other in zip(model.in_use, again.in_use, strict=True):
+        pairs.append(np.max(np.abs(own.numpy() - other.numpy())))
+    assert 0 < max(pairs) < 0.01 and open_run(tmp_path / "given", "", MODES).wording == run.wording
+    assert "load_run" in (tmp_path / "given/README.md").read_text()
 
 
 @pytest.mark.parametrize("trained", ["nvdm"], indirect=True)

@@ -137,10 +137,13 @@ def test_options_reach_the_model(run):
     )
 
 
-def test_a_text_run_is_not_exported(run, tmp_path, capsys):
-    assert evaluate.main([str(run.path), "--export", str(tmp_path / "small")]) == 2
+def test_a_run_without_its_vocabulary_is_not_exported(run, tmp_path, capsys):
+    """As runs of older versions are."""
+    shutil.copytree(run.path, tmp_path / "old")
+    (tmp_path / "old/vocabulary.json").unlink()
+    assert evaluate.main([str(tmp_path / "old"), "--export", str(tmp_path / "small")]) == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert "--export" in line and "mode nvdm" in line and "only image modes" in line
+    assert "--export" in line and "holds no vocabulary" in line
     assert not (tmp_path / "small").exists()
 
 

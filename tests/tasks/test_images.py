@@ -59,16 +59,16 @@ def test_epochs_that_are_given_go_before_updates():
     assert config.epochs == 5
 
 
-@pytest.mark.parametrize(("available", "chosen"), [(True, "bfloat16"), (False, "float32")])
-def test_the_precision_that_auto_chose_is_recorded(tmp_path, monkeypatch, available, chosen):
-    monkeypatch.setattr(images, "has_bfloat16", lambda: available)
+@pytest.mark.parametrize("chosen", ["bfloat16", "float32"])
+def test_the_precision_that_auto_chose_is_recorded(tmp_path, monkeypatch, chosen):
+    monkeypatch.setattr(images, "fastest_dtype", lambda: chosen)
     config, data = TASK.resolve(BigGANConfig(**TINY))
     create_run(str(tmp_path), "a", MODES["biggan"], config, TASK.facts(data))
     assert open_run(tmp_path / "a", "", MODES).config.precision == chosen
 
 
 def test_a_precision_that_is_given_stays(monkeypatch):
-    monkeypatch.setattr(images, "has_bfloat16", lambda: True)
+    monkeypatch.setattr(images, "fastest_dtype", lambda: "bfloat16")
     assert TASK.resolve(BigGANConfig(**TINY, precision="float32"))[0].precision == "float32"
 
 

@@ -174,9 +174,9 @@ def test_a_resumed_training_ends_in_the_same_bits(run, tmp_path, monkeypatch):
 
 
 def test_a_loaded_model_generates(corpus, model):
-    texts = [corpus.vocabulary.decode(ids) for ids in model.generate(3, temperature=0.7, top_p=0.9, seed=4)]
-    assert texts == [corpus.vocabulary.decode(ids) for ids in model.generate(3, temperature=0.7, top_p=0.9, seed=4)]
-    assert model.encode(corpus.test[:4]).shape == (4, 3)
+    texts = [corpus.vocabulary.decode(ids) for ids in model.generate_ids(3, temperature=0.7, top_p=0.9, seed=4)]
+    assert texts == [corpus.vocabulary.decode(ids) for ids in model.generate_ids(3, temperature=0.7, top_p=0.9, seed=4)]
+    assert model.encode_ids(corpus.test[:4]).shape == (4, 3)
 
 
 @pytest.mark.parametrize("read_end", [False, True])

@@ -248,12 +248,12 @@ def test_texts_are_functions_of_their_seeds():
     def as_lists(texts):
         return [text.tolist() for text in texts]
 
-    assert as_lists(model.generate(5, seed=1)) == as_lists(model.generate(5, seed=1))
-    assert as_lists(model.generate(5, seed=1)) != as_lists(model.generate(5, seed=2))
-    assert as_lists(model.reconstruct(sentences)) == as_lists(model.reconstruct(sentences))
-    np.testing.assert_allclose(model.encode(sentences)[:2], model.infer(batch()).mu, rtol=1e-4)
-    path = model.interpolate(sentences[0], sentences[1], steps=4)
-    assert as_lists([path[0], path[-1]]) == as_lists(model.reconstruct(sentences[:2]))
+    assert as_lists(model.generate_ids(5, seed=1)) == as_lists(model.generate_ids(5, seed=1))
+    assert as_lists(model.generate_ids(5, seed=1)) != as_lists(model.generate_ids(5, seed=2))
+    assert as_lists(model.reconstruct_ids(sentences)) == as_lists(model.reconstruct_ids(sentences))
+    np.testing.assert_allclose(model.encode_ids(sentences)[:2], model.infer(batch()).mu, rtol=1e-4)
+    path = model.interpolate_ids(sentences[0], sentences[1], steps=4)
+    assert as_lists([path[0], path[-1]]) == as_lists(model.reconstruct_ids(sentences[:2]))
     assert len(path) == 4
 
 

@@ -100,7 +100,7 @@ def test_the_last_real_step():
 def test_generation_is_a_function_of_its_seed_and_never_gives_pad_or_start():
     layer = decoder(longest=12)
     many = tf.random.stateless_normal([40, LATENT], [0, 3])
-    drawn, again, other = (layer.generate(many, seed) for seed in (SEED, SEED, SEED + 1))
+    drawn, again, other = (list(map(np.array, layer.sample(many, seed, 1.0, 1.0))) for seed in (SEED, SEED, SEED + 1))
     assert [ids.tolist() for ids in drawn] == [ids.tolist() for ids in again]
     assert [ids.tolist() for ids in drawn] != [ids.tolist() for ids in other]
     assert max(map(len, drawn)) <= 12 and {ids.dtype for ids in drawn} == {np.dtype("int32")}
@@ -111,18 +111,9 @@ def test_generation_is_a_function_of_its_seed_and_never_gives_pad_or_start():
 def test_greedy_generation_follows_the_likeliest_word():
     layer = decoder(longest=4)
     layer.vocabulary.bias.assign([0.0, 0.0, 0.0, 50.0, 0.0, 0.0, 0.0])
-    (ids,) = layer.generate(z()[:1], SEED, temperature=0.0)
-    assert ids.tolist() == [5, 5, 5, 5]
+    assert layer.sample(z()[:1], SEED, 0.0, 1.0).to_list() == [[5, 5, 5, 5]]
     layer.vocabulary.bias.assign([50.0] + [0.0] * 6)  # EOS
-    assert [len(ids) for ids in layer.generate(z(), SEED)] == [0, 0]
-
-
-@pytest.mark.parametrize("options", [{"temperature": -1.0}, {"top_p": 0.0}, {"top_p": 1.5}])
-def test_what_generate_refuses(options):
-    with pytest.raises(ValueError, match="generate needs"):
-        decoder().generate(z(), SEED, **options)
-    with pytest.raises(ValueError, match="at least one z.*got 0 z"):
-        decoder().generate(z()[:0], SEED)
+    assert layer.sample(z(), SEED, 1.0, 1.0).to_list() == [[], []]
 
 
 def test_top_p_leaves_the_smallest_set_of_that_probability():

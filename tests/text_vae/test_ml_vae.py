@@ -239,7 +239,7 @@ def test_a_training_is_repeated_bit_by_bit(levels):
 @pytest.mark.parametrize("levels", [0, 1, 2])
 def test_generation_is_a_function_of_the_seed(levels):
     model = build(levels)
-    first, again, other = (model.generate(6, seed=seed) for seed in (0, 0, 1))
+    first, again, other = (model.generate_ids(6, seed=seed) for seed in (0, 0, 1))
     assert [list(ids) for ids in first] == [list(ids) for ids in again] != [list(ids) for ids in other]
     for ids in first:
         assert ids.dtype == np.int32 and len(split(ids)) <= (4 if levels else 24)
@@ -254,6 +254,6 @@ def test_one_paragraph_is_learnt_by_heart(levels):
     for _ in range(150):
         step(one)
     assert float(model.elbo_terms(one, SEED).nll[0]) < 1.0
-    (again,) = model.reconstruct([join(paragraph)])
+    (again,) = model.reconstruct_ids([join(paragraph)])
     np.testing.assert_array_equal(again, join(paragraph))
     assert model.log_weights(one, 3, SEED).shape == [3, 1]
