@@ -15,7 +15,7 @@ from reporting.tables import comparison, print_table
 from tasks.configs import BigGANConfig
 from tasks.modes import MODES
 from training.cli import Parser, run_program
-from training.runs import Run, export_run, latest_run, open_run
+from training.runs import Run, latest_run, open_run
 
 PERHAPS_SEEN = "images that the run may have been trained on"
 DESCRIPTION = "Score runs: write metrics.json and figures into each. Without the flag of an evaluation, compute all."
@@ -28,7 +28,15 @@ def parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--runs-dir", default="runs", help="folder of runs (default: runs)")
     parser.add_argument("--json", action="store_true", help="print the scores as JSON and nothing else")
     parser.add_argument(
-        "--export", metavar="DIR", type=Path, help="also write the weights of one image run, in float16, to give away"
+        "--export",
+        metavar="DIR",
+        type=Path,
+        help="also write one run into a new folder, to give away, with a model card",
+    )
+    parser.add_argument(
+        "--format",
+        choices=("weights", "saved-model"),
+        help="of --export; weights (default): float16, for this project; saved-model: for TensorFlow alone",
     )
     parser.add_argument(
         "--dataset", help="score image runs on another data set of their shape, and write nothing into them"
@@ -47,6 +55,16 @@ def score(run: Run, asked: list[str]) -> tuple[Any, int, dict[str, Any]]:
     _ = run.scores  # a damaged metrics.json is an error before the work, not after it
     data, model, epoch = task.open(run)
     return model, epoch, task.evaluate(run, data, model, epoch, wanted)
+
+
+def give_away(run: Run, model: Any, epoch: int, folder: Path, form: str) -> None:
+    """Write the model of a run into a new folder; `form` is "weights" or "saved-model"."""
+    from reporting.export import export_run
+
+    if run.wording:
+        model.wording = run.wording
+    mode = MODES[run.mode]
+    export_run(run, model, epoch, folder, form, mode.summary, mode.make_task().limits)
 
 
 def score_elsewhere(run: Run, dataset: str, data_dir: str | None, asked: list[str]) -> dict[str, Any]:
@@ -80,8 +98,10 @@ def evaluate(argv: list[str]) -> None:
     asked = [name for name in dict.fromkeys(own.name for own in EVALUATIONS) if getattr(options, name)]
     if options.export and len(runs) > 1:
         raise InputError("--export: give one run")
-    if options.export and not isinstance(runs[0].config, BigGANConfig):
-        raise InputError(f"--export: {runs[0].path} is a run of mode {runs[0].mode}: only image modes are exported")
+    if options.format and not options.export:
+        raise InputError("--format is the form of --export: give that too")
+    if options.export and "vocabulary" in runs[0].facts and not runs[0].wording:
+        raise InputError(f"--export: {runs[0].path} holds no vocabulary, since an older version made it: train it anew")
     if options.export and options.export.exists():
         raise InputError(f"--export: {options.export} exists: give another folder")
     if options.data_dir and not options.dataset:
@@ -102,7 +122,7 @@ def evaluate(argv: list[str]) -> None:
             model, epoch, scores = score(run, asked)
             scored.append(scores)
             if options.export:
-                export_run(run, model, epoch, options.export)
+                give_away(run, model, epoch, options.export, options.format or "weights")
                 print(f"exported to {options.export}", file=sys.stderr)
     if options.dataset:
         print(f"scores on {options.dataset}, {PERHAPS_SEEN}; nothing is written into the runs", file=sys.stderr)

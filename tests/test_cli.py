@@ -185,6 +185,25 @@ def test_a_dry_run_prints_the_resolved_options_and_writes_nothing(runs_dir, smal
     assert not runs_dir.exists()
 
 
+def test_the_list_names_modes_data_sets_and_runs(tmp_path, monkeypatch, capsys):
+    monkeypatch.delenv("INFOBIGBIGAN_DATA", raising=False)
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/config.json").write_text("{}")
+    with pytest.raises(SystemExit) as ended:
+        train.main(["--list", "--runs-dir", str(tmp_path)])
+    assert not ended.value.code
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1 : 1 + len(MODES)] == [f"  {name}: {row.summary}" for name, row in MODES.items()]
+    assert "  images: mnist_5k, digits" in lines and "  sentences: docstrings" in lines
+    assert lines[-1] == f"runs in {tmp_path}: mine"
+    monkeypatch.setenv("INFOBIGBIGAN_DATA", str(tmp_path))
+    (tmp_path / "ptb").mkdir()
+    with pytest.raises(SystemExit):
+        train.main(["--list"])
+    assert "  sentences: docstrings, ptb" in capsys.readouterr().out
+
+
 # A run to give away
 
 
@@ -206,7 +225,12 @@ def test_an_exported_run_generates_encodes_and_classifies_as_the_run_does(whole,
     assert np.mean(model.classify(x).argmax(1) == own.classify(x).argmax(1)) > 0.98
     whole_size = sum(file.stat().st_size for _, file in whole[0].checkpoints()[:1])
     assert sum(file.stat().st_size for file in exported.iterdir()) < whole_size / 4
-    assert {file.name for file in exported.iterdir()} == {"config.json", "metrics.json", "weights.npz"}
+    assert {file.name for file in exported.iterdir()} == {
+        "README.md",
+        "config.json",
+        "metrics.json",
+        "weights.npz",
+    }
 
 
 def test_an_exported_run_is_scored_within_rounding(whole, exported, one_model, tmp_path, capsys):

@@ -1,6 +1,7 @@
 """The weights in the repository give the numbers that are published with them."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -13,11 +14,27 @@ from tasks.modes import load_run
 FOLDER = Path(__file__).parents[1] / "pretrained/infobigbigan-mnist"
 
 
-def test_it_is_small_and_has_no_pickles():
-    assert {"config.json", "metrics.json", "weights.npz"} == {file.name for file in FOLDER.iterdir() if file.is_file()}
-    assert sum(file.stat().st_size for file in FOLDER.iterdir()) < 8e6
-    with np.load(FOLDER / "weights.npz", allow_pickle=False) as weights:
+FOLDERS = sorted(path for path in FOLDER.parent.iterdir() if path.is_dir())
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
+def test_each_is_small_and_has_no_pickles(folder):
+    files = {file.name for file in folder.iterdir()}
+    assert files - {"vocabulary.json"} == {"README.md", "config.json", "metrics.json", "weights.npz"}
+    assert sum(file.stat().st_size for file in folder.iterdir()) < 4e6
+    with np.load(folder / "weights.npz", allow_pickle=False) as weights:
         assert all(weights[name].dtype != object for name in weights)
+
+
+def test_the_explorer_has_something_to_show_on_every_page():
+    assert {folder.name.split("-")[0] for folder in FOLDERS} == {"infobigbigan", "nvdm", "twrvae", "nasm"}
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
+def test_a_card_tells_the_scores_of_its_folder(folder):
+    card, scores = (folder / "README.md").read_text(), json.loads((folder / "metrics.json").read_text())
+    rows = re.findall(r"\| ([-\d.e]+) \| `(\w+)` \|", card)
+    assert rows and all(f"{scores[key]:.4g}" == shown for shown, key in rows)
 
 
 def test_it_is_the_median_seed_of_the_comparison():
