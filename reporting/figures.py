@@ -64,12 +64,13 @@ def model_rows(model: "GAN", images: np.ndarray, seed: int) -> dict[str, Rows]:
     return shown | ({"reconstructions": reconstruction_rows(model, images)} if isinstance(model, Encodes) else {})
 
 
-def sample_rows(model: "GAN", seed: int) -> Rows:
+def sample_rows(model: "GAN", seed: int, truncation: float | None = None) -> Rows:
     """Return samples of the averaged G. With a code, a row has one category, and a column one z."""
     if not isinstance(model, HasCode):
-        return Rows(in_rows(model.generate(ROWS * COLUMNS, seed=seed), ROWS), [], "samples G(z)")
+        samples = model.generate(ROWS * COLUMNS, truncation=truncation, seed=seed)
+        return Rows(in_rows(samples, ROWS), [], "samples G(z)")
     categories = model.code.num_categories
-    z = prior_z(model, COLUMNS, seed)
+    z = prior_z(model, COLUMNS, seed, truncation)
     c = model.code.encode(np.repeat(np.arange(categories), COLUMNS))
     samples = model.decode(np.tile(z, [categories, 1]), c)
     rest = ", continuous codes at 0" if model.code.num_continuous else ""
@@ -148,11 +149,11 @@ def great_circles(start: np.ndarray, end: np.ndarray, steps: int) -> np.ndarray:
     return (np.sin((1 - t) * angle) * start[:, None] + np.sin(t * angle) * end[:, None]) / np.sin(angle)
 
 
-def prior_z(model: "GAN", n: int, seed: int) -> np.ndarray:
+def prior_z(model: "GAN", n: int, seed: int, truncation: float | None = None) -> np.ndarray:
     """Return z [n, latent_dim] as `model.generate` draws it."""
     import tensorflow as tf
 
-    return model.sample_latents(n, tf.constant([seed, 2]))[0].numpy()
+    return model.sample_latents(n, tf.constant([seed, 2]), truncation)[0].numpy()
 
 
 def in_rows(images: np.ndarray, rows: int) -> np.ndarray:

@@ -25,6 +25,7 @@ from data.documents import DocumentCorpus, shape_of
 from data.images import ImageDataset, to_float
 from data.order import places
 from data.sentences import SentenceCorpus, printed
+from metrics.catalogue import score_of
 from metrics.clustering import confusion, match_codes
 from metrics.topics import frequent_words, top_words
 from models.capabilities import Encodes, HasCode
@@ -65,12 +66,25 @@ def open_writer(run: Run) -> tf.summary.SummaryWriter:
 
 
 def write_scores(run: Run, scores: dict[str, Any], step: int) -> None:
-    """Write the scores of a finished training as points at the step of the checkpoint that was evaluated."""
-    writer = open_writer(run)
+    """Write the scores of a finished training as points at the step of the checkpoint that was evaluated.
+
+    The HParams dashboard shows those of them that have a better direction, beside the run's options.
+    """
+    writer, found = open_writer(run), numbers(scores)
+    shown = [
+        hparams.Metric(f"test/{name}", display_name=score_of(name).label) for name in found if score_of(name).direction
+    ]
     with writer.as_default(step):
-        for name, value in numbers(scores).items():
+        for name, value in found.items():
             tf.summary.scalar(f"test/{name}", value)
+        hparams.hparams_config([hparams.HParam(name) for name in shown_options(run)], shown)
     writer.close()
+
+
+def shown_options(run: Run) -> dict[str, Any]:
+    """Return the options of a run, and its mode, as the HParams dashboard takes them."""
+    options = {"mode": run.mode} | dataclasses.asdict(run.config)
+    return {name: str(value) if isinstance(value, tuple | None) else value for name, value in options.items()}
 
 
 class Scalars(keras.callbacks.Callback):
@@ -86,10 +100,9 @@ class Scalars(keras.callbacks.Callback):
         self.run, self.writer = run, writer
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        options = {"mode": self.run.mode} | dataclasses.asdict(self.run.config)
-        shown = {name: str(value) if isinstance(value, tuple | None) else value for name, value in options.items()}
         with self.writer.as_default():
-            hparams.hparams(shown, trial_id=self.run.path.name)  # so that two runs with the same options stay apart
+            # the name keeps two runs with the same options apart
+            hparams.hparams(shown_options(self.run), trial_id=self.run.path.name)
         self.writer.flush()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
@@ -228,10 +241,10 @@ class SentenceSummary(keras.callbacks.Callback):
         if not is_due(epoch + 1, self.run.epochs):
             return
         with self.writer.as_default(int(self.model.step)):
-            self.write("samples", ["from the prior"], self.model.generate(SENTENCES, seed=self.run.config.seed))
+            self.write("samples", ["from the prior"], self.model.generate_ids(SENTENCES, seed=self.run.config.seed))
             if isinstance(self.model, LanguageVAE):
                 shown = self.corpus.validation[:SENTENCES]
-                self.write("reconstructions", ["sentence", "decoded from mu"], shown, self.model.reconstruct(shown))
+                self.write("reconstructions", ["sentence", "decoded from mu"], shown, self.model.reconstruct_ids(shown))
         self.writer.flush()
 
     def write(self, tag: str, header: list[str], *columns: list[np.ndarray]) -> None:

@@ -17,7 +17,7 @@ MAY_IMPORT = {
     "tasks": GROUND | MODELS | {"training", "reporting"},
     "studies": GROUND | MODELS | {"training", "reporting", "tasks"},
     **dict.fromkeys(
-        ("train", "evaluate", "reproduce", "benchmarks"),
+        ("train", "evaluate", "explore", "reproduce", "benchmarks"),
         GROUND | MODELS | {"training", "reporting", "tasks", "studies"},
     ),
 }

@@ -23,6 +23,7 @@ from reporting.tensorboard import (
     open_writer,
     verbatim,
     write_projector,
+    write_scores,
     write_table,
 )
 from tasks.configs import BigGANConfig, InfoBigBiGANConfig
@@ -102,6 +103,17 @@ def test_every_option_is_a_hyperparameter(infobigbigan):
     assert info.hparams["generator_widths"].string_value == "(8,)"
     assert info.hparams["ema_decay"].number_value == 0.999
     assert info.hparams["s_x"].bool_value
+
+
+def test_the_final_scores_are_metrics_of_the_dashboard(infobigbigan, tmp_path):
+    run = dataclasses.replace(infobigbigan[0], path=tmp_path)
+    write_scores(run, {"fid": 1.5, "hungarian_accuracy": 0.25, "fid_floor": 0.5, "mode": "infobigbigan"}, step=3)
+    events = EventAccumulator(str(tmp_path / "tensorboard"), {"tensors": 0}).Reload()
+    content = events.SummaryMetadata("_hparams_/experiment").plugin_data.content
+    shown = plugin_data_pb2.HParamsPluginData.FromString(content).experiment
+    assert [metric.name.tag for metric in shown.metric_infos] == ["test/fid", "test/hungarian_accuracy"]
+    assert {own.name for own in shown.hparam_infos} == {"mode", *vars(run.config)}
+    assert tf.make_ndarray(events.Tensors("test/fid")[0].tensor_proto) == 1.5
 
 
 def test_projector_shows_mu_with_sprites_classes_and_codes(infobigbigan, data):
@@ -230,7 +242,7 @@ def test_topics_show_their_words(tmp_path):
 def test_generated_sentences_show_their_words(tmp_path):
     run, vocabulary = bare_run(tmp_path), build_vocabulary([NASTY], 100)
     sentences = [vocabulary.encode([word, "*"]) for word in NASTY]
-    model = SimpleNamespace(generate=lambda count, seed: sentences[:count], step=1)
+    model = SimpleNamespace(generate_ids=lambda count, seed: sentences[:count], step=1)
     callback = SentenceSummary(run, open_writer(run), SimpleNamespace(vocabulary=vocabulary))
     callback.set_model(model)
     callback.on_epoch_end(0)
