@@ -1,6 +1,6 @@
 python = .venv/bin/python
 
-.PHONY: setup test lint smoke report docs
+.PHONY: setup test lint smoke report docs notebook
 setup: $(python) # the environment
 
 test: $(python) # the tests that are not slow
@@ -17,6 +17,10 @@ smoke: $(python) # the main job for two epochs, in a folder that is removed
 
 report: $(python) # docs/report.md, docs/report.html and docs/report.pdf
 	$(python) -m studies.report
+
+notebook: $(python) # docs/quickstart.html, the notebook with its outputs
+	$(python) -m jupyter nbconvert --execute --to html \
+	  --HTMLExporter.mathjax_url= --HTMLExporter.require_js_url= docs/quickstart.ipynb
 
 docs: docs/scores.md
 docs/scores.md: metrics/catalogue.py | $(python)
