@@ -196,9 +196,12 @@ class ImagePage:
     def as_model_sees(self, picture: np.ndarray) -> np.ndarray:
         """Return a picture uint8 [H, W, 3] in the model's shape, uint8 [H, W, C].
 
-        If the model's images are gray on a dark ground, as digits are, a dark drawing on a light ground is inverted, and
-        the drawing is cut out and put into the middle as MNIST's digits were: its larger side takes 20 of 28 pixels, and
-        its centre of mass stands in the centre. Other pictures are cut to a square and resized.
+        Most pictures are cut to a square and resized. If the model's images are gray on a dark ground, as digits are, the
+        drawing is cut out and put into the middle, as MNIST's digits were. Its larger side takes 20 of 28 pixels, and its
+        centre of mass stands in the centre. A dark drawing on a light ground is inverted.
+
+        Raises:
+            InputError: such a drawing has one shade alone.
         """
         image = Image.fromarray(picture).convert("L" if self.channels == 1 else "RGB")
         if not self.on_dark_ground:
@@ -234,7 +237,7 @@ class ImagePage:
         return self.channels == 1 and float(edge.mean()) < DARK / 127.5 - 1
 
     def near(self, x: np.ndarray | None) -> tuple[Image.Image | None, str]:
-        """Return the nearest training images of one image x, by E's last hidden layer; or why there are none."""
+        """Return the nearest training images of one image x, by E's last hidden layer; or the reason why they cannot be shown."""
         if x is None:
             return None, ""
         try:
@@ -272,7 +275,7 @@ class ImagePage:
         button.click(told(self.paths), [left, right], [shown, note])
 
     def paths(self, left: float, right: float) -> tuple[Image.Image, str]:
-        """Return the paths between two images of the test part, or of samples if there are no data."""
+        """Return the paths between two images of the test part, or of samples if the data cannot be read."""
         import tensorflow as tf
 
         try:
