@@ -237,7 +237,7 @@ class ImagePage:
         return self.channels == 1 and float(edge.mean()) < DARK / 127.5 - 1
 
     def near(self, x: np.ndarray | None) -> tuple[Image.Image | None, str]:
-        """Return the nearest training images of one image x, by E's last hidden layer; or the reason why they cannot be shown."""
+        """Return the nearest training images of one image x, by E's last hidden layer; or why they cannot be shown."""
         if x is None:
             return None, ""
         try:
