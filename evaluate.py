@@ -11,6 +11,7 @@ from typing import Any
 
 from data.errors import InputError
 from metrics.catalogue import EVALUATIONS
+from reporting.cards import FORMATS
 from reporting.tables import comparison, print_table
 from tasks.configs import BigGANConfig
 from tasks.modes import MODES
@@ -35,7 +36,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
     )
     parser.add_argument(
         "--format",
-        choices=("weights", "saved-model"),
+        choices=FORMATS,
         help="of --export; weights (default): float16, for this project; saved-model: for TensorFlow alone",
     )
     parser.add_argument(
@@ -100,8 +101,8 @@ def evaluate(argv: list[str]) -> None:
         raise InputError("--export: give one run")
     if options.format and not options.export:
         raise InputError("--format is the form of --export: give that too")
-    if options.export and "vocabulary" in runs[0].facts and not runs[0].wording:
-        raise InputError(f"--export: {runs[0].path} holds no vocabulary, since an older version made it: train it anew")
+    if options.export:
+        runs[0].check_wording("--export: ")
     if options.export and options.export.exists():
         raise InputError(f"--export: {options.export} exists: give another folder")
     if options.data_dir and not options.dataset:
@@ -122,7 +123,7 @@ def evaluate(argv: list[str]) -> None:
             model, epoch, scores = score(run, asked)
             scored.append(scores)
             if options.export:
-                give_away(run, model, epoch, options.export, options.format or "weights")
+                give_away(run, model, epoch, options.export, options.format or FORMATS[0])
                 print(f"exported to {options.export}", file=sys.stderr)
     if options.dataset:
         print(f"scores on {options.dataset}, {PERHAPS_SEEN}; nothing is written into the runs", file=sys.stderr)

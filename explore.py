@@ -49,8 +49,7 @@ def explore(argv: list[str]) -> None:
     paths = options.runs or sorted(path for path in PRETRAINED.iterdir() if path.is_dir())
     runs = [open_run(path, options.runs_dir, MODES) for path in paths]
     for run in runs:
-        if "vocabulary" in run.facts and not run.wording:
-            raise InputError(f"{run.path} holds no vocabulary, since an older version made it: train it anew")
+        run.check_wording()
     try:
         with quiet_imports():
             from reporting.explorer import Opened, page, served

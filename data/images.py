@@ -135,11 +135,9 @@ def choose_dataset(dataset: str | None, data_dir: str | None) -> str:
     return dataset
 
 
-def at_hand(data_dir: str | None = None) -> list[str]:
+def at_hand() -> list[str]:
     """Return the names of DATASETS that need no download: those of installed packages, and those that are prepared."""
-    return [
-        name for name in DATASETS if (s := SOURCES.get(name, name)) not in DOWNLOAD_SERVERS or _prepared(s, data_dir)
-    ]
+    return [name for name in DATASETS if (s := SOURCES.get(name, name)) not in DOWNLOAD_SERVERS or _prepared(s, None)]
 
 
 def load(
@@ -673,8 +671,7 @@ def _read_headers(files: list[Path], folder: Path, same_size: bool) -> list[_Hea
     first_size: tuple[int, int] | None = None
     for file in files:
         with _opened(file) as image:
-            # the further pictures of a telephone's MPO file are previews
-            several = image.format != "MPO" and getattr(image, "is_animated", False)
+            several = _holds_several(image)
             header = _Header(image.mode, _orientation(image), image.has_transparency_data, several)
             # newer versions of Pillow swap the size of a TIFF themselves
             tags = getattr(image, "tag_v2", None)
@@ -731,15 +728,20 @@ def _read_pixels(
     return pixels, turned, composited
 
 
+def _holds_several(image: "Image") -> bool:
+    """Return whether a file holds several pictures. The further ones of a telephone's MPO file are previews."""
+    return image.format != "MPO" and getattr(image, "is_animated", False)
+
+
 def read_picture(file: Path, background: str = BACKGROUND) -> np.ndarray:
     """Return one picture as a person sees it, uint8 [H, W, 3]: turned as its EXIF tag says, on `background`.
 
     Raises:
-        DataError: the file is no picture, holds several, or has more than MOST_PIXELS.
+        DataError: the file cannot be read as a picture, holds several, or has more than MOST_PIXELS.
     """
     with _opened(file) as image:
         width, height = image.size
-        if getattr(image, "is_animated", False) and image.format != "MPO":  # further pictures of an MPO are previews
+        if _holds_several(image):
             raise DataError(f"{file.name} holds {getattr(image, 'n_frames', 2)} pictures: give a file with one")
         if width * height > MOST_PIXELS:
             raise DataError(

@@ -103,9 +103,9 @@ def locate(dataset: str, datasets: Collection[str], prepared: Collection[str], d
     return Path(parent, dataset)
 
 
-def at_hand(prepared: Sequence[str], data_dir: str | None = None) -> list[str]:
-    """Return the prepared corpora that have a folder in `data_dir`, or else in $INFOBIGBIGAN_DATA."""
-    parent = data_dir or os.environ.get("INFOBIGBIGAN_DATA")
+def at_hand(prepared: Sequence[str]) -> list[str]:
+    """Return the prepared corpora that have a folder in $INFOBIGBIGAN_DATA."""
+    parent = os.environ.get("INFOBIGBIGAN_DATA")
     return [name for name in prepared if parent and Path(parent, name).is_dir()]
 
 

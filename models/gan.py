@@ -389,8 +389,8 @@ class GAN(keras.Model):
         """Return images [N, H, W, C] as float32. Warn if no value is below 0, as in images whose range is [0, 1].
 
         Raises:
-            ValueError: there is no image; the images have another shape than the model's; or a value is NaN or not in
-                [-1, 1], for example because the images are bytes.
+            ValueError: the array is empty or has another shape than the model's images; or a value is NaN or not in
+                [-1, 1], as the values of bytes are.
         """
         images = np.asarray(images, np.float32)
         height, width, channels = self.generator.image_shape
@@ -425,7 +425,7 @@ class GAN(keras.Model):
         return {"generate": generate}
 
     def latents_of_request(self, n: tf.Tensor, seed: tf.Tensor, truncation: tf.Tensor) -> tuple[tf.Tensor, ...]:
-        """Return the latents that `generate` draws, in a graph; n and seed int32 scalars, a truncation of 0 is none."""
+        """Return the latents that `generate` draws, in a graph; n and seed are int32 scalars; truncation 0: none."""
         seeds = tf.stack([seed, 2])
         whole, cut = (functools.partial(self.sample_latents, n, seeds, *bound) for bound in ((), (truncation,)))
         return tf.cond(truncation > 0, cut, whole)

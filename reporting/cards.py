@@ -10,6 +10,8 @@ from reporting.tables import numbers
 from training import __version__
 from training.runs import Run
 
+FORMATS = ("weights", "saved-model")  # in which a model is given away
+
 # Built-in data sets -> where their data come from, and under which terms.
 SOURCES = {
     "mnist": "MNIST (LeCun et al. 1998), CC BY-SA 3.0",

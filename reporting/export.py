@@ -12,8 +12,6 @@ from text_vae.base import TextVAE
 from training.files import whole_folder, write_bytes, write_text
 from training.runs import WEIGHTS, WORDING, Run, write_weights
 
-FORMATS = ("weights", "saved-model")
-
 
 def export_run(run: Run, model: Any, epoch: int, folder: Path, form: str, summary: str, limits: str) -> None:
     """Write a new folder to give away, with a card and, for text, the vocabulary.

@@ -16,6 +16,7 @@ from metrics.retrieval import nearest
 from models.capabilities import Encodes, HasCode
 from models.gan import GAN
 from reporting.figures import pixels, prior_z, sample_rows, straight_paths, tile
+from reporting.tensorboard import verbatim
 from training.runs import Run
 
 DIRECTIONS, FARTHEST = 4, 3.0  # principal directions of z that are offered, and how far they go
@@ -243,7 +244,7 @@ class ImagePage:
         try:
             images, features, name = self.known
         except InputError as error:
-            return None, f"No training images beside it: {shown_plainly(str(error))}"
+            return None, f"No training images beside it: {verbatim(str(error))}"
         rows = nearest(self.features(x), features, NEAREST)[0]
         return enlarged(to_float(images[rows]), NEAREST), f"From {len(images):,} training images of {name}."
 
@@ -332,8 +333,3 @@ def told(function: Callable[..., Any]) -> Callable[..., Any]:
             raise gr.Error(" ".join(str(error).splitlines()), duration=None, print_exception=False) from error
 
     return call
-
-
-def shown_plainly(text: str) -> str:
-    """Return a text so that Markdown shows it letter by letter."""
-    return "".join(f"&#{ord(c)};" if not (c.isalnum() or c == " ") else c for c in text)

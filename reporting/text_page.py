@@ -1,5 +1,6 @@
 """The explorer's parts for models of text: sentences, topics of documents, and rankings of answers."""
 
+import functools
 import html
 from collections.abc import Callable, Sequence
 
@@ -11,13 +12,14 @@ from PIL import Image
 
 from data.documents import DocumentCorpus
 from data.errors import InputError
-from data.sentences import SentenceBatch
+from data.sentences import evaluation_batches
 from data.vocabulary import EOS
 from losses.variational import gaussian_kl
 from metrics.retrieval import nearest
 from metrics.topics import frequent_words
 from reporting.figures import DPI, as_written, pixels
-from reporting.image_page import shown_image, shown_plainly, told
+from reporting.image_page import shown_image, told
+from reporting.tensorboard import verbatim
 from text_vae.language_vae import LanguageModel, LanguageVAE
 from text_vae.nasm import NASM
 from text_vae.nvdm import NVDM
@@ -79,7 +81,7 @@ class SentencePage:
     @staticmethod
     def kl_chart(model: LanguageVAE, ids: np.ndarray) -> Image.Image:
         """Return a chart of KL(q || p) of a text in nats: by step for TWR-VAE, by dimension of z for other models."""
-        one: SentenceBatch = {"tokens": tf.constant([[*ids, EOS]], tf.int32), "lengths": tf.constant([len(ids) + 1])}
+        (one,) = evaluation_batches([ids], 1)
         if isinstance(model, TWRVAE):
             steps = int(model.steps(one["lengths"])[0])
             kl = gaussian_kl(*model.infer_steps(one))[0, :steps].numpy()
@@ -128,7 +130,7 @@ class DocumentPage:
 
     def topics(self) -> str:
         """Return the topics as a table in Markdown."""
-        rows = [f"| {i} | {shown_plainly(' '.join(words))} |" for i, words in enumerate(self.model.topics(WORDS_SHOWN))]
+        rows = [f"| {i} | {verbatim(' '.join(words))} |" for i, words in enumerate(self.model.topics(WORDS_SHOWN))]
         return "\n".join(["| topic | words |", "|---|---|", *rows])
 
     def described(self, text: str) -> tuple[Image.Image, str]:
@@ -138,14 +140,19 @@ class DocumentPage:
         strongest = np.argsort(-np.abs(z[0]), kind="stable")[:TOPICS_SHOWN]
         chart = bars(z[0, strongest], [f"{i}: {names[i]}" for i in strongest], "mean of z in the strongest topics")
         try:
-            known = self.load()
+            known, vectors = self.known
         except InputError as error:
-            return chart, f"No documents beside it: {shown_plainly(str(error))}"
-        vectors = self.model.infer(tf.constant(known.train.counts.toarray()))[0].numpy()
+            return chart, f"No documents beside it: {verbatim(str(error))}"
         rows = nearest(z, vectors, NEAREST)[0]
         words = frequent_words(known.train.counts[rows], known.words)
-        lines = [f"- document {i}: {shown_plainly(' '.join(own))}" for i, own in zip(rows, words, strict=True)]
+        lines = [f"- document {i}: {verbatim(' '.join(own))}" for i, own in zip(rows, words, strict=True)]
         return chart, "Nearest training documents, with their most frequent words:\n\n" + "\n".join(lines)
+
+    @functools.cached_property
+    def known(self) -> tuple[DocumentCorpus, np.ndarray]:
+        """The corpus, and the means of z of its training documents, float32 [D, topics]."""
+        corpus = self.load()
+        return corpus, self.model.infer(tf.constant(corpus.train.counts.toarray()))[0].numpy()
 
 
 class RankerPage:

@@ -22,4 +22,4 @@ def test_it_runs_from_top_to_bottom():
         output.get("text", "") for cell in notebook.cells for output in cell.get("outputs", []) if "text" in output
     )
     accuracy = float(printed.split("accuracy:")[1].split()[0])
-    assert accuracy > 0.95  # that of the model on images that it may have been trained on
+    assert accuracy > 0.95  # the model may have been trained on these images

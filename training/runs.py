@@ -7,6 +7,7 @@ A run directory knows its mode by name only. Whoever opens one passes the table 
 
 import dataclasses
 import errno
+import functools
 import importlib.metadata
 import json
 import math
@@ -165,7 +166,7 @@ class Run:
         except (ValueError, TypeError) as error:
             raise InputError(f"{file} is damaged: delete it; evaluation writes a new one") from error
 
-    @property
+    @functools.cached_property
     def wording(self) -> Wording | None:
         """The words of a run of text, and how it splits texts; None if the run has no such file.
 
@@ -177,6 +178,11 @@ class Run:
             return Wording.of_json(file.read_text("utf-8")) if file.exists() else None
         except (ValueError, TypeError, KeyError) as error:
             raise InputError(f"{file} is damaged ({error}): restore it, or start the run anew") from error
+
+    def check_wording(self, asked: str = "") -> None:
+        """Raise InputError if a run of text does not hold its words; `asked` is the start of the message."""
+        if "vocabulary" in self.facts and not self.wording:
+            raise InputError(f"{asked}{self.path} holds no vocabulary, since an older version made it: train it anew")
 
     def write_scores(self, scores: Mapping[str, Any]) -> None:
         """Write metrics.json."""

@@ -131,5 +131,5 @@ def test_an_error_in_input_is_one_line():
 
 
 def test_texts_cannot_become_markup():
-    assert image_page.shown_plainly("a<b> *c* `d`") == "a&#60;b&#62; &#42;c&#42; &#96;d&#96;"
+    assert image_page.verbatim("a<b> *c* `d`") == "a&#60;b&#62; &#42;c&#42; &#96;d&#96;"
     assert text_page.shaded([("<b>", 0.5)]) == '<span style="background: rgba(30, 100, 200, 0.50)">&lt;b&gt;</span>'
