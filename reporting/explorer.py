@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import gradio as gr
+import tensorflow_datasets  # noqa: F401  # loaded here, since it replaces `import` in all threads while it loads
 from gradio import themes
 
 from reporting.image_page import ImagePage
