@@ -313,13 +313,19 @@ class GroupNorm(keras.layers.Layer):
         self.offset = self.add_weight(shape=(channels,), initializer="zeros", name="offset")
 
     def call(self, x: tf.Tensor) -> tf.Tensor:
-        height, width, channels = map_shape(x)
-        grouped = tf.reshape(tf.cast(x, tf.float32), [-1, height * width, self.groups, channels // self.groups])
-        mean, variance = tf.nn.moments(grouped, [1, 3], keepdims=True)  # [B, 1, groups, 1]
-        scale = tf.repeat(tf.math.rsqrt(variance + self.epsilon), channels // self.groups, 3)
-        mean = tf.reshape(tf.repeat(mean, channels // self.groups, 3), [-1, 1, 1, channels])
-        scale = tf.reshape(scale, [-1, 1, 1, channels]) * self.gain
-        return x * tf.cast(scale, x.dtype) + tf.cast(self.offset - mean * scale, x.dtype)
+        channels = map_shape(x)[-1]
+        wide = tf.cast(x, tf.float32)
+        mean, variance = self.over_group(tf.reduce_mean(wide, [1, 2])), self.over_group(tf.reduce_mean(wide**2, [1, 2]))
+        variance = tf.maximum(variance - mean**2, 0.0)  # rounding may leave less than nothing
+        scale = self.gain * tf.math.rsqrt(variance + self.epsilon)
+        scale, shift = (tf.reshape(t, [-1, 1, 1, channels]) for t in (scale, self.offset - mean * scale))
+        return x * tf.cast(scale, x.dtype) + tf.cast(shift, x.dtype)
+
+    def over_group(self, means: tf.Tensor) -> tf.Tensor:
+        """Return the mean over the channels of each channel's group, [B, C], from the means of channels, [B, C]."""
+        members = means.shape[1] // self.groups
+        grouped = tf.reduce_mean(tf.reshape(means, [-1, self.groups, members]), 2)
+        return tf.repeat(grouped, members, 1)
 
 
 class SelfAttention(keras.layers.Layer):

@@ -80,16 +80,19 @@ class SentencePage:
 
     @staticmethod
     def kl_chart(model: LanguageVAE, ids: np.ndarray) -> Image.Image:
-        """Return a chart of KL(q || p) of a text in nats: by step for TWR-VAE, by dimension of z for other models."""
+        """Return a chart of the KL of q from N(0, I) for a text, in nats: TWR-VAE's by step, that of others by dimension.
+
+        The prior of z1 of ml-VAE-D is learned; so there the sum is not the KL of the bound.
+        """
         (one,) = evaluation_batches([ids], 1)
         if isinstance(model, TWRVAE):
             steps = int(model.steps(one["lengths"])[0])
             kl = gaussian_kl(*model.infer_steps(one))[0, :steps].numpy()
             words = [model.worded().words[i] for i in [*ids, EOS][:steps]]
-            return bars(kl, words, "KL of the posterior after each word [nats]")
+            return bars(kl, words, "KL of q(z | the words so far) from N(0, I) [nats]")
         latent = model.infer(one)
         kl = np.sort(gaussian_kl(latent.mu[0, :, None], latent.log_variance[0, :, None]).numpy())[::-1]
-        title = f"KL of each dimension of z, largest first [nats]; the sum is {kl.sum():.2f}"
+        title = f"KL of q from N(0, I) in each dimension of z, largest first [nats]; the sum is {kl.sum():.2f}"
         return bars(kl, [str(i + 1) for i in range(len(kl))], title)
 
     def build_interpolation(self, model: LanguageVAE) -> None:
