@@ -175,6 +175,11 @@ def stem(token: str) -> str:
     return PorterStemmer().stem(token)
 
 
+def stem_number(token: str) -> int:
+    """Return the number of a token's stem, at least 1: a hash, so that words outside the vocabulary have one too."""
+    return zlib.crc32(stem(token).encode()) % (2**31 - 2) + 1
+
+
 def batches(
     pairs: Pairs, vocabulary: Vocabulary, batch_size: int, seed: int, first_epoch: int = 0
 ) -> "tf.data.Dataset":
@@ -242,11 +247,8 @@ def _gather(pairs: Pairs, vocabulary: Vocabulary) -> "Callable[[tf.Tensor], Answ
 
 
 def _stem_numbers(text: Tokens) -> np.ndarray:
-    """Return a hash of the stem of each word, int32 [T], at least 1.
-
-    The numbers are hashes, so that words outside the vocabulary have a number too.
-    """
-    return np.array([zlib.crc32(stem(token).encode()) % (2**31 - 2) + 1 for token in text], np.int32)
+    """Return the number of the stem of each word, int32 [T]."""
+    return np.array([stem_number(token) for token in text], np.int32)
 
 
 def _pairs(groups: list[Group], max_length: int) -> Pairs:

@@ -1,9 +1,11 @@
 """Model cards: the README.md of a model that is given away, with the head that model hubs read."""
 
+import inspect
 import json
 from collections.abc import Mapping
 from typing import Any
 
+from data.answers import stem, stem_number
 from data.wording import Wording, code_of
 from metrics.catalogue import score_of
 from reporting.tables import numbers
@@ -31,11 +33,6 @@ SOURCES = {
     "trecqa": "TREC QA (Wang et al. 2007), without a stated licence",
 }
 OWN = "The trainer's own; state here what it is, and under which terms it may be used"
-
-STEMS = """def number(word):
-    "The number of a word's stem, for `question_stems` and `candidate_stems`; fill up candidates with -1."
-    return zlib.crc32(PorterStemmer().stem(word).encode()) % (2**31 - 2) + 1
-"""
 
 
 def card(run: Run, scores: Mapping[str, Any], summary: str, limits: str, signatures: Mapping[str, Any]) -> str:
@@ -117,7 +114,11 @@ def use_of(signatures: Mapping[str, Any], wording: Wording | None) -> list[str]:
         f"```python\n{code_of(wording.splitting)}```",
     ]
     if "rank" in signatures:
-        parts.append(f"```python\nimport zlib\n\nfrom nltk.stem.porter import PorterStemmer\n\n\n{STEMS}```")
+        code = "\n\n".join(map(inspect.getsource, (stem, stem_number)))
+        parts += [
+            "This code numbers the words of `question_stems` and `candidate_stems`. Fill up candidates with -1.",
+            f"```python\nimport zlib\nfrom functools import cache\n\n\n{code}```",
+        ]
     return parts
 
 

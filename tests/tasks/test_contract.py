@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import math
 import random
+import re
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -345,6 +346,14 @@ def test_a_saved_model_computes_the_same_with_tensorflow_alone(trained, compiled
     assert all(f"| `{name}` |" in card for name in model.signatures()) and run.command in card
     assert yaml.safe_load(card.split("---")[1])["model-index"][0]["results"]
     assert (tmp_path / "given/vocabulary.json").exists() == bool(run.wording)
+    _, *of_texts = re.findall(r"```python\n(.*?)```", card, re.DOTALL)  # the first loads the model
+    space = {}
+    for code in of_texts:
+        exec(code, space)
+    if run.wording:
+        assert space["split"]("The CAVES form") == run.wording.split(["The CAVES form"])[0]
+    if "rank" in model.signatures():
+        assert space["stem_number"]("caves") == space["stem_number"]("cave") > 0
 
 
 @pytest.mark.slow
