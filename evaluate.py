@@ -62,8 +62,6 @@ def give_away(run: Run, model: Any, epoch: int, folder: Path, form: str) -> None
     """Write the model of a run into a new folder; `form` is "weights" or "saved-model"."""
     from reporting.export import export_run
 
-    if run.wording:
-        model.wording = run.wording
     mode = MODES[run.mode]
     export_run(run, model, epoch, folder, form, mode.summary, mode.make_task().limits)
 
@@ -84,8 +82,7 @@ def score_elsewhere(run: Run, dataset: str, data_dir: str | None, asked: list[st
         raise InputError(
             f"--dataset {dataset}: its images are {shape}, but {run.path} has {own_shape}: give such images"
         )
-    model = task.build(run.config, run.facts)
-    epoch = run.restore(model)
+    model, epoch = task.restored(run)
     with tempfile.TemporaryDirectory(dir=run.path.parent) as folder:  # beside the run, so that they share their cache
         scores = task.evaluate(dataclasses.replace(other, path=Path(folder)), data, model, epoch, wanted)
     return scores | {"dataset": f"{dataset} ({PERHAPS_SEEN})"}

@@ -309,6 +309,7 @@ class GroupNorm(keras.layers.Layer):
     def build(self, input_shape: Shape) -> None:
         channels = input_shape[-1]
         self.groups = math.gcd(self.groups, channels)
+        self.members = channels // self.groups
         self.gain = self.add_weight(shape=(channels,), initializer="ones", name="gain")
         self.offset = self.add_weight(shape=(channels,), initializer="zeros", name="offset")
 
@@ -323,9 +324,8 @@ class GroupNorm(keras.layers.Layer):
 
     def over_group(self, means: tf.Tensor) -> tf.Tensor:
         """Return the mean over the channels of each channel's group, [B, C], from the means of channels, [B, C]."""
-        members = means.shape[1] // self.groups
-        grouped = tf.reduce_mean(tf.reshape(means, [-1, self.groups, members]), 2)
-        return tf.repeat(grouped, members, 1)
+        grouped = tf.reduce_mean(tf.reshape(means, [-1, self.groups, self.members]), 2)
+        return tf.repeat(grouped, self.members, 1)
 
 
 class SelfAttention(keras.layers.Layer):

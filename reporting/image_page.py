@@ -15,6 +15,7 @@ from data.order import places
 from metrics.retrieval import nearest
 from models.capabilities import Encodes, HasCode
 from models.gan import GAN
+from reporting.controls import shown_image, told
 from reporting.figures import pixels, prior_z, sample_rows, straight_paths, tile
 from reporting.tensorboard import verbatim
 from training.runs import Run
@@ -301,35 +302,9 @@ class ImagePage:
         return enlarged(every.reshape(-1, *ends.shape[1:]), STEPS + 2), note
 
 
-def shown_image(value: Image.Image | None = None, label: str | None = None, **options: Any) -> gr.Image:
-    """Return a place for a picture. It has no button to share, which would send the picture to another server."""
-    return gr.Image(
-        value,
-        label=label,
-        show_label=label is not None,
-        format="png",
-        interactive=False,
-        buttons=["download", "fullscreen"],
-        **options,
-    )
-
-
 def enlarged(images: np.ndarray, columns: int = 1) -> Image.Image:
     """Return images [N, H, W, C], float in [-1, 1], as one large picture: a single image has about SIDE pixels a side."""
     tiled = tile(images, columns)
     factor = max(1, SIDE // (images.shape[1] * (1 if columns == 1 else 2)))
     picture = Image.fromarray(tiled[..., 0] if tiled.shape[-1] == 1 else tiled)
     return picture.resize([factor * side for side in picture.size], Image.Resampling.NEAREST)
-
-
-def told(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a function of the page whose errors in input are one line on the page."""
-
-    @functools.wraps(function)
-    def call(*arguments: Any) -> Any:
-        try:
-            return function(*arguments)
-        except ValueError as error:  # InputError among them
-            raise gr.Error(" ".join(str(error).splitlines()), duration=None, print_exception=False) from error
-
-    return call

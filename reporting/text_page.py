@@ -17,8 +17,8 @@ from data.vocabulary import EOS
 from losses.variational import gaussian_kl
 from metrics.retrieval import nearest
 from metrics.topics import frequent_words
+from reporting.controls import shown_image, told
 from reporting.figures import DPI, as_written, pixels
-from reporting.image_page import shown_image, told
 from reporting.tensorboard import verbatim
 from text_vae.language_vae import LanguageModel, LanguageVAE
 from text_vae.nasm import NASM

@@ -162,8 +162,19 @@ class Task(Generic[Data]):
         """
         data = self.load(run.config)
         run.check_data(self.facts(data))
+        return data, *self.restored(run)
+
+    def restored(self, run: Run) -> tuple[Any, int]:
+        """Return a run's model as restored from the best whole checkpoint, with its words, and that checkpoint's epoch.
+
+        Raises:
+            InputError: as `Run.restore` raises it.
+        """
         model = self.build(run.config, run.facts)
-        return data, model, run.restore(model)
+        epoch = run.restore(model)
+        if wording := run.wording:
+            model.wording = wording
+        return model, epoch
 
     def evaluate(self, run: Run, data: Data, model: Any, epoch: int, wanted: Sequence[Evaluation]) -> dict[str, Any]:
         """Score a model of a run; merge the scores into the run's metrics.json, and write its pictures.

@@ -45,11 +45,7 @@ class Mode:
         Raises:
             InputError: as `Run.restore` raises it.
         """
-        model = self.make_task().build(run.config, run.facts)
-        run.restore(model)
-        if wording := run.wording:
-            model.wording = wording
-        return model
+        return self.make_task().restored(run)[0]
 
     def wanted(self, run: Run, asked: Iterable[str] = ()) -> tuple[Evaluation, ...]:
         """Return the evaluations to compute for a run: those of the flags `asked`, or all that its data allow.

@@ -13,7 +13,7 @@ from training.runs import open_run
 
 pytest.importorskip("gradio", reason="gradio is not installed")
 
-from reporting import image_page, text_page  # noqa: E402  # they import gradio
+from reporting import controls, image_page, text_page  # noqa: E402  # they import gradio
 
 FOLDER = Path(__file__).parents[2] / "pretrained/infobigbigan-mnist"
 
@@ -127,7 +127,7 @@ def test_an_error_in_input_is_one_line():
         raise ValueError("two\nlines")
 
     with pytest.raises(gr.Error, match="two lines"):
-        image_page.told(wrong)()
+        controls.told(wrong)()
 
 
 def test_texts_cannot_become_markup():
