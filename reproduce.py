@@ -59,12 +59,18 @@ def carry_out(training: Training, runs_dir: str) -> dict:
     path = Path(runs_dir) / training.run_name
     place = ["--resume", str(path)] if path.exists() else ["--name", training.run_name]
     command = [sys.executable, str(ROOT / "train.py"), *training.arguments, *place, "--runs-dir", runs_dir]
-    done = subprocess.run(command, stderr=subprocess.PIPE, text=True)
-    last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as child:
+        try:
+            _, errors = child.communicate()
+        except KeyboardInterrupt:
+            child.terminate()  # a Ctrl-C in a terminal has reached it already, other signals have not
+            child.communicate()  # it writes a checkpoint
+            raise
+    last = (errors.strip().splitlines() or [f"exit code {child.returncode}"])[-1]
     last = last.removeprefix(f"{command[1]}: ")
-    if done.returncode not in (2, DIVERGED):
-        sys.stderr.write(done.stderr)  # warnings, or a traceback
-    if done.returncode not in (0, DIVERGED):
+    if child.returncode not in (2, DIVERGED):
+        sys.stderr.write(errors)  # warnings, or a traceback
+    if child.returncode not in (0, DIVERGED):
         raise InputError(f"{training.name}: {last}")
     run = open_run(path, runs_dir, MODES)
     entry = {
@@ -84,7 +90,7 @@ def carry_out(training: Training, runs_dir: str) -> dict:
             if any(name.startswith("validation/") for name in point)
         ],
     }
-    if done.returncode == DIVERGED:
+    if child.returncode == DIVERGED:
         print(f"{training.name}: {last}", file=sys.stderr)
         return entry | {"error": last}
     return entry | {"metrics": run.scores}

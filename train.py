@@ -85,11 +85,16 @@ def train(argv: list[str]) -> None:
             if part in facts:
                 print(f"{part}: " + ", ".join(f"{name} {round(n, 4):,}" for name, n in facts[part].items()))
         steps, x = task.steps_per_epoch(config, data), task.batches(config, data, first_epoch=done)
-        followers = [Keeper(run), *task.callbacks(run, data)]
+        keeper = Keeper(run)
+        followers = [keeper, *task.callbacks(run, data)]
         end = EpochEnd(run, functools.partial(task.curve_point, run, data), followers)
         with contextlib.closing(ProgressBar(run, steps, done)) as bar:
             span = {"initial_epoch": done, "epochs": run.epochs, "steps_per_epoch": steps}
-            model.fit(x, **span, verbose=0, shuffle=False, callbacks=[bar, NonFiniteGuard(run), end])
+            try:
+                model.fit(x, **span, verbose=0, shuffle=False, callbacks=[bar, NonFiniteGuard(run), end])
+            except KeyboardInterrupt:
+                keeper.rescue()
+                raise
         best, _ = run.best_first()[0]
         epoch = best if best == run.epochs else run.restore(model)  # the model in memory is the newest checkpoint
         scores = task.evaluate(run, data, model, epoch, row.wanted(run))

@@ -482,13 +482,23 @@ def test_a_runs_dir_that_is_a_file(answer, tmp_path, smallest, no_model):
     assert f"{tmp_path / 'file'} is not a folder: give another --runs-dir" in line
 
 
-def test_an_interruption_says_how_to_go_on(capsys):
-    def interrupted(argv):
-        raise KeyboardInterrupt
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interruption_says_how_to_go_on(capsys, number, code):
+    kept = []
 
-    assert run_program(interrupted, [], "use --resume RUN") == 130
+    def interrupted(argv):
+        try:
+            os.kill(os.getpid(), number)
+        except KeyboardInterrupt:
+            os.kill(os.getpid(), number)  # a second one does not disturb what is kept
+            kept.append("checkpoint")
+            raise
+
+    before = signal.getsignal(number)
+    assert run_program(interrupted, [], "use --resume RUN") == code and kept
     (line,) = capsys.readouterr().err.splitlines()
     assert "interrupted" in line and line.endswith("use --resume RUN")
+    assert signal.getsignal(number) == before
 
 
 @pytest.mark.parametrize(

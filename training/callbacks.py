@@ -155,11 +155,15 @@ def peak_memory_gb() -> float:
 
 
 class Keeper(keras.callbacks.Callback):
-    """Keep what a stopped training continues from: the history, and a checkpoint when one is due."""
+    """Keep what a stopped training continues from: the history, and a checkpoint when one is due.
+
+    The state after the newest epoch is held in memory, until `rescue` writes it or the next epoch ends.
+    """
 
     def __init__(self, run: Run):
         super().__init__()
         self.run, self.entries, self.seconds = run, run.history, 0.0
+        self.newest, self.state = 0, []  # the newest whole epoch, and the values of all variables after it
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         self.start = time.perf_counter()
@@ -175,3 +179,23 @@ class Keeper(keras.callbacks.Callback):
         if is_kept(done, self.run.epochs):
             self.run.write_history(self.entries)  # first: a checkpoint has its line in the history
             self.run.save(model, done)
+        self.newest, self.state = done, [variable.numpy() for variable in saved_variables(model)]
+
+    def rescue(self) -> None:
+        """Write a checkpoint of the newest whole epoch, if it has none; the epoch that was interrupted is lost.
+
+        The model goes back to that epoch.
+        """
+        model: Any = self.model
+        if self.newest > max((epoch for epoch, _ in self.run.checkpoints()), default=0):
+            for variable, value in zip(saved_variables(model), self.state, strict=True):
+                variable.assign(value)
+            model.refresh_statistics()
+            self.run.write_history(self.entries[: self.newest])
+            self.run.save(model, self.newest)
+
+
+def saved_variables(model: Any) -> list[keras.Variable]:
+    """Return the variables of a model and of its optimizers."""
+    optimizers = [own for own in vars(model).values() if isinstance(own, keras.Optimizer)]
+    return [*model.variables, *(variable for own in optimizers for variable in own.variables)]

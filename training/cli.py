@@ -4,8 +4,10 @@ import argparse
 import dataclasses
 import errno
 import os
+import signal
 import sys
 from collections.abc import Callable
+from types import FrameType
 from typing import Any, NoReturn, get_type_hints
 
 from data.errors import DataError, Diverged, InputError, nearest, one_line
@@ -91,13 +93,15 @@ def run_program(
 
     - 2: bad input, a full disk, or a place that must not be written.
     - DIVERGED: the training became non-finite.
-    - 130: the user interrupted the program.
+    - 130 or 143: SIGINT (Ctrl-C) or SIGTERM ended the program. The first of them raises KeyboardInterrupt in `main`, and
+      further ones are ignored, so that `main` can keep what would be lost.
     - 141: the reader of the output, such as `head`, closed it early; nothing is printed.
 
     Args:
         go_on: how to continue after the cause is mended.
     """
     program = main.__module__ if main.__module__ != "__main__" else sys.argv[0]
+    before = {number: signal.signal(number, _interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         try:
             main(sys.argv[1:] if argv is None else argv)
@@ -116,7 +120,17 @@ def run_program(
         place, advice = error.filename or "the run", ADVICE[error.errno]
         print(f"{program}: {place}: {error.strerror}: {advice}, then {go_on}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
         print(f"{program}: interrupted; to go on, {go_on}", file=sys.stderr)
-        return 130
+        return 128 + (error.args[0] if error.args else signal.SIGINT)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
     return 0
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    """Raise KeyboardInterrupt for a signal, and ignore further ones."""
+    for ending in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(ending, signal.SIG_IGN)
+    raise KeyboardInterrupt(number)

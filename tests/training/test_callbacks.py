@@ -32,7 +32,11 @@ def model(done):
     """A model of one weight that tells of its refreshing."""
     weight = keras.Variable([1.0, 2.0], name="kernel")
     return SimpleNamespace(
-        step=7, trainable_variables=[weight], refresh_statistics=lambda: done.append("refresh"), stop_training=False
+        step=7,
+        variables=[weight],
+        trainable_variables=[weight],
+        refresh_statistics=lambda: done.append("refresh"),
+        stop_training=False,
     )
 
 
@@ -83,7 +87,7 @@ def test_every_epoch_that_is_scored_is_saved(done, epochs):
     run = SimpleNamespace(
         history=[], epochs=epochs, write_history=lambda entries: None, save=lambda model, epoch: saved.append(epoch)
     )
-    model = SimpleNamespace(step=0, trainable_variables=[], refresh_statistics=lambda: None)
+    model = SimpleNamespace(step=0, variables=[], trainable_variables=[], refresh_statistics=lambda: None)
     keeper = Keeper(run)
     end = end_of(run, model, lambda model: {"validation/x": 0.0}, keeper)
     for epoch in range(epochs):
@@ -173,6 +177,26 @@ def test_the_history_is_written_before_the_checkpoint(model, done):
     keeper.on_epoch_begin(0)
     keeper.on_epoch_end(0, {})
     assert done == [[1], "save 1"]
+
+
+def test_an_interrupted_epoch_is_lost_and_the_one_before_it_is_kept(run, model, monkeypatch, done):
+    monkeypatch.setattr(type(run), "epochs", 60)  # so that these epochs leave no checkpoint by themselves
+    monkeypatch.setattr(type(run), "save", lambda *found: done.append((found[2], model.variables[0].numpy().tolist())))
+    keeper = Keeper(run)
+    keeper.set_model(model)
+    keeper.rescue()
+    assert done == []  # no epoch has ended
+    for epoch in range(2):
+        keeper.on_epoch_begin(epoch)
+        model.variables[0].assign([epoch, 5.0])
+        keeper.on_epoch_end(epoch, {})
+    model.variables[0].assign([9.0, 9.0])
+    keeper.rescue()
+    assert done == ["refresh", (2, [1.0, 5.0])]
+    assert [entry["epoch"] for entry in run.history] == [1, 2]
+    (run.path / "checkpoints/epoch-000002-0.weights.h5").write_bytes(b"")
+    keeper.rescue()
+    assert len(done) == 2  # that epoch has its checkpoint
 
 
 def test_a_line_of_the_history(run, model, monkeypatch):
