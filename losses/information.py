@@ -32,7 +32,7 @@ def continuous_bound(c: tf.Tensor, mean: tf.Tensor, log_sigma: tf.Tensor) -> tf.
     return tf.reduce_sum(log_q + math.log(2.0), -1)
 
 
-def view_information(p: tf.Tensor, p_view: tf.Tensor, margin_weight: float = 2.0) -> tf.Tensor:
+def view_information(p: tf.Tensor, p_view: tf.Tensor) -> tf.Tensor:
     """Return the mutual information I(c; c') of the codes of two views of an image: a scalar for the whole batch.
 
     In nats, to be maximised, in [0, log K]. It is highest if both views get the same code with certainty, and all codes
@@ -41,13 +41,11 @@ def view_information(p: tf.Tensor, p_view: tf.Tensor, margin_weight: float = 2.0
 
     Args:
         p, p_view: q(c | x) and q(c' | x'), probabilities [B, K] each.
-        margin_weight: weight of H(c), the entropy of the codes' shares. I(c; c') = 2 H(c) - H(c, c') has 2. A smaller
-            weight, which must be above 1, asks less strictly that all codes are used equally often.
     """
     joint = tf.matmul(p, p_view, transpose_a=True) / tf.cast(tf.shape(p)[0], p.dtype)
     joint = (joint + tf.transpose(joint)) / 2
     margin = tf.reduce_sum(joint, 0)
-    return margin_weight * entropy(margin) - entropy(tf.reshape(joint, [-1]))
+    return 2 * entropy(margin) - entropy(tf.reshape(joint, [-1]))
 
 
 def entropy(p: tf.Tensor) -> tf.Tensor:

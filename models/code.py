@@ -17,7 +17,7 @@ tfd = tfp.distributions
 
 # How a categorical prior is learned. The first updates leave it uniform, until codes begin to mean something. A category
 # keeps a share of what a uniform prior gives it, so that it is never lost for good.
-PRIOR_START = 800  # updates before the first change of the prior
+PRIOR_START = 2000  # updates before the first change of the prior
 PRIOR_RATE = 0.02  # of the moving average, per update
 PRIOR_FLOOR = 0.2  # smallest probability of a category, as a share of 1 / num_categories
 

@@ -36,9 +36,6 @@ from models.encoder import Encoding
 from models.gan import Judgement, Pair
 from models.views import random_view
 
-# `margin_weight` of `view_information` if the prior is learned, and codes need not be used equally
-LEARNED_MARGIN = 1.5
-
 
 class InfoBigBiGAN(Coded, BigBiGAN):
     """BigBiGAN with the code; the docstring of the module describes the losses.
@@ -205,8 +202,7 @@ class InfoBigBiGAN(Coded, BigBiGAN):
         if self.consistency_weight:
             assert views is not None
             p_view, *others = tf.split(self.code.probabilities(parameters_of(views)), self.views)
-            weight = LEARNED_MARGIN if self.code.learned else 2.0
-            information = view_information(others[0] if others else p, p_view, weight)
+            information = view_information(others[0] if others else p, p_view)
             losses["consistency"] = -self.consistency_weight * information
         if self.balance_weight:
             losses["balance"] = -self.balance_weight * entropy(tf.reduce_mean(p, 0))

@@ -57,13 +57,6 @@ def test_view_information_against_numpy():
     np.testing.assert_allclose(view_information(tf.constant(p), tf.constant(p_view)), expected, rtol=1e-4)
 
 
-def test_a_smaller_weight_of_the_margin_prefers_unequal_codes():
-    """Among certain codes that agree, I(c; c') = H(c), so that a weight w gives (w - 1) H(c)."""
-    p = tf.one_hot([0, 0, 0, 1], 2)
-    expected = 0.5 * float(entropy(tf.constant([0.75, 0.25])))
-    np.testing.assert_allclose(view_information(p, p, margin_weight=1.5), expected, rtol=1e-5)
-
-
 def test_view_information_at_its_extremes():
     every = tf.eye(10)
     np.testing.assert_allclose(view_information(every, every), math.log(10), rtol=1e-6)
