@@ -86,9 +86,9 @@ class GAN(keras.Model):
 
         Args:
             image_shape: (H, W, C).
-            options: the arguments of the constructor and of `parts` that differ from `defaults`; d_rate and ge_rate,
-                Adam's learning rates for the discriminators and for G (and E); and beta_1, which both share. The
-                precision "auto" is bfloat16 if the processor has it.
+            options: arguments that differ from `defaults`. They are those of the constructor and of `parts`, and Adam's:
+                d_rate for the discriminators, ge_rate for G (and E), and beta_1 for both. The precision "auto" is
+                bfloat16 if the processor has it.
         """
         options = cls.defaults | options
         if options["precision"] == "auto":

@@ -7,6 +7,8 @@ from typing import Any
 import gradio as gr
 from PIL import Image
 
+from data.errors import one_line
+
 
 def shown_image(value: Image.Image | None = None, label: str | None = None, **options: Any) -> gr.Image:
     """Return a place for a picture. It has no button to share, which would send the picture to another server."""
@@ -29,6 +31,6 @@ def told(function: Callable[..., Any]) -> Callable[..., Any]:
         try:
             return function(*arguments)
         except ValueError as error:  # InputError among them
-            raise gr.Error(" ".join(str(error).splitlines()), duration=None, print_exception=False) from error
+            raise gr.Error(one_line(str(error)), duration=None, print_exception=False) from error
 
     return call

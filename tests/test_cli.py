@@ -628,6 +628,10 @@ def test_a_checkpoint_holds_weights_averages_step_and_both_optimizers(whole):
         assert file.keys() >= {"d_optimizer", "ge_optimizer", "vars"}  # Keras's versions name the networks differently
         own = 1 + len(whole[1].recognizer_averages)  # the step, and the averages without a network of their own
         assert len(file["vars"]) == own  # all others are in the file once, with their networks
+        stored = []
+        file.visititems(lambda name, node: stored.append(name) if isinstance(node, h5py.Dataset) else None)
+        weights = [name for name in stored if "optimizer" not in name.split("/")[0]]
+        assert len(weights) == len(whole[1].weights)
 
 
 def test_a_loaded_run_generates_what_the_trained_model_does(whole, one_model):

@@ -157,13 +157,13 @@ def peak_memory_gb() -> float:
 class Keeper(keras.callbacks.Callback):
     """Keep what a stopped training continues from: the history, and a checkpoint when one is due.
 
-    The state after the newest epoch is held in memory, until `rescue` writes it or the next epoch ends.
+    The state after the newest epoch without a checkpoint is held in memory, for `rescue`.
     """
 
     def __init__(self, run: Run):
         super().__init__()
         self.run, self.entries, self.seconds = run, run.history, 0.0
-        self.newest, self.state = 0, []  # the newest whole epoch, and the values of all variables after it
+        self.newest, self.state = 0, []  # that epoch, and the values of all variables after it
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         self.start = time.perf_counter()
@@ -179,10 +179,11 @@ class Keeper(keras.callbacks.Callback):
         if is_kept(done, self.run.epochs):
             self.run.write_history(self.entries)  # first: a checkpoint has its line in the history
             self.run.save(model, done)
-        self.newest, self.state = done, [variable.numpy() for variable in saved_variables(model)]
+        else:
+            self.newest, self.state = done, [variable.numpy() for variable in saved_variables(model)]
 
     def rescue(self) -> None:
-        """Write a checkpoint of the newest whole epoch, if it has none; the epoch that was interrupted is lost.
+        """Write a checkpoint of the newest whole epoch, if there is none; the epoch that was interrupted is lost.
 
         The model goes back to that epoch.
         """

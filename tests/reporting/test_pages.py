@@ -18,12 +18,6 @@ from reporting import controls, image_page, text_page  # noqa: E402  # they impo
 FOLDER = Path(__file__).parents[2] / "pretrained/infobigbigan-mnist"
 
 
-@pytest.fixture(scope="module", autouse=True)
-def quick(eagerly):
-    with eagerly():
-        yield
-
-
 @pytest.fixture(scope="module")
 def page():
     def load():
