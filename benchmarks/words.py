@@ -1,4 +1,4 @@
-"""The time that bfloat16 or sparse updates would save in a step of TWR-VAE: python benchmarks/words.py --dataset ptb
+"""The time that bfloat16 or sparse updates would save in a step of TWR-VAE: python -m benchmarks.words --dataset ptb
 
 It prints a JSON object of medians. The variants take turns on one batch, within one process:
 
@@ -15,25 +15,21 @@ not decay.
 
 import argparse
 import json
-import os
 import statistics
 import sys
 import time
-from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+import tensorflow as tf
 
-import tensorflow as tf  # noqa: E402
-
-from benchmarks.text import data_options, prepared  # noqa: E402
-from data.sentences import SentenceBatch  # noqa: E402
-from data.vocabulary import UNPREDICTED  # noqa: E402
-from losses.variational import token_nll  # noqa: E402
-from tasks.configs import TWRVAEConfig  # noqa: E402
-from text_vae.twr_vae import TWRVAE  # noqa: E402
-from training.cli import count, run_program  # noqa: E402
+from data.sentences import SentenceBatch
+from data.vocabulary import UNPREDICTED
+from losses.variational import token_nll
+from tasks.configs import TWRVAEConfig
+from tasks.modes import MODES
+from text_vae.twr_vae import TWRVAE
+from training.cli import Parser, count, run_program
+from training.config import make_config
 
 
 def vocabulary_gradients(model: TWRVAE, batch: SentenceBatch, h: tf.Tensor, dtype: tf.DType) -> Any:
@@ -88,9 +84,11 @@ def adam(
 
 def measure(options: argparse.Namespace) -> dict[str, Any]:
     """Return the measurements of TWR-VAE's default on a data set."""
-    config, model, batches = prepared("twrvae", options)
-    assert isinstance(config, TWRVAEConfig)
-    batch = next(batches)
+    given = {name: value for name, value in vars(options).items() if name != "rounds" and value is not None}
+    task = MODES["twrvae"].make_task()
+    config, corpus = task.resolve(make_config(TWRVAEConfig, given))
+    model = task.build(config, task.facts(corpus))
+    batch = next(iter(task.batches(config, corpus, 0)))
     h = tf.random.normal([*batch["tokens"].shape, config.units])
     vectors = tf.Variable(model.decoder.embedding.embeddings)
     m, v = tf.Variable(tf.zeros_like(vectors)), tf.Variable(tf.zeros_like(vectors))
@@ -128,7 +126,11 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
 
 def main(argv: list[str]) -> None:
     """Print the measurements as JSON."""
-    parser = data_options("Measure what bfloat16 or sparse updates would save in a step of TWR-VAE.")
+    parser = Parser(
+        prog="python -m benchmarks.words", description="Measure what bfloat16 or sparse updates would save."
+    )
+    parser.add_argument("--dataset", help="sentences to measure on (default: docstrings); ptb has 10,000 words")
+    parser.add_argument("--data-dir", help="folder that holds the data set")
     parser.add_argument("--rounds", type=count, default=20)
     print(json.dumps(measure(parser.parse_args(argv)), indent=2))
 

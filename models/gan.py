@@ -12,6 +12,7 @@ import tensorflow_probability as tfp
 
 from data.seeds import seeded
 from losses.adversarial import Scores, hinge_discriminator, signed_generator
+from losses.optimizers import Adam
 from models import defaults
 from models.capabilities import fastest_dtype
 from models.discriminators import ImageDiscriminator
@@ -97,8 +98,8 @@ class GAN(keras.Model):
         with seeded(options["seed"]):
             model = cls(**cls.parts(image_shape, **options))
             model.compile(
-                d_optimizer=keras.optimizers.Adam(d_rate, beta_1=beta_1),
-                ge_optimizer=keras.optimizers.Adam(ge_rate, beta_1=beta_1),
+                d_optimizer=Adam(d_rate, beta_1=beta_1),
+                ge_optimizer=Adam(ge_rate, beta_1=beta_1),
             )
         return model
 

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from data.seeds import seeded
 from data.wording import Wording
+from losses.optimizers import Adam
 from text_vae.written import Words, Written
 
 Own = TypeVar("Own", bound="TextVAE")  # the class that `with_adam` is called on
@@ -166,4 +167,4 @@ class TextVAE(keras.Model):
 def adam(rate: float, final_rate: float, updates: int) -> keras.Optimizer:
     """Return Adam with a learning rate that falls linearly from `rate` to `final_rate` in `updates` steps."""
     schedule = keras.optimizers.schedules.PolynomialDecay(rate, updates, final_rate)
-    return keras.optimizers.Adam(schedule)  # pyright: ignore[reportArgumentType]  # Keras accepts a schedule
+    return Adam(schedule)  # pyright: ignore[reportArgumentType]  # Keras accepts a schedule

@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from data.answers import AnswerBatch, Pairs, evaluation_batches
+from losses.optimizers import Adam
 from text_vae import defaults
 from text_vae.base import Own, TextVAE
 from text_vae.layers import dropped, last, recurrent
@@ -87,7 +88,7 @@ class Ranker(TextVAE):
             options: the constructor's arguments.
         """
         model = cls(**options)
-        model.compile(keras.optimizers.Adam(rate))
+        model.compile(Adam(rate))
         return model
 
     def scores(self, batch: AnswerBatch, seed: tf.Tensor) -> tf.Tensor:

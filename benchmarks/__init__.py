@@ -1,0 +1,1 @@
+"""Speed: training steps against the machine's own matmul, and against another commit."""
