@@ -44,6 +44,11 @@ def one_line(message: str) -> str:
     return " ".join(message.splitlines())
 
 
+def reason(error: Exception) -> str:
+    """Return why a library could not read a file, in one line of at most 200 characters."""
+    return " ".join(str(error).split())[:200] or type(error).__name__
+
+
 def nearest(word: str, known: Iterable[str]) -> str:
     """Return the end of a message, "; did you mean X?". X is the most similar known word; "" if no word is similar."""
     close = difflib.get_close_matches(str(word), list(known), 1, 0.4)

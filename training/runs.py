@@ -18,15 +18,14 @@ import shlex
 import shutil
 import sys
 import time
-import zipfile
-import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy as np
 
-from data.errors import InputError
+from data.archives import opened_arrays
+from data.errors import InputError, reason
 from data.wording import Wording
 from training import __version__
 from training.config import Config, field_names, flag, flags_of, without_retired
@@ -150,7 +149,7 @@ class Run:
             if not all(isinstance(entry, dict) and {"epoch", "seconds"} <= entry.keys() for entry in entries):
                 raise ValueError("a line does not describe an epoch")
             return entries
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise InputError(f"{path} is damaged ({error}): restore it, or start the run anew") from error
 
     @property
@@ -163,7 +162,7 @@ class Run:
         file = self.path / "metrics.json"
         try:
             return dict(json.loads(file.read_text())) if file.exists() else {}
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, RecursionError) as error:
             raise InputError(f"{file} is damaged: delete it; evaluation writes a new one") from error
 
     @functools.cached_property
@@ -175,8 +174,11 @@ class Run:
         """
         file = self.path / WORDING
         try:
-            return Wording.of_json(file.read_text("utf-8")) if file.exists() else None
-        except (ValueError, TypeError, KeyError) as error:
+            wording = Wording.of_json(file.read_text("utf-8")) if file.exists() else None
+            if wording and len(wording.words) != self.facts.get("vocabulary"):
+                raise ValueError(f"{len(wording.words)} words for a model of {self.facts.get('vocabulary')}")
+            return wording
+        except ValueError as error:
             raise InputError(f"{file} is damaged ({error}): restore it, or start the run anew") from error
 
     def check_wording(self, asked: str = "") -> None:
@@ -253,9 +255,10 @@ class Run:
             if match and digest(file) == match[2]:
                 try:
                     model.load_weights(file)
-                except (ValueError, KeyError) as error:
-                    line = " ".join(str(error).split())[:200]
-                    raise InputError(f"{file} does not fit the model of its config.json ({line}): retrain") from error
+                except Exception as error:  # a file of another model, or one that somebody made up, raises many
+                    raise InputError(
+                        f"{file} does not fit the model of its config.json ({reason(error)}): retrain"
+                    ) from error
                 for other in damaged:
                     print(f"{other} is damaged: {file.name} is used in its place", file=sys.stderr)
                 return epoch
@@ -286,13 +289,12 @@ def write_weights(file: Path, model: Any, epoch: int) -> None:
 def read_weights(file: Path, model: Any) -> int:
     """Load written weights into a built model; return their epoch. Raise InputError if they do not fit."""
     try:
-        with np.load(file, allow_pickle=False) as stored:
+        with opened_arrays(file) as stored:
             arrays, epoch = [stored[name] for name in stored.files if name != "epoch"], int(stored["epoch"])
-        for weight, array in zip(model.in_use, arrays, strict=True):
-            weight.assign(array.astype(np.float32))
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        line = " ".join(str(error).split())[:200]
-        raise InputError(f"{file} is damaged or belongs to another model ({line}): restore it") from error
+            for weight, array in zip(model.in_use, arrays, strict=True):
+                weight.assign(array.astype(np.float32))
+    except ValueError as error:
+        raise InputError(f"{file} is damaged or belongs to another model ({reason(error)}): restore it") from error
     return epoch
 
 
@@ -357,7 +359,7 @@ def open_run(path: str | Path, runs_dir: str, modes: Mapping[str, Row]) -> Run:
         mode, facts = str(mode), Facts(facts)
     except InputError as error:
         raise InputError(f"{file}: {error}") from error
-    except (ValueError, TypeError, AttributeError) as error:
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(f"{file} is damaged ({type(error).__name__}): restore it, or start the run anew") from error
     if version != FORMAT or mode not in modes:
         raise InputError(f"{file} is of another version (format {version}, mode {mode}): use the version that wrote it")
