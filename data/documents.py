@@ -117,8 +117,8 @@ def load_documents(dataset: str, data_dir: str | None = None, vocabulary_size: i
               name of its sub-folder. Deeper folders are not read.
 
             All files of text may be compressed, as NAME.txt.gz; `data.text.read_text` has the accepted encodings.
-        data_dir: for 20news, the folder that holds 20news/ (None: $INFOBIGBIGAN_DATA). For newsgroups and ag_news, the
-            folder to download to (None: the default of the library).
+        data_dir: for 20news, the folder that holds 20news/ (None: $INFOBIGBIGAN_DATA). For ag_news, the folder to
+            download to (None: the default of the library). newsgroups is kept in scikit-learn's own folder.
         vocabulary_size: highest number of words in the vocabulary of raw text. Documents that are counted already keep
             their vocabulary.
 
@@ -218,7 +218,7 @@ def _read(
     if dataset == "docstrings":
         parts, names = _read_docstrings()
     elif dataset in ("newsgroups", "ag_news"):
-        (train, test), names = (_fetch_newsgroups if dataset == "newsgroups" else _fetch_ag_news)(data_dir)
+        (train, test), names = _fetch_newsgroups() if dataset == "newsgroups" else _fetch_ag_news(data_dir)
         validation, train = cut(train, len(train) // 10)
         parts = train, validation, test
     else:
@@ -429,15 +429,18 @@ def _read_docstrings() -> tuple[tuple[list[Text], ...], tuple[str, ...]]:
     return cut_three(texts, "docstrings"), names
 
 
-def _fetch_newsgroups(data_dir: str | None) -> tuple[list[list[Text]], tuple[str, ...]]:
-    """Return the train and test parts, and the names of the labels."""
+def _fetch_newsgroups() -> tuple[list[list[Text]], tuple[str, ...]]:
+    """Return the train and test parts, and the names of the labels.
+
+    scikit-learn keeps pickles, which can run code. So the folder is always its own, and never one that a run names.
+    """
     from sklearn.datasets import fetch_20newsgroups
 
     try:
         parts = [
             cast(
                 "Bunch",
-                fetch_20newsgroups(data_home=data_dir, subset=part, remove=("headers", "footers", "quotes")),
+                fetch_20newsgroups(data_home=None, subset=part, remove=("headers", "footers", "quotes")),
             )
             for part in ("train", "test")
         ]
@@ -462,18 +465,18 @@ def _fetch_ag_news(data_dir: str | None) -> tuple[list[list[Text]], tuple[str, .
         )
         parts = tfds.as_numpy(datasets)
     except Exception as error:  # tensorflow-datasets, the network or the disk fails: the advice is the same
-        raise _not_fetched("ag_news", "tensorflow-datasets", error) from error
+        raise _not_fetched("ag_news", "tensorflow-datasets", error, data_dir="name a folder that has it") from error
     texts = [_texts((text.decode() for text in part["description"]), part["label"].tolist()) for part in parts]
     features = cast(Any, builder.info.features)
     return texts, tuple(features["label"].names)
 
 
-def _not_fetched(dataset: str, library: str, error: Exception) -> DataError:
+def _not_fetched(dataset: str, library: str, error: Exception, **arguments: str) -> DataError:
     """Return the error for a data set that a library failed to fetch."""
     return DataError(
         f"{dataset} could not be fetched by {library} ({type(error).__name__}: {error})",
         "try again",
-        data_dir="name a folder that has it",
+        **arguments,
         dataset="use docstrings",
     )
 

@@ -39,6 +39,7 @@ WEIGHTS = "weights.npz"  # holds the weights of an exported run, in place of che
 WORDING = "vocabulary.json"  # holds the words of a run of text
 CANDIDATES = "candidates.npz"  # holds the scores of the candidates of a ranker's run
 CHECKPOINT = re.compile(r"epoch-(\d+)-(\w+)\.weights\.h5")  # the epoch and the digest
+MOST = 10**7  # words or pixels a side that a config.json may give its model
 KEPT = 2  # checkpoints that are kept, newest first
 RECORDED = ("tensorflow", "keras", "tensorflow-probability", "tensorflow-gan", "numpy", "scikit-learn")
 
@@ -114,8 +115,11 @@ class Run:
 
     @property
     def cache_dir(self) -> Path:
-        """The folder that the evaluations of all runs beside this one share; a file's name is a digest of its content."""
-        return self.path.parent / "cache"
+        """The folder that the evaluations of all runs share: $INFOBIGBIGAN_CACHE or ~/.cache/infobigbigan.
+
+        It holds pickles, which can run code. So it never lies beside a run, which may come from a stranger.
+        """
+        return Path(os.environ.get("INFOBIGBIGAN_CACHE") or "~/.cache/infobigbigan").expanduser()
 
     def cached(self, function: Callable[..., Result]) -> Callable[..., Result]:
         """Return the function with its results kept in `cache_dir`."""
@@ -146,8 +150,11 @@ class Run:
         path = self.path / "history.jsonl"
         try:
             entries = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-            if not all(isinstance(entry, dict) and {"epoch", "seconds"} <= entry.keys() for entry in entries):
-                raise ValueError("a line does not describe an epoch")
+            for entry in entries:
+                if not (isinstance(entry, dict) and {"epoch", "seconds"} <= entry.keys()):
+                    raise ValueError("a line does not describe an epoch")
+                if not all(isinstance(value, int | float) for value in entry.values()):
+                    raise ValueError("a value is not a number")
             return entries
         except (ValueError, RecursionError) as error:
             raise InputError(f"{path} is damaged ({error}): restore it, or start the run anew") from error
@@ -308,12 +315,14 @@ def versions() -> dict[str, str]:
 def create_run(
     runs_dir: str, name: str | None, row: Row, config: Config, facts: dict[str, Any], wording: Wording | None = None
 ) -> Run:
-    """Make the directory of a new run. Raise InputError if the name is taken.
+    """Make the directory of a new run. Raise InputError if the name is taken or is a path.
 
     Args:
-        name: None: mode, data set and time.
+        name: of the directory, not a path. None: mode, data set and time.
         wording: of a run of text.
     """
+    if name and (Path(name).name != name or name == ".." or "\0" in name):
+        raise InputError(f"--name {name!r} is a path: give a name without /, and the folder by --runs-dir")
     path = Path(runs_dir) / (name or f"{row.name}-{Path(str(config.dataset)).stem}-{time.strftime('%Y%m%d-%H%M%S')}")
     if path.exists():
         raise InputError(f"{path} exists: choose another --name, or go on with --resume {shlex.quote(str(path))}")
@@ -368,7 +377,9 @@ def open_run(path: str | Path, runs_dir: str, modes: Mapping[str, Row]) -> Run:
         run = Run(folder, row, row.config(**without_retired(row.config, values)), facts)
     except (TypeError, InputError) as error:
         raise InputError(f"{file} does not describe a run of this version: {error}") from error
-    if None in (run.config.dataset, run.config.epochs) or "labels" not in facts:
+    shape, words = facts.get("image_shape", []), facts.get("vocabulary", 1)
+    sized = isinstance(shape, list) and all(type(size) is int and 0 < size <= MOST for size in [*shape, words])
+    if None in (run.config.dataset, run.config.epochs) or "labels" not in facts or not sized:
         raise InputError(f"{file} does not say what the run was trained on: restore it, or start the run anew")
     return run
 

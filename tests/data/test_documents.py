@@ -328,7 +328,8 @@ def test_newsgroups(monkeypatch, tmp_path):
     import sklearn.datasets
 
     def fetch(data_home, subset, remove):
-        assert data_home == str(tmp_path) and set(remove) == {"headers", "footers", "quotes"}
+        assert data_home is None  # never a folder that a run names, since the files are pickles
+        assert set(remove) == {"headers", "footers", "quotes"}
         count = {"train": 30, "test": 7}[subset]
         labels = np.arange(count) % 2
         texts = [f"{subset} {['cod', 'owl'][label]}" for label in labels]
