@@ -55,7 +55,7 @@ _WORD = rf"(?:[_\d{_INNER}]+|{_JOINER})"  # what may follow the first letter of 
 # In this order: the unknown word of a prepared text; a word, as in "l'été" or "x_1"; a character of an unspaced script; a
 # number, as in "1,000.5"; any other sign but a space.
 TOKEN = regex.compile(
-    rf"(?V1)<unk>|[_{_LETTER}]{_WORD}*(?:['’׳״]{_WORD}+)*|{_CHARACTER}"
+    rf"(?V1)<unk>|[_{_LETTER}]{_WORD}*+(?:['’׳״]{_WORD}++)*+|{_CHARACTER}"
     r"|\d+(?:[.,٫٬]\d+)*|[^\s\x1c-\x1f\pL\pN\pM_\u200c\u200d]\pM*"
 )
 # Two letters or more without apostrophes, digits and underscores; or a character of an unspaced script.
