@@ -438,6 +438,8 @@ def _read_npz(path: Path, background: str) -> tuple[np.ndarray, np.ndarray | Non
         with opened_arrays(path) as archive:
             keys = archive.files
             arrays = {key: archive[key] for key in ("images", "labels") if key in keys}
+            if not all(isinstance(array, np.ndarray) for array in arrays.values()):
+                raise ValueError("a member is no array")  # NumPy returns its bytes
             if (labels := arrays.get("labels")) is not None and labels.dtype.kind == "U":
                 np.char.encode(labels, "utf-8")  # of characters that there are
     except ValueError as error:

@@ -110,7 +110,8 @@ def test_the_cache_lies_in_no_folder_of_runs(run, monkeypatch):
 
 
 def test_a_checkpoint_with_a_lambda(run, tmp_path, touched):
-    code = lambda x, file=str(touched): (__import__("pathlib").Path(file).touch(), x)[1]  # noqa: E731
+    place = str(touched)
+    code = lambda x: (__import__("pathlib").Path(place).touch(), x)[1]  # noqa: E731
     model = keras.Sequential([keras.Input((2,)), keras.layers.Lambda(code), keras.layers.Dense(3, name="d")])
     touched.unlink()  # the layer was called when the model was built
     model.save(tmp_path / "x.h5")
