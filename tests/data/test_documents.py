@@ -291,6 +291,7 @@ def test_svmlight(tmp_path, first, vocab):
         ("1 1:nan", "the value nan"),
         ("1 fish", "not a file of svmlight"),
         ("1 99999999:1", "the id 99,999,999"),
+        ("1 9999990:1", "the id 9,999,990 and 20 counts: number the words without large gaps, at most 100,020"),
     ],
 )
 def test_bad_svmlight(tmp_path, line, match):
