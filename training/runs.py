@@ -376,7 +376,7 @@ def open_run(path: str | Path, runs_dir: str, modes: Mapping[str, Row]) -> Run:
     try:
         run = Run(folder, row, row.config(**without_retired(row.config, values)), facts)
     except (TypeError, InputError) as error:
-        raise InputError(f"{file} does not describe a run of this version: {error}") from error
+        raise InputError(f"{file} does not describe a run of this version: {reason(error)}") from error
     shape, words = facts.get("image_shape", []), facts.get("vocabulary", 1)
     sized = isinstance(shape, list) and all(type(size) is int and 0 < size <= MOST for size in [*shape, words])
     if None in (run.config.dataset, run.config.epochs) or "labels" not in facts or not sized:

@@ -233,6 +233,11 @@ def test_a_config_json_of_another_version(run, change, message):
     assert message in str(error.value)
 
 
+def test_a_message_about_long_values_keeps_its_ends():
+    message = str(InputError("begin\n" + "x" * 5000 + " end"))
+    assert message.startswith("begin xxx") and message.endswith("xxx end") and len(message) == 2005
+
+
 @pytest.mark.parametrize(("content", "part"), [("{}", "format"), ('{"format": 1}', "mode")])
 def test_a_config_json_that_lacks_a_part_names_it(run, content, part):
     (run.path / "config.json").write_text(content)
