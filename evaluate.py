@@ -83,7 +83,7 @@ def score_elsewhere(run: Run, dataset: str, data_dir: str | None, asked: list[st
             f"--dataset {dataset}: its images are {shape}, but {run.path} has {own_shape}: give such images"
         )
     model, epoch = task.restored(run)
-    with tempfile.TemporaryDirectory(dir=run.path.parent) as folder:  # beside the run, so that they share their cache
+    with tempfile.TemporaryDirectory() as folder:
         scores = task.evaluate(dataclasses.replace(other, path=Path(folder)), data, model, epoch, wanted)
     return scores | {"dataset": f"{dataset} ({PERHAPS_SEEN})"}
 

@@ -383,12 +383,12 @@ def _read_blocks(file: Path) -> list[Group]:
     open_tags: list[tuple[str, int]] = []  # name and line
     question: Tokens | None = None
     own: list[tuple[Tokens, int]] = []  # candidates of the open block
-    text = ""  # the first line of the open element
+    text, annotated = "", False  # the first line of the open element; whether tabs separate its tokens, as TREC QA's
     for number, piece in _pieces(read_lines(file)):
         if not _TAG.fullmatch(piece):
             if len(open_tags) == 2 and not text:
-                text = piece
-            elif len(open_tags) < 2 or (len(piece.split()) > 1 and "\t" not in text + piece):
+                text, annotated = piece, "\t" in piece
+            elif len(open_tags) < 2 or (len(piece.split()) > 1 and not annotated and "\t" not in piece):
                 passed.append(number)
             continue
         closes, name = piece.startswith("</"), piece.strip("</>").split()[0].lower()

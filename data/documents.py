@@ -6,10 +6,11 @@ TensorFlow, tensorflow-datasets and scikit-learn are imported inside the functio
 flag errors answer at once.
 """
 
+import io
 import re
 import socket
 import sys
-import zlib
+from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from itertools import chain, repeat
@@ -20,7 +21,7 @@ import numpy as np
 from scipy.sparse import coo_array, csr_array
 
 from data.docstrings import read_docstrings, versions
-from data.errors import DataError
+from data.errors import DataError, reason
 from data.order import shuffled_batches
 from data.text import (
     PARTS,
@@ -29,6 +30,7 @@ from data.text import (
     cut_three,
     is_english,
     locate,
+    read_bytes,
     read_lines,
     read_text,
     report_rare,
@@ -57,6 +59,7 @@ CONNECT_SECONDS = 2.0  # tensorflow-datasets itself retries for minutes before i
 MIN_LABEL = 50  # docstrings: documents of a sub-package with fewer documents get the label of the package
 
 _PAIR = re.compile(r"(\d{1,18}):(\d{1,18})", re.ASCII)  # id:count
+UNUSED_IDS = 100_000  # words of a file of svmlight that may be without counts: a single id must not make millions
 MOST = 10**7 - 1  # highest count of one word in a line: float32 holds such counts exactly
 
 
@@ -114,8 +117,8 @@ def load_documents(dataset: str, data_dir: str | None = None, vocabulary_size: i
               name of its sub-folder. Deeper folders are not read.
 
             All files of text may be compressed, as NAME.txt.gz; `data.text.read_text` has the accepted encodings.
-        data_dir: for 20news, the folder that holds 20news/ (None: $INFOBIGBIGAN_DATA). For newsgroups and ag_news, the
-            folder to download to (None: the default of the library).
+        data_dir: for 20news, the folder that holds 20news/ (None: $INFOBIGBIGAN_DATA). For ag_news, the folder to
+            download to (None: the default of the library). newsgroups is kept in scikit-learn's own folder.
         vocabulary_size: highest number of words in the vocabulary of raw text. Documents that are counted already keep
             their vocabulary.
 
@@ -215,7 +218,7 @@ def _read(
     if dataset == "docstrings":
         parts, names = _read_docstrings()
     elif dataset in ("newsgroups", "ag_news"):
-        (train, test), names = (_fetch_newsgroups if dataset == "newsgroups" else _fetch_ag_news)(data_dir)
+        (train, test), names = _fetch_newsgroups() if dataset == "newsgroups" else _fetch_ag_news(data_dir)
         validation, train = cut(train, len(train) // 10)
         parts = train, validation, test
     else:
@@ -318,16 +321,22 @@ def _read_svmlight(file: Path) -> tuple[Documents, tuple[str, ...], tuple[str, .
     words = tuple(read_lines(vocabulary)) if vocabulary.exists() else None
     try:
         load: Any = load_svmlight_file  # the annotation of `zero_based` lacks bool
-        counts, numbers = load(str(file), n_features=words and len(words), zero_based="auto" if words else True)
-    except (ValueError, OverflowError, OSError, EOFError, zlib.error) as error:
+        content = io.BytesIO(read_bytes(file))
+        counts, numbers = load(content, n_features=words and len(words), zero_based="auto" if words else True)
+    except (ValueError, OverflowError) as error:
+        if isinstance(error, DataError):
+            raise
         raise DataError(
-            f"{file} is not a file of svmlight ({error}): begin each line with a label, then id:count"
+            f"{file} is not a file of svmlight ({reason(error)}): begin each line with a label, then id:count"
         ) from error
     values = counts.data
     if (wrong := values[(values < 0) | (values > MOST) | (values != np.floor(values))]).size:
         raise DataError(f"{file} has the value {wrong[0]:g}: give counts, which are whole numbers from 0 to {MOST:,}")
-    if (width := shape_of(counts)[1]) > MOST:
-        raise DataError(f"{file} has the id {width - 1:,}: number at most {MOST:,} words")
+    if (width := shape_of(counts)[1]) > (most := min(MOST, UNUSED_IDS + counts.nnz)):
+        raise DataError(
+            f"{file} has the id {width - 1:,} and {counts.nnz:,} counts: number the words without large gaps, at most "
+            f"{most:,}"
+        )
     names, labels = np.unique(numbers, return_inverse=True)
     counts = csr_array(counts.astype(np.float32))
     words = words or tuple(map(str, range(width)))
@@ -350,7 +359,7 @@ def _read_bags(files: list[Path]) -> tuple[Documents, tuple[str, ...], None]:
         row, column, count = np.loadtxt(lines[3:], np.int64, ndmin=2).T
     except ValueError as error:
         raise DataError(
-            f"{file} is not a UCI bag of words ({error}): give three lines with one number, then lines of document, "
+            f"{file} is not a UCI bag of words ({reason(error)}): give three lines with one number, then lines of document, "
             "word and count"
         ) from error
     for what, numbers, most in (("document", row, documents), ("word", column, width), ("count", count, MOST)):
@@ -383,18 +392,21 @@ def _counted(texts: list[Text], words: tuple[str, ...]) -> Documents:
     rows = [[column[word] for word in text.words if word in column] for text in texts]
     unknown = sum(len(text.words) for text in texts) - sum(map(len, rows))
     labels = None if texts[0].label is None else np.array([text.label for text in texts], np.int64)
-    return Documents(_sparse(rows, [[1] * len(row) for row in rows], len(words)), labels, unknown)
+    ends = np.cumsum([0, *map(len, rows)])
+    return Documents(_sparse(list(chain.from_iterable(rows)), np.ones(ends[-1]), ends, len(words)), labels, unknown)
 
 
-def _sparse(columns: list[list[int]], counts: list[list[int]], width: int) -> csr_array:
-    """Return the matrix of counts, float32 [D, width], given for each row its columns and the count in each column.
+def _sparse(columns: Sequence[int], counts: Any, ends: Any, width: int) -> csr_array:
+    """Return the matrix of counts, float32 [D, width].
 
     Several counts of one column are added up.
+
+    Args:
+        columns, counts: a word's column and its count, row after row, [N].
+        ends: where each row ends in them, behind a 0, [D + 1].
     """
-    ends = np.cumsum([0, *map(len, columns)], dtype=np.int32)
-    data = np.fromiter(chain.from_iterable(counts), np.float32)
-    indices = np.fromiter(chain.from_iterable(columns), np.int32)
-    matrix = csr_array((data, indices, ends), shape=(len(columns), width))
+    data, indices = np.array(counts, np.float32), np.array(columns, np.int32)
+    matrix = csr_array((data, indices, np.array(ends, np.int32)), shape=(len(ends) - 1, width))
     matrix.sum_duplicates()
     matrix.eliminate_zeros()
     return matrix
@@ -417,15 +429,18 @@ def _read_docstrings() -> tuple[tuple[list[Text], ...], tuple[str, ...]]:
     return cut_three(texts, "docstrings"), names
 
 
-def _fetch_newsgroups(data_dir: str | None) -> tuple[list[list[Text]], tuple[str, ...]]:
-    """Return the train and test parts, and the names of the labels."""
+def _fetch_newsgroups() -> tuple[list[list[Text]], tuple[str, ...]]:
+    """Return the train and test parts, and the names of the labels.
+
+    scikit-learn keeps pickles, which can run code. So the folder is always its own, and never one that a run names.
+    """
     from sklearn.datasets import fetch_20newsgroups
 
     try:
         parts = [
             cast(
                 "Bunch",
-                fetch_20newsgroups(data_home=data_dir, subset=part, remove=("headers", "footers", "quotes")),
+                fetch_20newsgroups(data_home=None, subset=part, remove=("headers", "footers", "quotes")),
             )
             for part in ("train", "test")
         ]
@@ -450,18 +465,18 @@ def _fetch_ag_news(data_dir: str | None) -> tuple[list[list[Text]], tuple[str, .
         )
         parts = tfds.as_numpy(datasets)
     except Exception as error:  # tensorflow-datasets, the network or the disk fails: the advice is the same
-        raise _not_fetched("ag_news", "tensorflow-datasets", error) from error
+        raise _not_fetched("ag_news", "tensorflow-datasets", error, data_dir="name a folder that has it") from error
     texts = [_texts((text.decode() for text in part["description"]), part["label"].tolist()) for part in parts]
     features = cast(Any, builder.info.features)
     return texts, tuple(features["label"].names)
 
 
-def _not_fetched(dataset: str, library: str, error: Exception) -> DataError:
+def _not_fetched(dataset: str, library: str, error: Exception, **arguments: str) -> DataError:
     """Return the error for a data set that a library failed to fetch."""
     return DataError(
         f"{dataset} could not be fetched by {library} ({type(error).__name__}: {error})",
         "try again",
-        data_dir="name a folder that has it",
+        **arguments,
         dataset="use docstrings",
     )
 
@@ -496,40 +511,39 @@ def _read_words(file: Path) -> tuple[str, ...]:
 
 def _read_counts(file: Path, width: int) -> tuple[csr_array, np.ndarray]:
     """Return the counts of a .feat file, float32 [D, width], and its labels as they are written, int64 [D]."""
-    labels: list[int] = []
-    columns: list[list[int]] = []
-    counts: list[list[int]] = []
+    labels, columns, counts, ends, words = array("q"), array("i"), array("f"), array("q", [0]), array("q")
     for number, line in enumerate(read_lines(file), 1):
         label, *pairs = line.split() or [""]
         if not re.fullmatch(r"\d{1,9}", label, re.ASCII):
             raise DataError(
                 f"{file}, line {number}: {_short(label)} is not a label: begin the line with a whole number"
             )
-        matches: list[re.Match[str]] = []
+        words.append(0)
         for pair in pairs:
             match = _PAIR.fullmatch(pair)
             if match is None:
                 raise DataError(
                     f"{file}, line {number}: {_short(pair)} is not id:count with whole numbers from 0: correct the pair"
                 )
-            matches.append(match)
-        ids, times = ([int(match[side]) for match in matches] for side in (1, 2))
-        if wrong := [i for i in ids if not 1 <= i <= width]:
-            raise DataError(
-                f"{file}, line {number}: id {wrong[0]} is outside the vocabulary of {width} words: use ids 1 to {width}"
-            )
-        if max(times, default=0) > MOST:
-            raise DataError(
-                f"{file}, line {number}: a count of {max(times)} is too large: give at most {MOST:,} for one word"
-            )
+            word, count = int(match[1]), int(match[2])
+            if not 1 <= word <= width:
+                raise DataError(
+                    f"{file}, line {number}: id {word} is outside the vocabulary of {width} words: use ids 1 to {width}"
+                )
+            if count > MOST:
+                raise DataError(
+                    f"{file}, line {number}: a count of {count} is too large: give at most {MOST:,} for one word"
+                )
+            columns.append(word - 1)
+            counts.append(count)
+            words[-1] += count
         labels.append(int(label))
-        columns.append([i - 1 for i in ids])
-        counts.append(times)
-    _report_empty(lambda i: f"{file}, line {i + 1}", [sum(times) for times in counts])
-    return _sparse(columns, counts, width), np.array(labels, np.int64)
+        ends.append(len(columns))
+    _report_empty(lambda i: f"{file}, line {i + 1}", words)
+    return _sparse(columns, counts, ends, width), np.array(labels, np.int64)
 
 
-def _report_empty(place: Callable[[int], str], words: Sequence[int] | np.ndarray) -> None:
+def _report_empty(place: Callable[[int], str], words: Iterable[int]) -> None:
     """Print to standard error how many documents have no words, and where the first is.
 
     Args:

@@ -4,6 +4,8 @@ import difflib
 from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 
+MESSAGE = 2000  # most characters of a message
+
 
 class InputError(ValueError):
     """Bad input. The message is one line: the problem, its place, and the way to correct it.
@@ -40,8 +42,17 @@ class Diverged(InputError):
 
 
 def one_line(message: str) -> str:
-    """Return a message without line breaks, which quoted messages of libraries and odd file names may contain."""
-    return " ".join(message.splitlines())
+    """Return a message without line breaks, and without its middle if it is longer than MESSAGE.
+
+    Quoted values, messages of libraries and odd file names may contain both.
+    """
+    text = " ".join(message.splitlines())
+    return text if len(text) <= MESSAGE else f"{text[: MESSAGE // 2]} ... {text[-MESSAGE // 2 :]}"
+
+
+def reason(error: Exception) -> str:
+    """Return why a library could not read a file, in one line of at most 200 characters."""
+    return " ".join(str(error).split())[:200] or type(error).__name__
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

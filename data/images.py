@@ -11,15 +11,11 @@ Heavy packages are imported inside the functions that need them, so that `--help
 
 import contextlib
 import hashlib
-import lzma
 import os
 import re
 import socket
-import struct
 import sys
 import threading
-import zipfile
-import zlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
@@ -28,7 +24,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 
 import numpy as np
 
-from data.errors import DataError, own_path
+from data.archives import opened_arrays
+from data.errors import DataError, own_path, reason
 from data.order import shuffled_batches
 
 if TYPE_CHECKING:
@@ -57,9 +54,12 @@ UNEQUAL_COUNTS = {"train": range(5000, 0, -500), "validation": range(1000, 0, -1
 SMALL_SPAN = 32  # an eighth of the values of uint8; images that span less are hardly meant so
 MIN_IMAGES = 20  # fewest images of the user's own: 14 to train, 2 to validate (a covariance needs two), 4 to test
 
-MOST_PIXELS = 40_000_000  # of a single picture that is looked at; a telephone's has 12 to 25 million
+MOST_PIXELS = 40_000_000  # of a picture, also of one that is resized; a telephone's has 12 to 25 million
+START_OF_SCAN, MOST_SCANS = b"\xff\xda", 200  # of a JPEG: each scan goes over all pixels; a progressive file has 10
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif", ".tif", ".tiff")
+# Pillow's names of the formats that are read. It knows others, such as EPS, which runs a program.
+FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "GIF", "TIFF")
 BACKGROUND = "white"  # what transparent images stand on if nothing else is asked for
 GRAY_MODES = {"1", "L", "LA"}  # Pillow's names of pixel formats
 COLOUR_MODES = {"P", "PA", "RGB", "RGBA", "CMYK", "YCbCr"}
@@ -435,12 +435,14 @@ def _check_classes(labels: np.ndarray, names: tuple[str, ...], dataset: str) -> 
 def _read_npz(path: Path, background: str) -> tuple[np.ndarray, np.ndarray | None]:
     """Return the images of an .npz file, checked, uint8 [N, H, W, C], and its labels, integers or strings [N], or None."""
     try:
-        if not zipfile.is_zipfile(path):
-            raise zipfile.BadZipFile("not an .npz archive, or cut short")
-        with np.load(path, allow_pickle=False) as archive:
+        with opened_arrays(path) as archive:
             keys = archive.files
             arrays = {key: archive[key] for key in ("images", "labels") if key in keys}
-    except (OSError, EOFError, ValueError, RuntimeError, zipfile.BadZipFile, zlib.error, lzma.LZMAError) as error:
+            if not all(isinstance(array, np.ndarray) for array in arrays.values()):
+                raise ValueError("a member is no array")  # NumPy returns its bytes
+            if (labels := arrays.get("labels")) is not None and labels.dtype.kind == "U":
+                np.char.encode(labels, "utf-8")  # of characters that there are
+    except ValueError as error:
         if "Object arrays" in str(error):
             raise DataError(
                 f"{path} holds Python objects, which are not read: save images of one size as one array "
@@ -698,7 +700,7 @@ def _orientation(image: "Image") -> int:
     try:
         # the method of PNG files would decode the pixels, to find a tag behind them
         orientation = Image.Image.getexif(image).get(ExifTags.Base.Orientation, 1)
-    except (OSError, SyntaxError, ValueError, struct.error):
+    except Exception:  # as for `_opened`
         return 1
     return orientation if orientation in range(1, 9) else 1
 
@@ -740,14 +742,8 @@ def read_picture(file: Path, background: str = BACKGROUND) -> np.ndarray:
         DataError: the file cannot be read as a picture, holds several, or has more than MOST_PIXELS.
     """
     with _opened(file) as image:
-        width, height = image.size
         if _holds_several(image):
-            raise DataError(f"{file.name} holds {getattr(image, 'n_frames', 2)} pictures: give a file with one")
-        if width * height > MOST_PIXELS:
-            raise DataError(
-                f"{file.name} has {width * height / 1e6:.0f} megapixels: give a picture of at most "
-                f"{MOST_PIXELS / 1e6:.0f}"
-            )
+            raise DataError(f"{file.name} holds several pictures: give a file with one")
         if image.mode not in GRAY_MODES | COLOUR_MODES:
             raise DataError(f"{file.name} has pixels of mode {image.mode!r}: convert it to 8-bit gray or RGB")
     return _read_pixels(file, "RGB", background_colour(background), None)[0]
@@ -759,10 +755,19 @@ def _opened(file: Path) -> "Iterator[Image]":
     from PIL import Image
 
     try:
-        with Image.open(file) as image:
+        with Image.open(file, formats=FORMATS) as image:
+            width, height = image.size
+            if width * height > MOST_PIXELS:
+                raise DataError(
+                    f"{file} has {width * height / 1e6:.0f} megapixels: give a picture of at most {MOST_PIXELS / 1e6:.0f}"
+                )
+            if image.format in ("JPEG", "MPO") and file.read_bytes().count(START_OF_SCAN) > MOST_SCANS:
+                raise DataError(f"{file} draws its picture more than {MOST_SCANS} times over: save it again")
             yield image
-    except (OSError, EOFError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise DataError(f"{file} cannot be read as an image ({error}): replace or remove it") from error
+    except DataError:
+        raise
+    except Exception as error:  # damaged files raise nearly every exception that Python has
+        raise DataError(f"{file} cannot be read as an image ({reason(error)}): replace or remove it") from error
 
 
 def _resize(images: np.ndarray, size: int) -> np.ndarray:

@@ -1,7 +1,7 @@
 """The base of every reader of text: find a corpus, read its lines, split it into tokens, and cut it into parts."""
 
 import codecs
-import gzip
+import io
 import os
 import sys
 import unicodedata
@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import regex  # unlike re, it knows marks, scripts and graphemes
 
+from data.archives import unpacked
 from data.errors import DataError, own_path
 
 PARTS = ("train", "validation", "test")
@@ -54,12 +55,13 @@ _WORD = rf"(?:[_\d{_INNER}]+|{_JOINER})"  # what may follow the first letter of 
 # In this order: the unknown word of a prepared text; a word, as in "l'été" or "x_1"; a character of an unspaced script; a
 # number, as in "1,000.5"; any other sign but a space.
 TOKEN = regex.compile(
-    rf"(?V1)<unk>|[_{_LETTER}]{_WORD}*(?:['’׳״]{_WORD}+)*|{_CHARACTER}"
+    rf"(?V1)<unk>|[_{_LETTER}]{_WORD}*+(?:['’׳״]{_WORD}++)*+|{_CHARACTER}"
     r"|\d+(?:[.,٫٬]\d+)*|[^\s\x1c-\x1f\pL\pN\pM_\u200c\u200d]\pM*"
 )
 # Two letters or more without apostrophes, digits and underscores; or a character of an unspaced script.
 CONTENT_WORD = regex.compile(rf"(?V1){_LETTER}(?:{_INNER}+|{_JOINER})+|{_CHARACTER}")
 _WORD_OF_LETTERS = regex.compile(r"\pL[\pL\pM\u200c\u200d]*")
+_MARKS = regex.compile(r"(\pM{30})\pM+")  # the limit of Unicode's stream-safe text: sorting marks takes quadratic time
 _ANY_UNSPACED = regex.compile(rf"(?V1){_UNSPACED}")
 # A full stop ends a sentence before a capital, or a letter of a script without capitals; not after these abbreviations.
 _SENTENCE_END = regex.compile(
@@ -138,16 +140,16 @@ def read_text(file: Path) -> str:
     """
     if not file.exists():
         raise DataError(f"{file.parent} has no {file.name}: give a folder that has it")
-    content = _read_bytes(file).replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-    for number, line in enumerate(content.split(b"\n"), 1):
+    content = read_bytes(file).replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    for number, line in enumerate(io.BytesIO(content), 1):
         if b"\0" in line:
             raise DataError(
                 f"{file}, line {number} holds a NUL byte: this is no text, or UTF-16 without its byte order mark; "
                 "save the file as UTF-8"
             )
-        if len(line) >= MAX_LINE:
+        if (length := len(line.removesuffix(b"\n"))) >= MAX_LINE:
             raise DataError(
-                f"{file}, line {number} is {len(line):,} bytes long: break it into lines below {MAX_LINE:,} bytes"
+                f"{file}, line {number} is {length:,} bytes long: break it into lines below {MAX_LINE:,} bytes"
             )
     try:
         return content.decode("utf-8-sig")
@@ -157,12 +159,16 @@ def read_text(file: Path) -> str:
         raise DataError(f"{file}, line {line}: byte 0x{byte:02x} is not UTF-8: save the file as UTF-8") from error
 
 
-def _read_bytes(file: Path) -> bytes:
-    """Return the bytes of a file, decompressed, and in UTF-8 if a mark says that they are UTF-16."""
+def read_bytes(file: Path) -> bytes:
+    """Return the bytes of a file, decompressed, and in UTF-8 if a mark says that they are UTF-16.
+
+    Raises:
+        DataError: the file is missing, damaged or in a binary format, or it unpacks too far.
+    """
     try:
         content = file.read_bytes()
         if content.startswith(b"\x1f\x8b"):
-            content = gzip.decompress(content)
+            content = b"".join(unpacked(file))
         for start, kind in BINARY.items():
             if content.startswith(start):
                 raise DataError(f"{file} is {kind}: save its text as UTF-8 and give that file")
@@ -202,7 +208,9 @@ def is_word(token: str) -> bool:
 
 def _normalised(text: str) -> str:
     """Return a text in lower case and NFC, without invisible signs."""
-    text = unicodedata.normalize("NFC", text.translate(INVISIBLE))
+    if text.isascii():  # several times faster
+        return text.lower()
+    text = unicodedata.normalize("NFC", _MARKS.sub(r"\1", text.translate(INVISIBLE)))
     return text.lower().replace("i\u0307", "i")  # İ in lower case is an i with a stray dot
 
 
@@ -235,7 +243,7 @@ def report_unread(folder: Path, read: Collection[Path], why: str) -> None:
 
 def report_unspaced(source: str, texts: Iterable[str]) -> None:
     """Print to standard error how many texts (lines or files) of a source are segmented by character."""
-    if count := sum(_ANY_UNSPACED.search(text) is not None for text in texts):
+    if count := sum(not text.isascii() and _ANY_UNSPACED.search(text) is not None for text in texts):
         print(
             f"{source}: {count:,} texts are in a script without spaces between words (Chinese, Japanese, Thai, Lao, "
             "Khmer or Burmese): there each character is a token",

@@ -7,10 +7,13 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, islice, takewhile
 from pathlib import Path
+from typing import BinaryIO, cast
 
 import numpy as np
 
-from data.errors import DataError
+from data.archives import unpacked
+from data.errors import DataError, reason
+from data.text import MAX_LINE
 from data.vocabulary import RESERVED, UNK, Vocabulary
 
 SEED = 0  # of word2vec, and of the vectors of words that a file lacks; part of their definition, so not a flag
@@ -82,12 +85,16 @@ def _read_binary(file: Path, wanted: set[str]) -> dict[str, np.ndarray]:
     from gensim.models import KeyedVectors
 
     try:
+        with _opened(file) as content:
+            words, _, dimension = content.readline(100).partition(b" ")
+        if int(words) * (4 * int(dimension) + 2) > _size(file):  # gensim would take the memory first
+            raise ValueError("its first line gives more vectors than it can hold")
         vectors = KeyedVectors.load_word2vec_format(file, binary=True)  # of a repeated word it keeps the first vector
     except UnicodeDecodeError as error:
         raise DataError(f"{file} has a word that is not UTF-8 ({error.reason}): save it as UTF-8") from error
     except (*DAMAGED, ValueError, OverflowError, MemoryError) as error:
         raise DataError(
-            f"{file} is damaged ({error}): fetch it again, or rename it if it is text, since .bin means binary"
+            f"{file} is damaged ({reason(error)}): fetch it again, or rename it if it is text, since .bin means binary"
         ) from error
     found = {word: vectors[word] for word in wanted if word in vectors}
     if broken := [word for word, vector in found.items() if not (np.abs(vector) <= LARGEST).all()]:
@@ -101,26 +108,46 @@ def _read_text(file: Path, wanted: set[str]) -> dict[str, np.ndarray]:
     gensim cannot read such a file: it rejects words that contain spaces, as some of GloVe's do.
     """
     try:
-        with gzip.open(file) if file.suffix == ".gz" else file.open("rb") as lines:
-            return _vectors(file, enumerate(lines, 1), wanted)
+        _size(file)  # a file that unpacks too far is an error before it is read
+        with _opened(file) as content:
+            return _vectors(file, _lines(file, content), wanted)
     except DAMAGED as error:
         raise DataError(f"{file} is damaged ({error}): fetch it again") from error
 
 
+def _opened(file: Path) -> BinaryIO:
+    """Return the content of a file, unpacked if its name ends with .gz."""
+    return cast(BinaryIO, gzip.open(file)) if file.suffix == ".gz" else file.open("rb")
+
+
+def _size(file: Path) -> int:
+    """Return the bytes of a file, unpacked. Raise DataError if it unpacks too far."""
+    return sum(map(len, unpacked(file))) if file.suffix == ".gz" else file.stat().st_size
+
+
+def _lines(file: Path, content: BinaryIO) -> Iterator[tuple[int, bytes]]:
+    """Return the lines of a file with their numbers. Raise DataError if a line is too long."""
+    for number, line in enumerate(iter(lambda: content.readline(MAX_LINE), b""), 1):
+        if len(line) == MAX_LINE:
+            raise DataError(f"{file}, line {number} has {MAX_LINE:,} bytes or more: this is no file of word vectors")
+        yield number, line
+
+
 def _vectors(file: Path, lines: Iterator[tuple[int, bytes]], wanted: set[str]) -> dict[str, np.ndarray]:
     """Return the vectors of the wanted words, given all lines of a text file with their numbers."""
-    first = [(number, _fields(file, number, line)) for number, line in islice(lines, FIRST_LINES)]
+    first = list(islice(lines, FIRST_LINES))
     if not first:
         raise DataError(f"{file} is empty: give a file of GloVe or word2vec")
-    words, number = None, 1
-    if len(first[0][1]) == 2 and all(map(str.isdecimal, first[0][1])):  # word2vec's header
-        words, dimension = map(int, first.pop(0)[1])
+    words, number, header = None, 1, _fields(file, *first[0])
+    if len(header) == 2 and all(text.isdecimal() and len(text) < 19 for text in header):  # word2vec's
+        words, dimension = map(int, header)
+        first.pop(0)
     else:  # words that end in a number make single lines longer
-        dimension, _ = Counter(len(_numbers(fields)) for _, fields in first).most_common(1)[0]
+        dimension, _ = Counter(len(_numbers(_fields(file, *line))) for line in first).most_common(1)[0]
     found: dict[str, np.ndarray] = {}
     longer: list[str] = []  # the words that end in a number, the first with its line
-    rest = ((number, _fields(file, number, line)) for number, line in lines)
-    for number, fields in chain(first, rest):
+    for number, line in chain(first, lines):
+        fields = _fields(file, number, line)
         word = " ".join(fields[: len(fields) - dimension])
         is_wanted = word in wanted and word not in found
         # Only the numbers that are used are all read, because a file may have a billion.

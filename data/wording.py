@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from data.errors import reason
 from data.text import CONTENT_WORD, INVISIBLE, TOKEN, content_words, split_sentences, tokenise
 from data.vocabulary import Vocabulary
 
@@ -79,9 +80,12 @@ class Wording(NamedTuple):
     @classmethod
     def of_json(cls, text: str) -> "Wording":
         """Return the wording of a file. Raise ValueError if the text is not such a file."""
-        found = json.loads(text)
-        wording = cls(tuple(found["words"]), found["splitting"], found["longest"])
-        known = wording.splitting in SPLITTINGS and isinstance(wording.longest, int | None)
+        try:
+            found = json.loads(text)
+            wording = cls(tuple(found["words"]), found["splitting"], found["longest"])
+            known = wording.splitting in SPLITTINGS and isinstance(wording.longest, int | None)
+        except (KeyError, TypeError, RecursionError) as error:  # another object, or one that is nested deeply
+            raise ValueError(f"no words and splitting ({reason(error)})") from error
         if not known or not all(isinstance(word, str) for word in wording.words):
             raise ValueError("no list of words with a known splitting")
         return wording

@@ -13,8 +13,16 @@ ENCODER = "--encoder-widths 8 --feature-dim 8 --latent-width 8 --latent-blocks 0
 
 def pytest_configure(config):
     """Compute the tiny tensors of the quick tests in one thread: two cores run two tests."""
-    if config.option.markexpr == "not slow":
+    if config.option.markexpr == "not slow and not torture":
         os.environ.update(TF_NUM_INTRAOP_THREADS="1", TF_NUM_INTEROP_THREADS="1")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache_of_tests(tmp_path_factory):
+    """Keep the tests out of the user's cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("INFOBIGBIGAN_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @contextlib.contextmanager

@@ -7,6 +7,7 @@ errors in flags appear at once.
 import dataclasses
 import functools
 import math
+import sys
 import types
 from collections.abc import Mapping
 from typing import Any, ClassVar, TypeVar, get_args, get_origin, get_type_hints
@@ -144,7 +145,8 @@ def check_value(field: dataclasses.Field, hint: Any, value: Any) -> None:
         raise InputError(f"{name}: {value!r} is not one of {known}{nearest(str(value), rule['choices'])}")
     low, high = rule["low"], rule["high"]
     for number in elements if kind in (int, float) else ():
-        if not math.isfinite(number) or (low is not None and number < low) or (high is not None and number > high):
+        finite = abs(number) <= sys.float_info.max  # of an integer too, which may be larger than every float
+        if not finite or (low is not None and number < low) or (high is not None and number > high):
             open_end = f"at least {low}" + (" and finite" if kind is float else "")
             bound = open_end if high is None else f"from {low} to {high}"
             raise InputError(f"{name}: {number} is out of range: it takes numbers {bound}")

@@ -18,15 +18,14 @@ import shlex
 import shutil
 import sys
 import time
-import zipfile
-import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy as np
 
-from data.errors import InputError
+from data.archives import opened_arrays
+from data.errors import InputError, reason
 from data.wording import Wording
 from training import __version__
 from training.config import Config, field_names, flag, flags_of, without_retired
@@ -40,6 +39,7 @@ WEIGHTS = "weights.npz"  # holds the weights of an exported run, in place of che
 WORDING = "vocabulary.json"  # holds the words of a run of text
 CANDIDATES = "candidates.npz"  # holds the scores of the candidates of a ranker's run
 CHECKPOINT = re.compile(r"epoch-(\d+)-(\w+)\.weights\.h5")  # the epoch and the digest
+MOST = 10**7  # words or pixels a side that a config.json may give its model
 KEPT = 2  # checkpoints that are kept, newest first
 RECORDED = ("tensorflow", "keras", "tensorflow-probability", "tensorflow-gan", "numpy", "scikit-learn")
 
@@ -115,8 +115,11 @@ class Run:
 
     @property
     def cache_dir(self) -> Path:
-        """The folder that the evaluations of all runs beside this one share; a file's name is a digest of its content."""
-        return self.path.parent / "cache"
+        """The folder that the evaluations of all runs share: $INFOBIGBIGAN_CACHE or ~/.cache/infobigbigan.
+
+        It holds pickles, which can run code. So it never lies beside a run, which may come from a stranger.
+        """
+        return Path(os.environ.get("INFOBIGBIGAN_CACHE") or "~/.cache/infobigbigan").expanduser()
 
     def cached(self, function: Callable[..., Result]) -> Callable[..., Result]:
         """Return the function with its results kept in `cache_dir`."""
@@ -147,10 +150,13 @@ class Run:
         path = self.path / "history.jsonl"
         try:
             entries = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-            if not all(isinstance(entry, dict) and {"epoch", "seconds"} <= entry.keys() for entry in entries):
-                raise ValueError("a line does not describe an epoch")
+            for entry in entries:
+                if not (isinstance(entry, dict) and {"epoch", "seconds"} <= entry.keys()):
+                    raise ValueError("a line does not describe an epoch")
+                if not all(isinstance(value, int | float) for value in entry.values()):
+                    raise ValueError("a value is not a number")
             return entries
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise InputError(f"{path} is damaged ({error}): restore it, or start the run anew") from error
 
     @property
@@ -163,7 +169,7 @@ class Run:
         file = self.path / "metrics.json"
         try:
             return dict(json.loads(file.read_text())) if file.exists() else {}
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, RecursionError) as error:
             raise InputError(f"{file} is damaged: delete it; evaluation writes a new one") from error
 
     @functools.cached_property
@@ -175,8 +181,11 @@ class Run:
         """
         file = self.path / WORDING
         try:
-            return Wording.of_json(file.read_text("utf-8")) if file.exists() else None
-        except (ValueError, TypeError, KeyError) as error:
+            wording = Wording.of_json(file.read_text("utf-8")) if file.exists() else None
+            if wording and len(wording.words) != self.facts.get("vocabulary"):
+                raise ValueError(f"{len(wording.words)} words for a model of {self.facts.get('vocabulary')}")
+            return wording
+        except ValueError as error:
             raise InputError(f"{file} is damaged ({error}): restore it, or start the run anew") from error
 
     def check_wording(self, asked: str = "") -> None:
@@ -253,9 +262,10 @@ class Run:
             if match and digest(file) == match[2]:
                 try:
                     model.load_weights(file)
-                except (ValueError, KeyError) as error:
-                    line = " ".join(str(error).split())[:200]
-                    raise InputError(f"{file} does not fit the model of its config.json ({line}): retrain") from error
+                except Exception as error:  # a file of another model, or one that somebody made up, raises many
+                    raise InputError(
+                        f"{file} does not fit the model of its config.json ({reason(error)}): retrain"
+                    ) from error
                 for other in damaged:
                     print(f"{other} is damaged: {file.name} is used in its place", file=sys.stderr)
                 return epoch
@@ -286,13 +296,12 @@ def write_weights(file: Path, model: Any, epoch: int) -> None:
 def read_weights(file: Path, model: Any) -> int:
     """Load written weights into a built model; return their epoch. Raise InputError if they do not fit."""
     try:
-        with np.load(file, allow_pickle=False) as stored:
+        with opened_arrays(file) as stored:
             arrays, epoch = [stored[name] for name in stored.files if name != "epoch"], int(stored["epoch"])
-        for weight, array in zip(model.in_use, arrays, strict=True):
-            weight.assign(array.astype(np.float32))
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        line = " ".join(str(error).split())[:200]
-        raise InputError(f"{file} is damaged or belongs to another model ({line}): restore it") from error
+            for weight, array in zip(model.in_use, arrays, strict=True):
+                weight.assign(array.astype(np.float32))
+    except ValueError as error:
+        raise InputError(f"{file} is damaged or belongs to another model ({reason(error)}): restore it") from error
     return epoch
 
 
@@ -306,12 +315,14 @@ def versions() -> dict[str, str]:
 def create_run(
     runs_dir: str, name: str | None, row: Row, config: Config, facts: dict[str, Any], wording: Wording | None = None
 ) -> Run:
-    """Make the directory of a new run. Raise InputError if the name is taken.
+    """Make the directory of a new run. Raise InputError if the name is taken or is a path.
 
     Args:
-        name: None: mode, data set and time.
+        name: of the directory, not a path. None: mode, data set and time.
         wording: of a run of text.
     """
+    if name and (Path(name).name != name or name == ".." or "\0" in name):
+        raise InputError(f"--name {name!r} is a path: give a name without /, and the folder by --runs-dir")
     path = Path(runs_dir) / (name or f"{row.name}-{Path(str(config.dataset)).stem}-{time.strftime('%Y%m%d-%H%M%S')}")
     if path.exists():
         raise InputError(f"{path} exists: choose another --name, or go on with --resume {shlex.quote(str(path))}")
@@ -357,7 +368,7 @@ def open_run(path: str | Path, runs_dir: str, modes: Mapping[str, Row]) -> Run:
         mode, facts = str(mode), Facts(facts)
     except InputError as error:
         raise InputError(f"{file}: {error}") from error
-    except (ValueError, TypeError, AttributeError) as error:
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(f"{file} is damaged ({type(error).__name__}): restore it, or start the run anew") from error
     if version != FORMAT or mode not in modes:
         raise InputError(f"{file} is of another version (format {version}, mode {mode}): use the version that wrote it")
@@ -365,8 +376,10 @@ def open_run(path: str | Path, runs_dir: str, modes: Mapping[str, Row]) -> Run:
     try:
         run = Run(folder, row, row.config(**without_retired(row.config, values)), facts)
     except (TypeError, InputError) as error:
-        raise InputError(f"{file} does not describe a run of this version: {error}") from error
-    if None in (run.config.dataset, run.config.epochs) or "labels" not in facts:
+        raise InputError(f"{file} does not describe a run of this version: {reason(error)}") from error
+    shape, words = facts.get("image_shape", []), facts.get("vocabulary", 1)
+    sized = isinstance(shape, list) and all(type(size) is int and 0 < size <= MOST for size in [*shape, words])
+    if None in (run.config.dataset, run.config.epochs) or "labels" not in facts or not sized:
         raise InputError(f"{file} does not say what the run was trained on: restore it, or start the run anew")
     return run
 

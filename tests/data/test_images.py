@@ -493,6 +493,37 @@ def test_a_truncated_member(tmp_path, kept):
         reader.load(str(tmp_path / "x.npz"))
 
 
+@pytest.mark.parametrize(
+    "member", [b"no array", b"\x93NUMPY\1\0\x10\0{'shape': (20, 8,\n"], ids=["bytes", "open header"]
+)
+def test_a_member_that_is_no_array(tmp_path, member):
+    with zipfile.ZipFile(tmp_path / "x.npz", "w") as archive:
+        archive.writestr("images.npy", member)
+    with raises("x.npz cannot be read .*write it again"):
+        reader.load(str(tmp_path / "x.npz"))
+
+
+def test_labels_of_characters_that_do_not_exist(tmp_path):
+    labels = np.frombuffer(b"\xff" * 80, "<U1")
+    with raises("x.npz cannot be read"):
+        reader.load(save_npz(tmp_path / "x.npz", images=random_images(20, 8, 8), labels=labels))
+
+
+def test_a_gif_that_ends_within_a_block(tmp_path):
+    Image.new("P", (8, 8)).save(tmp_path / "x.gif")
+    content = (tmp_path / "x.gif").read_bytes()
+    (tmp_path / "x.gif").write_bytes(content[:-1] + b"!\xf9\1\0\0")
+    with raises("x.gif cannot be read as an image"):
+        reader.read_picture(tmp_path / "x.gif")
+
+
+def test_a_file_of_several_pictures_is_one_error(tmp_path):
+    first, second = map(Image.fromarray, random_images(2, 8, 8))
+    first.save(tmp_path / "x.gif", save_all=True, append_images=[second])
+    with pytest.raises(InputError, match="^x.gif holds several pictures: give a file with one$"):
+        reader.read_picture(tmp_path / "x.gif")
+
+
 def test_missing_path_and_wrong_file(tmp_path):
     with raises("gone.npz.* nor an existing path"):
         reader.load(str(tmp_path / "gone.npz"))

@@ -15,6 +15,19 @@ def raises(match):
     return pytest.raises(InputError, match=rf"^.*(?:{match}).*\Z")
 
 
+def test_a_packed_file_that_unpacks_too_far(tmp_path):
+    (tmp_path / "x.txt.gz").write_bytes(gzip.compress(bytes(20_000_000)))
+    with raises("x.txt.gz unpacks to more than 100 times its size: unpack it yourself, if you trust it"):
+        text.read_text(tmp_path / "x.txt.gz")
+
+
+def test_marks_beyond_thirty_on_a_letter_are_dropped():
+    """To sort many marks takes quadratic time."""
+    (word,) = text.tokenise("a" + "\u0315" * 100)
+    assert word == "a" + "\u0315" * 30
+    assert text.tokenise("a" + "\u0323" * 30) == ["\u1ea1" + "\u0323" * 29]
+
+
 # Where a corpus lies
 
 

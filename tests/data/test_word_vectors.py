@@ -51,6 +51,8 @@ def test_every_form(tmp_path, form, packed):
         ("3 2\nice 1 2\n", r"damaged \(it has 1 words, .* 3\)"),
         ("3 2\n", r"damaged \(it has 0 words, .* 3\)"),
         ("ice\n", "line 1: 0 numbers at its end"),
+        ("9" * 5000 + " 2\nzebra 1 2\n", "none of the words"),
+        ("ice " + "1 " * 600_000, "line 1 has 1,000,000 bytes or more"),
     ],
 )
 def test_bad_files(tmp_path, content, said):
@@ -70,6 +72,8 @@ def test_bad_files(tmp_path, content, said):
         b"99999999999 2\n",
         b"1 1\nice \x00\x00\xc0\x7f\n",  # not a number
         b"1 1\nice \xff\xff\x7f\x7f\n",  # the largest number of float32
+        b"99999999 3\nice \x00\x00\x00\x00",  # more words than the file can hold
+        b"1 99999999\nice \x00\x00\x00\x00",
         b"99999999999999999999 1\nice \x00\x00\x00\x00\n",
     ],
 )

@@ -74,3 +74,6 @@ def test_a_file_brings_the_wording_back():
     for changed in ({"splitting": "unheard"}, {"words": [1]}, {"longest": "x"}):
         with pytest.raises(ValueError, match="no list of words"):
             Wording.of_json(json.dumps(json.loads(wording.as_json()) | changed))
+    for content in ("[1]", "{}", '{"words": 1, "splitting": [], "longest": 1}', "[" * 100_000):
+        with pytest.raises(ValueError, match="no words and splitting"):
+            Wording.of_json(content)

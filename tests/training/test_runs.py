@@ -119,6 +119,13 @@ def test_a_checkpoint_of_another_model(run, model):
         run.restore(model)
 
 
+@pytest.mark.parametrize("content", [b"", b"not HDF5", b"\x89HDF\r\n\x1a\n" + bytes(100)])
+def test_a_file_that_is_no_checkpoint(run, model, content):
+    run.save(Saved(content), 1)
+    with pytest.raises(InputError, match="does not fit the model of its config.json"):
+        run.restore(model)
+
+
 # A full disk
 
 
@@ -226,6 +233,11 @@ def test_a_config_json_of_another_version(run, change, message):
     assert message in str(error.value)
 
 
+def test_a_message_about_long_values_keeps_its_ends():
+    message = str(InputError("begin\n" + "x" * 5000 + " end"))
+    assert message.startswith("begin xxx") and message.endswith("xxx end") and len(message) == 2005
+
+
 @pytest.mark.parametrize(("content", "part"), [("{}", "format"), ('{"format": 1}', "mode")])
 def test_a_config_json_that_lacks_a_part_names_it(run, content, part):
     (run.path / "config.json").write_text(content)
@@ -233,14 +245,16 @@ def test_a_config_json_that_lacks_a_part_names_it(run, content, part):
         open_run(run.path, "", MODES)
 
 
-@pytest.mark.parametrize("content", [b"", b'{"format": 1', b"[]", b"\xff"])
+@pytest.mark.parametrize("content", [b"", b'{"format": 1', b"[]", b"\xff", b"[" * 100_000])
 def test_a_damaged_config_json(run, content):
     (run.path / "config.json").write_bytes(content)
     with pytest.raises(InputError, match="config.json is damaged .* restore it"):
         open_run(run.path, "", MODES)
 
 
-@pytest.mark.parametrize("content", ['{"epoch": 1, "seconds": 1}\n{"epo', "1\n", "{}\n"])
+@pytest.mark.parametrize(
+    "content", ['{"epoch": 1, "seconds": 1}\n{"epo', "1\n", "{}\n", '{"epoch": [], "seconds": 1}', "[" * 9999]
+)
 def test_a_damaged_history(run, content):
     (run.path / "history.jsonl").write_text(content)
     with pytest.raises(InputError, match="history.jsonl is damaged .* restore it"):
