@@ -1,10 +1,13 @@
 python = .venv/bin/python
 
-.PHONY: setup test lint smoke report docs notebook
+.PHONY: setup test torture lint smoke report docs notebook
 setup: $(python) # the environment
 
 test: $(python) # the tests that are not slow
 	$(python) -m pytest
+
+torture: $(python) # kills, faults and long trainings; at most an hour
+	$(python) -m pytest -m torture
 
 lint: $(python) # lint, format, types
 	.venv/bin/ruff check .

@@ -95,6 +95,13 @@ class Run:
         return (self.path / WEIGHTS).exists()
 
     @property
+    def place(self) -> str:
+        """Where a training that is resumed goes on, in a line. Whether the checkpoint is whole shows when it is read."""
+        found = self.checkpoints()
+        after = f"after epoch {found[0][0]} of {self.epochs}, from {found[0][1].name}" if found else "from its beginning, without a checkpoint"
+        return f"{self.mode} on {self.config.dataset} in {self.path} goes on {after}"
+
+    @property
     def command(self) -> str:
         """The command that trains such a run; of the user's own data it has the name alone, and no folder."""
         changed = {name: value for name, value in self.config.changed.items() if name != "data_dir"}
