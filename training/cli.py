@@ -15,7 +15,8 @@ from training.config import GROUPS, Config, element_type, flag
 
 DIVERGED = 3  # exit code of a training whose loss or weights became non-finite
 ADVICE = dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "make room")  # by the error of the file system
-ADVICE |= dict.fromkeys((errno.EROFS, errno.EACCES), "allow access")
+ADVICE |= {errno.EFBIG: "raise the limit", errno.ENOENT: "put it back", errno.EIO: "check the disk"}
+ADVICE |= dict.fromkeys((errno.EROFS, errno.EACCES, errno.EPERM), "allow access")
 ADVICE |= dict.fromkeys(
     (errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ENOTEMPTY), "name another place"
 )
@@ -114,11 +115,12 @@ def run_program(
         message = one_line(error.message(flag)) if isinstance(error, DataError) else str(error)
         print(f"{program}: {message}", file=sys.stderr)
         return DIVERGED if isinstance(error, Diverged) else 2
-    except OSError as error:
-        if error.errno not in ADVICE:
+    except Exception as error:
+        code = error_number(error)
+        if code not in ADVICE:
             raise
-        place, advice = error.filename or "the run", ADVICE[error.errno]
-        print(f"{program}: {place}: {error.strerror}: {advice}, then {go_on}", file=sys.stderr)
+        place, advice = getattr(error, "filename", None) or "the run", ADVICE[code]
+        print(f"{program}: {place}: {os.strerror(code)}: {advice}, then {go_on}", file=sys.stderr)
         return 2
     except KeyboardInterrupt as error:
         print(f"{program}: interrupted; to go on, {go_on}", file=sys.stderr)
@@ -127,6 +129,16 @@ def run_program(
         for number, handler in before.items():
             signal.signal(number, handler)
     return 0
+
+
+def error_number(error: Exception) -> int | None:
+    """Return the number of an error of the file system; None for another error.
+
+    TensorFlow's errors have the words of the operating system, and no number. It writes the events of TensorBoard.
+    """
+    if type(error).__module__.startswith("tensorflow"):
+        return next((number for number in ADVICE if os.strerror(number) in str(error)), None)
+    return error.errno if isinstance(error, OSError) else None
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

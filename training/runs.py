@@ -8,6 +8,7 @@ A run directory knows its mode by name only. Whoever opens one passes the table 
 import dataclasses
 import errno
 import functools
+import hashlib
 import importlib.metadata
 import json
 import math
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
 FORMAT = 3  # of the run directory; raised when older runs can no longer be read
 WEIGHTS = "weights.npz"  # holds the weights of an exported run, in place of checkpoints
+DIGEST = "digest"  # the key of a config.json that holds the digest of the rest
 WORDING = "vocabulary.json"  # holds the words of a run of text
 CANDIDATES = "candidates.npz"  # holds the scores of the candidates of a ranker's run
 CHECKPOINT = re.compile(r"epoch-(\d+)-(\w+)\.weights\.h5")  # the epoch and the digest
@@ -98,7 +100,11 @@ class Run:
     def place(self) -> str:
         """Where a training that is resumed goes on, in a line. Whether the checkpoint is whole shows when it is read."""
         found = self.checkpoints()
-        after = f"after epoch {found[0][0]} of {self.epochs}, from {found[0][1].name}" if found else "from its beginning, without a checkpoint"
+        after = (
+            f"after epoch {found[0][0]} of {self.epochs}, from {found[0][1].name}"
+            if found
+            else "from its beginning, without a checkpoint"
+        )
         return f"{self.mode} on {self.config.dataset} in {self.path} goes on {after}"
 
     @property
@@ -126,10 +132,11 @@ class Run:
         return self.path.parent / "cache"
 
     def cached(self, function: Callable[..., Result]) -> Callable[..., Result]:
-        """Return the function with its results kept in `cache_dir`."""
+        """Return the function with its results kept in `cache_dir`. A damaged result is computed again."""
         import joblib
 
-        kept: Any = joblib.Memory(self.cache_dir, verbose=0).cache(function)
+        # compressed, since that adds the checksum by which joblib sees damage
+        kept: Any = joblib.Memory(self.cache_dir, verbose=0, compress=True).cache(function)
         return kept
 
     @property
@@ -229,9 +236,13 @@ class Run:
         """
         folder = self.path / "checkpoints"
         beside = folder / "partial.weights.h5"
-        if shutil.disk_usage(folder).free < 16 * model.count_params() + 2**20:  # HDF5 does not survive a full disk
+        room = 16 * model.count_params() + 2**20  # asked for first, because HDF5 does not survive a full disk
+        if shutil.disk_usage(folder).free < room:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))
         try:
+            if hasattr(os, "posix_fallocate"):  # not on macOS; it obeys quotas and limits, which disk_usage leaves out
+                with beside.open("wb") as file:
+                    os.posix_fallocate(file.fileno(), 0, room)
             model.save_weights(beside, overwrite=True)
             file = folder / f"epoch-{epoch:06d}-{digest(beside)}.weights.h5"
             os.replace(beside, file)
@@ -323,11 +334,12 @@ def create_run(
     if path.exists():
         raise InputError(f"{path} exists: choose another --name, or go on with --resume {shlex.quote(str(path))}")
     described = {"format": FORMAT, "mode": row.name, "config": dataclasses.asdict(config), "data": facts}
+    described["versions"] = versions()
     try:
         with whole_folder(path) as beside:
             for folder in ("checkpoints", "tensorboard", "figures"):
                 (beside / folder).mkdir()
-            write_text(beside / "config.json", json.dumps(described | {"versions": versions()}, indent=2) + "\n")
+            write_config(beside / "config.json", described)
             if wording:
                 write_text(beside / WORDING, wording.as_json())
     except NotADirectoryError as error:
@@ -335,6 +347,17 @@ def create_run(
             f"{path} cannot be made, because {runs_dir} is not a folder: give another --runs-dir"
         ) from error
     return Run(path, row, config, facts)
+
+
+def write_config(file: Path, described: Mapping[str, Any]) -> None:
+    """Write a config.json, with the digest of what it says."""
+    write_text(file, json.dumps({**described, DIGEST: digest_of(described)}, indent=2) + "\n")
+
+
+def digest_of(described: Mapping[str, Any]) -> str:
+    """Return the first 16 hexadecimal digits of the SHA-256 of what a config.json says, besides its digest."""
+    said = json.dumps({name: value for name, value in described.items() if name != DIGEST})
+    return hashlib.sha256(said.encode()).hexdigest()[:16]
 
 
 class Facts(dict):
@@ -375,6 +398,8 @@ def open_run(path: str | Path, runs_dir: str, modes: Mapping[str, Row]) -> Run:
         raise InputError(f"{file} does not describe a run of this version: {error}") from error
     if None in (run.config.dataset, run.config.epochs) or "labels" not in facts:
         raise InputError(f"{file} does not say what the run was trained on: restore it, or start the run anew")
+    if described.get(DIGEST, digest_of(described)) != digest_of(described):  # older runs have no digest
+        raise InputError(f"{file} is damaged: restore it; or, if you have changed it, delete its {DIGEST}")
     return run
 
 
