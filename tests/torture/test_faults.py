@@ -30,7 +30,7 @@ from training.files import digest
 from training.runs import latest_run, open_run
 
 ROOT = Path(__file__).resolve().parents[2]
-FLAGS = "--mode nvdm --batch-size 36 --vocabulary-size 12 --topics 2 --encoder-widths 8 --samples 2 --epochs 4".split()
+FLAGS = "--mode nvdm --batch-size 36 --vocabulary-size 12 --topics 2 --encoder-widths 8 --samples 2 --epochs 4 --no-curves".split()
 LOGGED = re.compile(r"[IWE]\d{4} ")  # a line of TensorFlow's own, which a program drops before it imports TensorFlow
 torture = pytest.mark.torture
 
@@ -270,13 +270,13 @@ def test_the_latest_run_is_named_because_a_clock_may_be_wrong(whole, tmp_path, c
 # Damaged files
 
 
-@pytest.mark.parametrize("bits", [[0], pytest.param(range(8), marks=torture)], ids=["one bit", "every bit"])
-def test_a_flipped_bit_anywhere_in_config_json_is_seen(whole, tmp_path, bits):
+@pytest.mark.parametrize(("bits", "apart"), [([0], 3), pytest.param(range(8), 1, marks=torture)])
+def test_a_flipped_bit_anywhere_in_config_json_is_seen(whole, tmp_path, bits, apart):
     """Or it changes nothing: a bit of the name of the digest itself."""
     run = copied(whole, tmp_path)
     file, silent = run.path / "config.json", 0
     good = file.read_bytes()
-    for position in range(len(good)):
+    for position in range(0, len(good), apart):
         for bit in bits:
             flipped(file, position, bit)
             try:

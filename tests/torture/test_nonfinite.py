@@ -1,5 +1,7 @@
 """A value that is not finite stops the training of any mode within one step, and is never saved."""
 
+import contextlib
+import functools
 from types import SimpleNamespace
 
 import keras
@@ -15,63 +17,75 @@ from training.callbacks import EpochEnd, NonFiniteGuard, saved_variables
 from training.config import make_config
 from training.runs import create_run
 
-
-@pytest.fixture(scope="module", autouse=True)
-def cheap(eagerly):
-    """Nothing is traced."""
-    with eagerly():
-        yield
+QUICK = ("nvdm", "lm", "nasm")  # the steps of the other modes take longer
+torture = pytest.mark.torture
 
 
-@pytest.fixture(scope="module", params=MODES)
-def trained(request, datasets, tmp_path_factory):  # noqa: F811
-    """A mode after one step: its run, its model, its batches, all values, and where the step changed each weight most."""
-    row = MODES[request.param]
-    task = row.make_task()
-    given = make_config(row.config, OPTIONS[row.name] | {"dataset": dataset_of(row.name, datasets), "updates": 1})
-    config, data = task.resolve(given)
-    run = create_run(str(tmp_path_factory.mktemp("runs")), "a", row, config, task.facts(data))
-    model = task.build(config, run.facts)
-    task.initialize(model, run, data)
-    batches = [batch for batch, _ in zip(task.batches(config, data, first_epoch=0).repeat(), range(3), strict=False)]
-    first = [weight.numpy() for weight in model.trainable_variables]
-    model.train_step(batches[0])
-    changed = [
-        np.argmax(np.abs(weight.numpy() - before))
-        for weight, before in zip(model.trainable_variables, first, strict=True)
-    ]
-    values = [variable.numpy() for variable in saved_variables(model)]
-    return SimpleNamespace(run=run, model=model, batches=batches[1:], values=values, changed=changed)
+@pytest.fixture(scope="module", params=[mode if mode in QUICK else pytest.param(mode, marks=torture) for mode in MODES])
+def trained(request, datasets, tmp_path_factory, eagerly):  # noqa: F811
+    """A mode after one step: its run, model, step and batches, all values, and where the step changed each weight most.
+
+    `added` is added to the gradients of each optimizer. The few steps of the ordinary tests are not traced.
+    """
+    quick = "not torture" in request.config.option.markexpr
+    with eagerly() if quick else contextlib.nullcontext():
+        row = MODES[request.param]
+        task = row.make_task()
+        given = make_config(row.config, OPTIONS[row.name] | {"dataset": dataset_of(row.name, datasets), "updates": 1})
+        config, data = task.resolve(given)
+        run = create_run(str(tmp_path_factory.mktemp("runs")), "a", row, config, task.facts(data))
+        model = task.build(config, run.facts)
+        task.initialize(model, run, data)
+        optimizers = [own for own in vars(model).values() if isinstance(own, keras.Optimizer)]
+        added = {}  # of the optimizers that are used
+        for optimizer in optimizers:
+            optimizer.apply = functools.partial(apply, optimizer.apply, tf.Variable(0.0), added)
+        step = tf.function(model.train_step)
+        batches = [batch for batch, _ in zip(task.batches(config, data, first_epoch=0), range(3), strict=False)]
+        first = [weight.numpy() for weight in model.trainable_variables]
+        step(batches[0])
+        pairs = zip(model.trainable_variables, first, strict=True)
+        changed = [np.argmax(np.abs(weight.numpy() - before)) for weight, before in pairs]
+        values = [variable.numpy() for variable in saved_variables(model)]
+        facts = {"batches": batches[1:], "values": values, "changed": changed, "added": added}
+        yield SimpleNamespace(run=run, model=model, step=step, **facts)
+
+
+def apply(original, more, added, gradients, weights):
+    """Apply gradients, of which the first has `more` in every place; put that into `added`."""
+    added[id(more)] = more
+    first = next(i for i, gradient in enumerate(gradients) if gradient is not None)
+    original([*gradients[:first], tf.convert_to_tensor(gradients[first]) + more, *gradients[first + 1 :]], weights)
 
 
 def planted(tensor, place):
-    """The tensor with NaN at a place of its flat form."""
+    """The tensor as an array with NaN at a place of its flat form."""
     array = np.array(tensor)
     array.flat[place] = np.nan
     return array
 
 
-def noticed(trained, plant=lambda model: None, batches=None):
-    """Whether one of two steps after `plant(model)` ends the training, and names the step."""
+def restore(trained):
+    """Go back to the values after the first step."""
     for variable, value in zip(saved_variables(trained.model), trained.values, strict=True):
         variable.assign(value)
     trained.model.reset_metrics()
+
+
+def noticed(trained, batches=None):
+    """Whether one of two steps ends the training, and names the step; then go back."""
     guard, before = NonFiniteGuard(trained.run), int(trained.model.step)
     guard.set_model(trained.model)
-    plant(trained.model)
-    for number, batch in enumerate(batches or trained.batches, start=1):
-        logs = trained.model.train_step(batch)
-        try:
-            guard.on_train_batch_end(number - 1, {name: float(value) for name, value in logs.items()})
-        except Diverged as error:
-            assert f" at step {before + number}: " in str(error)
-            return True
+    try:
+        for number, batch in enumerate(batches or trained.batches, start=1):
+            logs = {name: float(value) for name, value in trained.step(batch).items()}
+            guard.on_train_batch_end(number - 1, logs)
+    except Diverged as error:
+        assert f" at step {before + number}: " in str(error)
+        return True
+    finally:
+        restore(trained)
     return False
-
-
-def averages_of(model):
-    """The weights that no step computes with."""
-    return {id(mean) for _, mean in model.averages} if isinstance(model, GAN) else set()
 
 
 def test_what_is_finite_is_not_stopped(trained):
@@ -79,51 +93,37 @@ def test_what_is_finite_is_not_stopped(trained):
 
 
 def test_one_value_of_the_data(trained):
-    """Data of whole numbers, such as the ids of words, cannot hold NaN."""
-    parts = tf.nest.flatten(trained.batches[0])
+    """Whole numbers cannot be NaN: the ids of words, and the labels of candidates, which are whole in memory."""
+    batch = trained.batches[0]
+    parts, labels = tf.nest.flatten(batch), batch.get("labels") if isinstance(batch, dict) else None
     for i, part in enumerate(parts):
-        if part.dtype.is_floating:
+        if part.dtype.is_floating and part is not labels:
             damaged = [*parts[:i], tf.constant(planted(part, part.shape.num_elements() // 2)), *parts[i + 1 :]]
-            batch = tf.nest.pack_sequence_as(trained.batches[0], damaged)
-            assert noticed(trained, batches=[batch, trained.batches[1]]), i
+            assert noticed(trained, [tf.nest.pack_sequence_as(batch, damaged), trained.batches[1]]), i
 
 
-@pytest.mark.parametrize("every", [False, pytest.param(True, marks=pytest.mark.torture)], ids=["first", "every"])
-def test_one_weight_of_each_network(trained, every):
+@pytest.mark.parametrize("every", [False, pytest.param(True, marks=torture)], ids=["first", "every"])
+def test_one_weight(trained, every):
     """Averages, which no step computes with, are seen at the end of the epoch, before anything is saved."""
-    model, averages, seen = trained.model, averages_of(trained.model), set()
-    for weight, place in zip(model.trainable_variables, trained.changed, strict=True):
-        network = weight.path.split("/")[0]
-        if network in seen and not every:
-            continue
-        seen.add(network)
-
-        def plant(model, weight=weight, place=place):
-            weight.assign(planted(weight, place))
-
+    model = trained.model
+    averages = {id(mean) for _, mean in model.averages} if isinstance(model, GAN) else set()
+    places = list(zip(model.trainable_variables, trained.changed, strict=True))
+    for weight, place in places if every else places[:1]:
+        weight.assign(planted(weight, place))
         if id(weight) not in averages:
-            assert noticed(trained, plant), weight.path
+            assert noticed(trained), weight.path
             continue
-        plant(model)
         end = EpochEnd(trained.run, lambda model: pytest.fail("it is scored"), [])
         end.set_model(model)
         with pytest.raises(Diverged, match=f"{weight.path} is not finite at step"):
             end.on_epoch_end(0)
+        restore(trained)
 
 
-@pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_a_gradient(trained, value, monkeypatch):
-    optimizers = [own for own in vars(trained.model).values() if isinstance(own, keras.Optimizer)]
-    assert optimizers
-    for optimizer in optimizers:
-        applied = []
-
-        def apply(gradients, weights, optimizer=optimizer, applied=applied):
-            applied.append(True)
-            first = next(i for i, gradient in enumerate(gradients) if gradient is not None)
-            damaged = tf.convert_to_tensor(gradients[first]) + value
-            type(optimizer).apply(optimizer, [*gradients[:first], damaged, *gradients[first + 1 :]], weights)
-
-        with monkeypatch.context() as patch:
-            patch.setattr(optimizer, "apply", apply)
-            assert noticed(trained) or not applied, optimizer.name
+@pytest.mark.parametrize("value", [np.nan, pytest.param(np.inf, marks=torture)])
+def test_a_gradient(trained, value):
+    assert trained.added
+    for more in trained.added.values():
+        more.assign(value)
+        assert noticed(trained)
+        more.assign(0.0)
