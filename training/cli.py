@@ -95,7 +95,7 @@ def run_program(
     - 2: bad input, a full disk, or a place that must not be written.
     - DIVERGED: the training became non-finite.
     - 130 or 143: SIGINT (Ctrl-C) or SIGTERM ended the program. The first of them raises KeyboardInterrupt in `main`, and
-      further ones are ignored, so that `main` can keep what would be lost.
+      further ones are ignored, so that `main` can keep what would be lost. It is raised again if Python drops it.
     - 141: the reader of the output, such as `head`, closed it early; nothing is printed.
 
     Args:
@@ -103,6 +103,7 @@ def run_program(
     """
     program = main.__module__ if main.__module__ != "__main__" else sys.argv[0]
     before = {number: signal.signal(number, _interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
+    hook, sys.unraisablehook = sys.unraisablehook, _interrupt_again
     try:
         try:
             main(sys.argv[1:] if argv is None else argv)
@@ -126,6 +127,7 @@ def run_program(
         print(f"{program}: interrupted; to go on, {go_on}", file=sys.stderr)
         return 128 + (error.args[0] if error.args else signal.SIGINT)
     finally:
+        sys.unraisablehook = hook
         for number, handler in before.items():
             signal.signal(number, handler)
     return 0
@@ -146,3 +148,12 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
     for ending in (signal.SIGINT, signal.SIGTERM):
         signal.signal(ending, signal.SIG_IGN)
     raise KeyboardInterrupt(number)
+
+
+def _interrupt_again(dropped: Any) -> None:
+    """Raise KeyboardInterrupt a moment later if a destructor was interrupted, whose exceptions Python drops."""
+    if not isinstance(dropped.exc_value, KeyboardInterrupt):
+        return sys.__unraisablehook__(dropped)
+    number = (*dropped.exc_value.args, signal.SIGINT)[0]
+    signal.signal(signal.SIGALRM, lambda *_: _interrupt(number, None))
+    signal.setitimer(signal.ITIMER_REAL, 0.01)

@@ -30,7 +30,8 @@ from training.files import digest
 from training.runs import latest_run, open_run
 
 ROOT = Path(__file__).resolve().parents[2]
-FLAGS = "--mode nvdm --batch-size 36 --vocabulary-size 12 --topics 2 --encoder-widths 8 --samples 2 --epochs 4 --no-curves".split()
+NETWORK = "--vocabulary-size 12 --topics 2 --encoder-widths 8 --samples 2".split()
+FLAGS = ["--mode", "nvdm", *NETWORK, *"--batch-size 36 --epochs 4 --no-curves".split()]
 LOGGED = re.compile(r"[IWE]\d{4} ")  # a line of TensorFlow's own, which a program drops before it imports TensorFlow
 torture = pytest.mark.torture
 
