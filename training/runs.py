@@ -10,9 +10,11 @@ import errno
 import functools
 import hashlib
 import importlib.metadata
+import inspect
 import json
 import math
 import os
+import pickle
 import platform
 import re
 import shlex
@@ -31,7 +33,7 @@ from data.errors import InputError
 from data.wording import Wording
 from training import __version__
 from training.config import Config, field_names, flag, flags_of, without_retired
-from training.files import digest, whole_folder, write_arrays, write_text
+from training.files import digest, whole_folder, write_arrays, write_bytes, write_text
 
 if TYPE_CHECKING:
     import keras
@@ -132,11 +134,26 @@ class Run:
         return self.path.parent / "cache"
 
     def cached(self, function: Callable[..., Result]) -> Callable[..., Result]:
-        """Return the function with its results kept in `cache_dir`. A damaged result is computed again."""
+        """Return the function with its results kept in `cache_dir`, by its code, its arguments and the versions.
+
+        A file that is damaged is named on standard error, and made anew.
+        """
         import joblib
 
-        # compressed, since that adds the checksum by which joblib sees damage
-        kept: Any = joblib.Memory(self.cache_dir, verbose=0, compress=True).cache(function)
+        def kept(*arguments: Any, **named: Any) -> Result:
+            key = joblib.hash((inspect.getsource(function), versions(), arguments, sorted(named.items())))
+            file = self.cache_dir / f"{function.__name__}-{key}.pickle"
+            if file.exists():
+                whole, content = (stored := file.read_bytes())[:32], stored[32:]
+                if hashlib.sha256(content).digest() == whole:
+                    return pickle.loads(content)
+                print(f"{file} is damaged: it is made anew", file=sys.stderr)
+            result = function(*arguments, **named)
+            self.cache_dir.mkdir(exist_ok=True)
+            content = pickle.dumps(result)
+            write_bytes(file, hashlib.sha256(content).digest() + content)
+            return result
+
         return kept
 
     @property
