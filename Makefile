@@ -6,8 +6,8 @@ setup: $(python) # the environment
 test: $(python) # the tests that are not slow
 	$(python) -m pytest
 
-torture: $(python) # the tests that take long to break things
-	$(python) -m pytest -m torture -n 2
+torture: $(python) # kills, faults, long trainings, and tens of thousands of damaged inputs; at most an hour
+	$(python) -m pytest -m torture
 
 lint: $(python) # lint, format, types
 	.venv/bin/ruff check .

@@ -58,6 +58,8 @@ def train(argv: list[str]) -> None:
     mode, run, given, own = parse(argv)
     if run:
         check_unchanged(run, given)
+        if not own["dry_run"]:
+            print(run.place, flush=True)  # now: importing TensorFlow and reading the data take seconds
     row = find_mode(mode)
     config = run.config if run else make_config(row.config, given)
     task = row.make_task()  # imports TensorFlow, so errors in options come before it

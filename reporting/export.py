@@ -10,7 +10,7 @@ import tensorflow as tf
 from reporting.cards import card
 from text_vae.base import TextVAE
 from training.files import whole_folder, write_bytes, write_text
-from training.runs import WEIGHTS, WORDING, Run, write_weights
+from training.runs import WEIGHTS, WORDING, Run, write_config, write_weights
 
 
 def export_run(run: Run, model: Any, epoch: int, folder: Path, form: str, summary: str, limits: str) -> None:
@@ -27,7 +27,7 @@ def export_run(run: Run, model: Any, epoch: int, folder: Path, form: str, summar
         if form == "weights":
             described = json.loads((run.path / "config.json").read_text())
             described["config"]["data_dir"] = None  # a folder of the machine that trained it
-            write_text(beside / "config.json", json.dumps(described, indent=2) + "\n")
+            write_config(beside / "config.json", described)
             write_bytes(beside / "metrics.json", (run.path / "metrics.json").read_bytes())
             write_weights(beside / WEIGHTS, model, epoch)
         else:

@@ -368,6 +368,37 @@ def test_help_and_wrong_flags_are_answered_without_tensorflow():
     assert answered.stdout.splitlines()[-1] == "[0, 0, 0, 2, 2, 2, 2] []"
 
 
+BEFORE_TENSORFLOW = """
+import sys, train, evaluate
+from tasks.modes import Mode
+
+def stop(mode):
+    print([name for name in ("tensorflow", "keras", "sklearn", "matplotlib") if name in sys.modules])
+    raise SystemExit
+
+Mode.make_task = stop
+program = {"train": train, "evaluate": evaluate}[sys.argv[1]]
+program.main(sys.argv[2:])
+"""
+
+
+@pytest.mark.parametrize(
+    ("command", "epoch", "line"),
+    [
+        (["train", "--resume"], 7, "goes on after epoch 7 of 9, from epoch-000007-0.weights.h5"),
+        (["train", "--resume"], None, "goes on from its beginning, without a checkpoint"),
+        (["evaluate"], 7, "is scored"),
+    ],
+)
+def test_what_a_program_does_with_a_run_is_said_before_tensorflow_is_imported(runs_dir, command, epoch, line):
+    run = started(runs_dir, "a", epochs=9)
+    if epoch:
+        (run.path / f"checkpoints/epoch-{epoch:06d}-0.weights.h5").write_bytes(b"")
+    process = [sys.executable, "-c", BEFORE_TENSORFLOW, *command, str(run.path)]
+    answered = subprocess.run(process, cwd=ROOT, capture_output=True, text=True)
+    assert answered.stdout.splitlines() == [f"biggan on digits in {run.path} {line}", "[]"]
+
+
 def test_a_reader_that_closes_early_causes_no_message():
     command = [sys.executable, "reproduce.py", "ablation", "--dry-run"]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
@@ -499,6 +530,25 @@ def test_an_interruption_says_how_to_go_on(capsys, number, code):
     (line,) = capsys.readouterr().err.splitlines()
     assert "interrupted" in line and line.endswith("use --resume RUN")
     assert signal.getsignal(number) == before
+
+
+class Destroyed:
+    """An object whose end is interrupted by a signal."""
+
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+def test_an_interruption_of_a_destructor_is_not_lost(capsys):
+    """Python drops an exception there."""
+
+    def interrupted(argv):
+        Destroyed()
+        time.sleep(60)
+
+    assert run_program(interrupted, []) == 143
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "interrupted" in line
 
 
 @pytest.mark.parametrize(

@@ -157,13 +157,14 @@ def peak_memory_gb() -> float:
 class Keeper(keras.callbacks.Callback):
     """Keep what a stopped training continues from: the history, and a checkpoint when one is due.
 
-    The state after the newest epoch without a checkpoint is held in memory, for `rescue`.
+    The state after the newest epoch without a checkpoint is held in memory, for `rescue`. While a checkpoint is
+    written, the model itself is that state.
     """
 
     def __init__(self, run: Run):
         super().__init__()
         self.run, self.entries, self.seconds = run, run.history, 0.0
-        self.newest, self.state = 0, []  # that epoch, and the values of all variables after it
+        self.newest, self.state = 0, []  # that epoch, and the values of all variables after it if the model has others
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         self.start = time.perf_counter()
@@ -177,6 +178,7 @@ class Keeper(keras.callbacks.Callback):
         cost = {"seconds": round(self.seconds, 2), "memory_gb": peak_memory_gb()}
         self.entries.append({"epoch": done, "step": int(model.step)} | cost | values)
         if is_kept(done, self.run.epochs):
+            self.newest, self.state = done, []
             self.run.write_history(self.entries)  # first: a checkpoint has its line in the history
             self.run.save(model, done)
         else:
@@ -189,7 +191,7 @@ class Keeper(keras.callbacks.Callback):
         """
         model: Any = self.model
         if self.newest > max((epoch for epoch, _ in self.run.checkpoints()), default=0):
-            for variable, value in zip(saved_variables(model), self.state, strict=True):
+            for variable, value in zip(saved_variables(model) if self.state else [], self.state, strict=True):
                 variable.assign(value)
             model.refresh_statistics()
             self.run.write_history(self.entries[: self.newest])

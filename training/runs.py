@@ -8,10 +8,13 @@ A run directory knows its mode by name only. Whoever opens one passes the table 
 import dataclasses
 import errno
 import functools
+import hashlib
 import importlib.metadata
+import inspect
 import json
 import math
 import os
+import pickle
 import platform
 import re
 import shlex
@@ -29,13 +32,14 @@ from data.errors import InputError, reason
 from data.wording import Wording
 from training import __version__
 from training.config import Config, field_names, flag, flags_of, without_retired
-from training.files import digest, whole_folder, write_arrays, write_text
+from training.files import digest, whole_folder, write_arrays, write_bytes, write_text
 
 if TYPE_CHECKING:
     import keras
 
 FORMAT = 3  # of the run directory; raised when older runs can no longer be read
 WEIGHTS = "weights.npz"  # holds the weights of an exported run, in place of checkpoints
+DIGEST = "digest"  # the key of a config.json that holds the digest of the rest
 WORDING = "vocabulary.json"  # holds the words of a run of text
 CANDIDATES = "candidates.npz"  # holds the scores of the candidates of a ranker's run
 CHECKPOINT = re.compile(r"epoch-(\d+)-(\w+)\.weights\.h5")  # the epoch and the digest
@@ -95,6 +99,17 @@ class Run:
         return (self.path / WEIGHTS).exists()
 
     @property
+    def place(self) -> str:
+        """Where a training that is resumed goes on, in a line. Whether the checkpoint is whole shows when it is read."""
+        found = self.checkpoints()
+        after = (
+            f"after epoch {found[0][0]} of {self.epochs}, from {found[0][1].name}"
+            if found
+            else "from its beginning, without a checkpoint"
+        )
+        return f"{self.mode} on {self.config.dataset} in {self.path} goes on {after}"
+
+    @property
     def command(self) -> str:
         """The command that trains such a run; of the user's own data it has the name alone, and no folder."""
         changed = {name: value for name, value in self.config.changed.items() if name != "data_dir"}
@@ -122,10 +137,26 @@ class Run:
         return Path(os.environ.get("INFOBIGBIGAN_CACHE") or "~/.cache/infobigbigan").expanduser()
 
     def cached(self, function: Callable[..., Result]) -> Callable[..., Result]:
-        """Return the function with its results kept in `cache_dir`."""
+        """Return the function with its results kept in `cache_dir`, by its code, its arguments and the versions.
+
+        A file that is damaged is named on standard error, and made anew.
+        """
         import joblib
 
-        kept: Any = joblib.Memory(self.cache_dir, verbose=0).cache(function)
+        def kept(*arguments: Any, **named: Any) -> Result:
+            key = joblib.hash((inspect.getsource(function), versions(), arguments, sorted(named.items())))
+            file = self.cache_dir / f"{function.__name__}-{key}.pickle"
+            if file.exists():
+                whole, content = (stored := file.read_bytes())[:32], stored[32:]
+                if hashlib.sha256(content).digest() == whole:
+                    return pickle.loads(content)
+                print(f"{file} is damaged: it is made anew", file=sys.stderr)
+            result = function(*arguments, **named)
+            self.cache_dir.mkdir(exist_ok=True)
+            content = pickle.dumps(result)
+            write_bytes(file, hashlib.sha256(content).digest() + content)
+            return result
+
         return kept
 
     @property
@@ -231,9 +262,13 @@ class Run:
         """
         folder = self.path / "checkpoints"
         beside = folder / "partial.weights.h5"
-        if shutil.disk_usage(folder).free < 16 * model.count_params() + 2**20:  # HDF5 does not survive a full disk
+        room = 16 * model.count_params() + 2**20  # asked for first, because HDF5 does not survive a full disk
+        if shutil.disk_usage(folder).free < room:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))
         try:
+            if hasattr(os, "posix_fallocate"):  # not on macOS; it obeys quotas and limits, which disk_usage leaves out
+                with beside.open("wb") as file:
+                    os.posix_fallocate(file.fileno(), 0, room)
             model.save_weights(beside, overwrite=True)
             file = folder / f"epoch-{epoch:06d}-{digest(beside)}.weights.h5"
             os.replace(beside, file)
@@ -327,11 +362,12 @@ def create_run(
     if path.exists():
         raise InputError(f"{path} exists: choose another --name, or go on with --resume {shlex.quote(str(path))}")
     described = {"format": FORMAT, "mode": row.name, "config": dataclasses.asdict(config), "data": facts}
+    described["versions"] = versions()
     try:
         with whole_folder(path) as beside:
             for folder in ("checkpoints", "tensorboard", "figures"):
                 (beside / folder).mkdir()
-            write_text(beside / "config.json", json.dumps(described | {"versions": versions()}, indent=2) + "\n")
+            write_config(beside / "config.json", described)
             if wording:
                 write_text(beside / WORDING, wording.as_json())
     except NotADirectoryError as error:
@@ -339,6 +375,17 @@ def create_run(
             f"{path} cannot be made, because {runs_dir} is not a folder: give another --runs-dir"
         ) from error
     return Run(path, row, config, facts)
+
+
+def write_config(file: Path, described: Mapping[str, Any]) -> None:
+    """Write a config.json, with the digest of what it says."""
+    write_text(file, json.dumps({**described, DIGEST: digest_of(described)}, indent=2) + "\n")
+
+
+def digest_of(described: Mapping[str, Any]) -> str:
+    """Return the first 16 hexadecimal digits of the SHA-256 of what a config.json says, besides its digest."""
+    said = json.dumps({name: value for name, value in described.items() if name != DIGEST})
+    return hashlib.sha256(said.encode()).hexdigest()[:16]
 
 
 class Facts(dict):
@@ -381,6 +428,8 @@ def open_run(path: str | Path, runs_dir: str, modes: Mapping[str, Row]) -> Run:
     sized = isinstance(shape, list) and all(type(size) is int and 0 < size <= MOST for size in [*shape, words])
     if None in (run.config.dataset, run.config.epochs) or "labels" not in facts or not sized:
         raise InputError(f"{file} does not say what the run was trained on: restore it, or start the run anew")
+    if described.get(DIGEST, digest_of(described)) != digest_of(described):  # older runs have no digest
+        raise InputError(f"{file} is damaged: restore it; or, if you have changed it, delete its {DIGEST}")
     return run
 
 

@@ -10,7 +10,7 @@ from tasks.configs import BiGANConfig, BigGANConfig, InfoBigBiGANConfig, InfoGAN
 from tasks.modes import MODES
 from training.cli import Parser, add_config_options
 from training.config import GROUPS, Config, field_names, flag, make_config
-from training.runs import check_unchanged, create_run, open_run
+from training.runs import check_unchanged, create_run, open_run, write_config
 
 CONFIGS = {mode: row.config for mode, row in MODES.items()}
 FACTS = {"image_shape": [8, 8, 1], "labels": True}
@@ -132,7 +132,7 @@ def test_a_run_that_was_written_before_backgrounds_opens_with_the_default(tmp_pa
     made = changed(tmp_path, mode)
     described = json.loads((made.path / "config.json").read_text())
     assert described["config"].pop("background") == "white"
-    (made.path / "config.json").write_text(json.dumps(described))
+    write_config(made.path / "config.json", described)
     assert open_run("a", str(tmp_path), MODES) == made
 
 
@@ -157,7 +157,7 @@ def changed(folder, mode, **options):
     config = make_config(CONFIGS[mode], {"dataset": "digits", "epochs": 2})
     made = create_run(str(folder), "a", MODES[mode], config, FACTS)
     described = json.loads((made.path / "config.json").read_text())
-    (made.path / "config.json").write_text(json.dumps(described | {"config": described["config"] | options}))
+    write_config(made.path / "config.json", described | {"config": described["config"] | options})
     return made
 
 

@@ -17,7 +17,7 @@ from tasks.base import Task
 from tasks.configs import NVDMConfig
 from tasks.documents import DocumentScorer
 from tasks.modes import MODES, load_run
-from training.runs import open_run
+from training.runs import open_run, write_config
 
 TASK = MODES["nvdm"].make_task()
 FLAGS = ["--mode", "nvdm", "--batch-size", "8", "--vocabulary-size", "12", "--topics", "2", "--encoder-widths", "8"]
@@ -112,7 +112,8 @@ def test_scores_of_another_checkpoint_do_not_stay(run, tmp_path):
 
 def test_a_run_is_not_scored_on_other_documents(run, tmp_path, capsys):
     file = shutil.copytree(run.path, tmp_path / "a") / "config.json"
-    file.write_text(file.read_text().replace(run.facts["sha256"], "0" * 16))
+    described = json.loads(file.read_text())
+    write_config(file, described | {"data": described["data"] | {"sha256": "0" * 16}})
     assert evaluate.main([str(tmp_path / "a"), "--linear"]) == 2
     assert "is not what" in capsys.readouterr().err
 

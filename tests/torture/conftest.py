@@ -14,6 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from data.errors import InputError
+from tests.tasks.conftest import answers_folder, documents_folder, paragraphs_file, sentences_file  # noqa: F401
 
 FEW, MANY = 200, 10_000
 SECONDS = 0.2  # for opening files and calling libraries such as Keras, whatever the size, on a busy machine

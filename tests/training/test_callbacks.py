@@ -199,6 +199,27 @@ def test_an_interrupted_epoch_is_lost_and_the_one_before_it_is_kept(run, model, 
     assert len(done) == 2  # that epoch has its checkpoint
 
 
+def test_an_epoch_that_is_interrupted_while_it_is_saved_is_kept(run, model, monkeypatch, done):
+    def save(run, model, epoch):
+        done.append((epoch, model.variables[0].numpy().tolist()))
+        if len(done) == 1:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(type(run), "epochs", 40)  # every second epoch is kept
+    monkeypatch.setattr(type(run), "save", save)
+    keeper = Keeper(run)
+    keeper.set_model(model)
+    keeper.on_epoch_begin(0)
+    keeper.on_epoch_end(0, {})
+    model.variables[0].assign([1.0, 5.0])
+    keeper.on_epoch_begin(1)
+    with pytest.raises(KeyboardInterrupt):
+        keeper.on_epoch_end(1, {})
+    keeper.rescue()
+    assert done == [(2, [1.0, 5.0]), "refresh", (2, [1.0, 5.0])]
+    assert [entry["epoch"] for entry in run.history] == [1, 2]
+
+
 def test_a_line_of_the_history(run, model, monkeypatch):
     monkeypatch.setattr(type(run), "save", lambda *_: None)
     run.write_history([{"epoch": 1, "step": 3, "seconds": 1.0}])

@@ -15,7 +15,7 @@ from data.errors import InputError
 from tasks.configs import BigGANConfig
 from tasks.modes import MODES, load_run
 from training.files import digest, held, whole_folder, write_arrays, write_text
-from training.runs import FORMAT, KEPT, check_unchanged, create_run, latest_run, open_run
+from training.runs import FORMAT, KEPT, check_unchanged, create_run, latest_run, open_run, write_config
 
 BIGGAN = MODES["biggan"]
 FACTS = {"image_shape": [8, 8, 1], "labels": True}
@@ -227,7 +227,7 @@ def test_a_name_that_is_taken(run):
 )
 def test_a_config_json_of_another_version(run, change, message):
     file = run.path / "config.json"
-    file.write_text(json.dumps(json.loads(file.read_text()) | change))
+    write_config(file, json.loads(file.read_text()) | change)
     with pytest.raises(InputError) as error:
         load_run(run.path)
     assert message in str(error.value)

@@ -1,0 +1,50 @@
+"""A long training keeps its memory and its open files."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+MINUTES = float(os.environ.get("TORTURE_MINUTES", 10))  # an hour: TORTURE_MINUTES=60 make torture
+WARM_UP = 0.3  # of that time, in which all kinds of events have happened
+GROWTH = 1.02  # of the memory after it
+FLAGS = "--mode nvdm --batch-size 4 --vocabulary-size 12 --topics 2 --encoder-widths 8 --samples 2".split()
+
+
+def held_by(pid: int) -> tuple[int, int]:
+    """Return the resident memory of a process in kilobytes, and its open files."""
+    status = Path(f"/proc/{pid}/status").read_text().splitlines()
+    (memory,) = [line.split()[1] for line in status if line.startswith("VmRSS")]
+    return int(memory), len(list(Path(f"/proc/{pid}/fd").iterdir()))
+
+
+@pytest.mark.torture
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="the system shows no process in /proc")
+def test_memory_and_open_files_stay(documents_folder, tmp_path):
+    """The epochs are so short that checkpoints, scores and pictures come often."""
+    epochs = str(int(600 * MINUTES))
+    command = [sys.executable, "train.py", *FLAGS, "--dataset", str(documents_folder), "--epochs", epochs]
+    with (tmp_path / "out").open("w") as out:
+        training = subprocess.Popen([*command, "--runs-dir", str(tmp_path), "--name", "a"], cwd=ROOT, stdout=out)
+    found, end = [], time.monotonic() + 60 * MINUTES
+    try:
+        while time.monotonic() < end and training.poll() is None:
+            found.append(held_by(training.pid))
+            time.sleep(1)
+    finally:
+        training.send_signal(signal.SIGTERM)
+        assert training.wait(60) in (143, 0)
+    assert len(list((tmp_path / "a/checkpoints").iterdir())) >= 2
+    steady = found[int(WARM_UP * len(found)) :]
+    fifth = len(steady) // 5
+    (first, first_files), (last, last_files) = (
+        (sorted(memory for memory, _ in part)[fifth // 2], max(files for _, files in part))
+        for part in (steady[:fifth], steady[-fifth:])
+    )
+    print(f"{len(found)} s: {first} to {last} kB, {first_files} to {last_files} open files")
+    assert last <= GROWTH * first and last_files <= first_files
