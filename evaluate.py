@@ -114,9 +114,8 @@ def evaluate(argv: list[str]) -> None:
     with contextlib.redirect_stdout(sys.stderr) if options.json else contextlib.nullcontext():
         scored = []
         for run in runs:
-            print(
-                f"{run.mode} on {run.config.dataset} in {run.path} is scored", flush=True
-            )  # before TensorFlow is imported
+            # now: importing TensorFlow takes seconds
+            print(f"{run.mode} on {run.config.dataset} in {run.path} is being scored", flush=True)
             if options.dataset:
                 scored.append(score_elsewhere(run, options.dataset, options.data_dir, asked))
                 continue

@@ -387,7 +387,7 @@ program.main(sys.argv[2:])
     [
         (["train", "--resume"], 7, "goes on after epoch 7 of 9, from epoch-000007-0.weights.h5"),
         (["train", "--resume"], None, "goes on from its beginning, without a checkpoint"),
-        (["evaluate"], 7, "is scored"),
+        (["evaluate"], 7, "is being scored"),
     ],
 )
 def test_what_a_program_does_with_a_run_is_said_before_tensorflow_is_imported(runs_dir, command, epoch, line):

@@ -152,7 +152,7 @@ class Run:
                     return pickle.loads(content)
                 print(f"{file} is damaged: it is made anew", file=sys.stderr)
             result = function(*arguments, **named)
-            self.cache_dir.mkdir(exist_ok=True)
+            self.cache_dir.mkdir(parents=True, exist_ok=True)
             content = pickle.dumps(result)
             write_bytes(file, hashlib.sha256(content).digest() + content)
             return result

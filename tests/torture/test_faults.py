@@ -267,7 +267,7 @@ def test_the_latest_run_is_named_because_a_clock_may_be_wrong(whole, tmp_path, c
         os.utime(path / "config.json", (stamp, stamp))
     assert latest_run(str(tmp_path)) == earlier
     assert evaluate.main(["--runs-dir", str(tmp_path), "--topics"]) == 0
-    assert capsys.readouterr().out.startswith(f"nvdm on {whole.config.dataset} in {earlier} is scored\n")
+    assert capsys.readouterr().out.startswith(f"nvdm on {whole.config.dataset} in {earlier} is being scored\n")
 
 
 # Damaged files
