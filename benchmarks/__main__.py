@@ -8,31 +8,24 @@ speed meets both, and docs/results/speed.json gets the ratios.
 import contextlib
 import dataclasses
 import json
-import os
 import statistics
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.processes import ROOT, SECONDS, Process, corpus, noise
 from data import answers, documents, sentences
 from data.errors import InputError
-from data.text import at_hand
 from models.capabilities import fastest_dtype
 from training.cli import Parser, count, run_program
 from training.files import write_text
 
-ROOT = Path(__file__).resolve().parents[1]
-WORKER = Path(__file__).with_name("worker.py")
 RESULT = ROOT / "docs" / "results" / "speed.json"
-SIDE = 28  # height and width of the images that are made for a model
-SECONDS = 3  # that a model trains before the next one has its turn
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,50 +58,6 @@ class Speed:
     memory_gb: float
 
 
-class Process:
-    """A process that trains one model of one checkout (benchmarks/worker.py).
-
-    Args:
-        root: the checkout.
-        mode, options: what to train.
-        counted: whether to count operations, which today's code can do for its own models alone.
-
-    Raises:
-        InputError: the model cannot be trained there.
-    """
-
-    def __init__(self, root: Path, mode: str, options: dict[str, Any], counted: bool):
-        asked = json.dumps({"mode": mode, "options": options, "count": counted})
-        command = [sys.executable, "-c", WORKER.read_text(), asked]
-        own = {
-            name: value for name, value in os.environ.items() if name != "TF_ENABLE_ONEDNN_OPTS"
-        }  # a commit's choice
-        self.process = subprocess.Popen(
-            command, cwd=root, env=own, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-        self.root, self.mode = root, mode
-        self.memory_gb = float(self.answer())
-
-    def answer(self) -> Any:
-        assert self.process.stdout
-        line = self.process.stdout.readline()
-        while line and line[0] not in "{0123456789":  # what readers say of their data
-            line = self.process.stdout.readline()
-        if not line:
-            raise InputError(f"{self.mode} cannot be trained by the code in {self.root}: see its message above")
-        return json.loads(line)
-
-    def ask(self, command: str) -> Any:
-        assert self.process.stdin
-        print(command, file=self.process.stdin, flush=True)
-        return self.answer()
-
-    def close(self) -> None:
-        """End the process."""
-        self.process.terminate()
-        self.process.wait()
-
-
 @contextlib.contextmanager
 def checkout(commit: str) -> Iterator[Path]:
     """Give a folder with the files of a commit. Raise InputError if there is no such commit."""
@@ -127,15 +76,12 @@ def checkout(commit: str) -> Iterator[Path]:
 def cases(images: Path) -> list[Case]:
     """Return the models to measure. Text models train on published corpora where those are on disk."""
     precisions = ("float32",) if fastest_dtype() == "float32" else ("float32", "bfloat16")
-    corpora = {
-        reader: (at_hand(reader.PREPARED)[:1] or ["docstrings"])[0] for reader in (sentences, documents, answers)
-    }
     return [
         Case("infobigbigan", "default", str(images), "images/s", precisions),
         Case("bigbigan", "reference", str(images), "images/s", precisions),
-        Case("twrvae", "default", corpora[sentences], "target tokens/s"),
-        Case("nvdm", "default", corpora[documents], "documents/s"),
-        Case("nasm", "default", corpora[answers], "candidates/s"),
+        Case("twrvae", "default", corpus(sentences), "target tokens/s"),
+        Case("nvdm", "default", corpus(documents), "documents/s"),
+        Case("nasm", "default", corpus(answers), "candidates/s"),
     ]
 
 
@@ -172,8 +118,7 @@ def benchmark(argv: list[str]) -> None:
     ratios = []
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        images = folder / "noise.npz"
-        np.savez(images, images=np.random.default_rng(0).integers(0, 256, (4096, SIDE, SIDE), np.uint8))
+        images = noise(folder, 28)
         roots = [ROOT] + ([stack.enter_context(checkout(options.against))] if options.against else [])
         for case in (case for case in cases(images) if case.name in options.only):
             for precision in case.precisions or ("float32",):
