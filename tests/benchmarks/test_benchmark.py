@@ -4,8 +4,12 @@ import subprocess
 
 import pytest
 
-from benchmarks.__main__ import RESULT, ROOT, benchmark, checkout
+from benchmarks.__main__ import RESULT, benchmark, checkout
+from benchmarks.curves import CURVES, drawn
+from benchmarks.processes import ROOT
 from data.errors import InputError
+from tasks.modes import MODES
+from training.config import make_config
 
 
 def worktrees():
@@ -33,3 +37,21 @@ def test_a_model_takes_turns_with_another_commit(capsys):
     rates = [float(rate.replace(",", "")) for rate in (this, other)]
     assert min(rates) > 0 and float(ratio) == pytest.approx(rates[0] / rates[1], abs=0.01)
     assert float(share) > 0 and float(memory) > 0.1
+
+
+@pytest.mark.parametrize("curve", CURVES, ids=lambda curve: curve.name)
+def test_the_options_of_a_curve_change_with_its_size_and_are_those_of_its_mode(curve, tmp_path):
+    configs = [make_config(MODES[curve.mode].config, curve.options(size, tmp_path)) for size in curve.sizes]
+    assert len(set(configs)) == len(curve.sizes) > 2
+
+
+def test_each_curve_is_drawn_above_its_memory():
+    found = {
+        curve.name: [{"size": size, "milliseconds": 2.0 * size, "memory_gb": 3.0} for size in curve.sizes]
+        for curve in CURVES
+    }
+    figure = drawn(found)
+    assert [axes.get_title() for axes in figure.axes[::2]] == [curve.mode for curve in CURVES]
+    for curve, time, memory in zip(CURVES, figure.axes[::2], figure.axes[1::2], strict=True):
+        assert time.lines[0].get_ydata().tolist() == [2.0 * size for size in curve.sizes]
+        assert set(memory.lines[0].get_ydata()) == {3.0} and memory.get_xlabel() == curve.label
