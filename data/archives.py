@@ -6,10 +6,11 @@ memory.
 
 import contextlib
 import gzip
+import math
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 import numpy as np
 
@@ -58,9 +59,22 @@ def opened_arrays(file: Path) -> "Iterator[NpzFile]":
         with zipfile.ZipFile(file) as archive:
             if sum(member.file_size for member in archive.infolist()) > _most_unpacked(file):
                 raise ValueError(f"it unpacks to more than {MOST_UNPACKED} times its size")
+            for member in archive.infolist():
+                with archive.open(member) as content:
+                    if _declared(content) > member.file_size:  # NumPy would reserve the memory first
+                        raise ValueError(f"{member.filename} declares more than it holds")
         with np.load(file, allow_pickle=False) as arrays:
             yield arrays
     except InputError:
         raise
     except Exception as error:  # damaged headers raise nearly every exception that Python has
         raise ValueError(reason(error)) from error
+
+
+def _declared(content: IO[bytes]) -> int:
+    """Return the bytes that the header of an array declares; 0 for a member that is no array, or holds objects."""
+    if content.read(6) != np.lib.format.MAGIC_PREFIX:
+        return 0
+    header = np.lib.format.read_array_header_1_0 if content.read(2) == b"\1\0" else np.lib.format.read_array_header_2_0
+    shape, _, dtype = header(content)
+    return 0 if dtype.hasobject else math.prod(shape) * dtype.itemsize
