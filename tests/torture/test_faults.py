@@ -330,7 +330,8 @@ def doubled(values):
 
 
 @pytest.mark.parametrize("places", [9, pytest.param(900, marks=torture)])
-def test_a_damaged_cache_is_made_anew(whole, tmp_path, capsys, places):
+def test_a_damaged_cache_is_made_anew(whole, tmp_path, capsys, monkeypatch, places):
+    monkeypatch.setenv("INFOBIGBIGAN_CACHE", str(tmp_path / "cache"))
     run, values, draw = copied(whole, tmp_path), np.arange(100.0), np.random.default_rng(0)
     expected = run.cached(doubled)(values)
     (file,) = run.cache_dir.iterdir()
