@@ -359,7 +359,8 @@ def _add(
     Raises:
         DataError: the label is neither 0 nor 1, or another question has the id.
     """
-    if label.strip() not in ("0", "1"):
+    label = label.strip()  # of signs too that int does not know as spaces
+    if label not in ("0", "1"):
         raise DataError(
             f"{label_file}, line {number}: {label[:40]!r} is not a label: write 1 for a right, 0 for a wrong answer"
         )

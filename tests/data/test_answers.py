@@ -260,6 +260,13 @@ def test_a_batch_has_questions_with_all_of_their_candidates(tmp_path):
     assert batch["candidate_stems"][0, 2] == batch["question_stems"][0, 1]  # formed
 
 
+def test_a_label_may_end_in_a_sign_that_separates_records(tmp_path):
+    write_parallel(tmp_path / "qa")
+    labels = tmp_path / "qa/train/sim.txt"
+    labels.write_text(labels.read_text().replace("1\n", "1\x1f\n"))
+    assert load_answers(str(tmp_path / "qa")).train.labels.tolist() == [1, 0, 1, 0, 0]
+
+
 def test_words_of_one_stem_match():
     numbers = answers._stem_numbers(["formed", "forms", "glacier"])
     assert numbers[0] == numbers[1] != numbers[2] and numbers.min() > 0
