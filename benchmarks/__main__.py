@@ -140,6 +140,7 @@ def benchmark(argv: list[str]) -> None:
                         }
                     )
                 table.add_row(*row)
+                print(", ".join(row), file=sys.stderr, flush=True)  # the whole takes minutes
     Console(width=140).print(table)
     if ratios and set(options.only) == set(names):
         write_text(RESULT, json.dumps(ratios, indent=1) + "\n")

@@ -116,7 +116,11 @@ def test_a_picture_that_is_uploaded_is_read(view, tmp_path):
 @needs_browser
 @pytest.mark.parametrize(
     ("name", "said"),
-    [("text.png", "cannot be read as an image"), ("large.png", "50 megapixels"), ("moving.gif", "holds several pictures")],
+    [
+        ("text.png", "cannot be read as an image"),
+        ("large.png", "50 megapixels"),
+        ("moving.gif", "holds several pictures"),
+    ],
 )
 def test_a_bad_upload_gets_one_line(view, tmp_path, name, said):
     frames = [Image.new("L", (9, 9), shade) for shade in (0, 255)]
