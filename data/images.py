@@ -448,7 +448,7 @@ def _read_npz(path: Path, background: str) -> tuple[np.ndarray, np.ndarray | Non
                 f"{path} holds Python objects, which are not read: save images of one size as one array "
                 "(numpy.stack), and labels as integers or strings (labels.astype(str))"
             ) from error
-        raise DataError(f"{path} cannot be read ({error}): write it again with numpy.savez_compressed") from error
+        raise DataError(f"{path} cannot be read ({error}): write it again with numpy.savez") from error
     if "images" not in arrays:
         raise DataError(f"{path} has no array 'images', only {keys}: save it with images=...")
     images, labels = arrays["images"], arrays.get("labels")

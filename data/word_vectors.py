@@ -86,9 +86,9 @@ def _read_binary(file: Path, wanted: set[str]) -> dict[str, np.ndarray]:
 
     try:
         with _opened(file) as content:
-            words, _, dimension = content.readline(100).partition(b" ")
-        if int(words) * (4 * int(dimension) + 2) > _size(file):  # gensim would take the memory first
-            raise ValueError("its first line gives more vectors than it can hold")
+            words, dimension = map(int, content.readline(100).split())
+        if min(words, dimension) < 1 or words * (4 * dimension + 2) > _size(file):  # gensim takes the memory first
+            raise ValueError("its first line gives more vectors than it can hold, or none")
         vectors = KeyedVectors.load_word2vec_format(file, binary=True)  # of a repeated word it keeps the first vector
     except UnicodeDecodeError as error:
         raise DataError(f"{file} has a word that is not UTF-8 ({error.reason}): save it as UTF-8") from error

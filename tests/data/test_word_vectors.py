@@ -74,6 +74,7 @@ def test_bad_files(tmp_path, content, said):
         b"1 1\nice \xff\xff\x7f\x7f\n",  # the largest number of float32
         b"99999999 3\nice \x00\x00\x00\x00",  # more words than the file can hold
         b"1 99999999\nice \x00\x00\x00\x00",
+        b"99999999 -1\nice \x00\x00\x00\x00",
         b"99999999999999999999 1\nice \x00\x00\x00\x00\n",
     ],
 )

@@ -4,6 +4,8 @@ Each fuzz test runs twice: on few inputs in the ordinary suite, and on many unde
 that a failure comes again.
 """
 
+import contextlib
+import io
 import random
 import re
 import time
@@ -12,8 +14,10 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
+from PIL import Image
 
 from data.errors import InputError
+from data.images import MOST_PIXELS
 from tests.tasks.conftest import answers_folder, documents_folder, paragraphs_file, sentences_file  # noqa: F401
 
 FEW, MANY = 200, 10_000
@@ -159,21 +163,34 @@ def count(request):
 
 
 @pytest.fixture
+def picture_size():
+    """A function that returns the bytes of a picture's pixels: a picture packs well without being a bomb."""
+
+    def size(content):
+        with contextlib.suppress(Exception), Image.open(io.BytesIO(content)) as image:
+            return max(len(content), 3 * min(image.width * image.height, MOST_PIXELS))
+        return len(content)
+
+    return size
+
+
+@pytest.fixture
 def fuzz(count):
     """A function that gives a reader `count` mutations of contents, and checks that some are read and some refused.
 
-    With `pack`, the mutations are packed before they are read, so that no checksum keeps them out.
+    With `pack`, the mutations are packed before they are read, so that no checksum keeps them out. `size` returns the size
+    of a content that time and memory may grow with.
     """
 
-    def run(read, contents, pack=lambda content: content):
+    def run(read, contents, pack=lambda content: content, size=len):
         for content in contents:
             read(pack(content))  # the contents themselves are read
         source, refusals = random.Random(0), 0
         for number in range(count):
             content = pack(mutated(source.choice(contents), contents, source))
-            refusals += refused(read, content, len(content)) is not None
+            refusals += refused(read, content, size(content)) is not None
             if number % SAMPLED == 0:
-                most = MEMORY + MEMORY_PER_BYTE * len(content)
+                most = MEMORY + MEMORY_PER_BYTE * size(content)
                 assert traced_memory(read, content) <= most, f"more than {most} bytes of memory for {content[:300]!r}"
         assert 0 < refusals < count
 

@@ -72,15 +72,15 @@ def read_npz(tmp_path):
     return read
 
 
-def test_a_picture(tmp_path, fuzz):
+def test_a_picture(tmp_path, fuzz, picture_size):
     def read(content):
         (tmp_path / "x.png").write_bytes(content)
         assert images.read_picture(tmp_path / "x.png").shape[2] == 3
 
-    fuzz(read, PICTURES)
+    fuzz(read, PICTURES, size=picture_size)
 
 
-def test_a_folder_of_pictures(tmp_path, fuzz):
+def test_a_folder_of_pictures(tmp_path, fuzz, picture_size):
     for i in range(images.MIN_IMAGES):
         (tmp_path / f"{i:02d}.png").write_bytes(PICTURES[0])
 
@@ -88,7 +88,7 @@ def test_a_folder_of_pictures(tmp_path, fuzz):
         (tmp_path / "07.png").write_bytes(content)
         assert len(images.load(str(tmp_path), image_size=8).train.images) == 14
 
-    fuzz(read, PICTURES + SEVERAL)
+    fuzz(read, PICTURES + SEVERAL, size=picture_size)
 
 
 def test_an_npz_file(read_npz, fuzz):

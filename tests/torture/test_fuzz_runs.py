@@ -111,7 +111,7 @@ def test_checkpoints(run, model, fuzz):
 
 @pytest.mark.parametrize("on_dark_ground", [True, False])
 @pytest.mark.parametrize("channels", [1, 3])
-def test_uploads(tmp_path, fuzz, channels, on_dark_ground):
+def test_uploads(tmp_path, fuzz, picture_size, channels, on_dark_ground):
     pytest.importorskip("gradio", reason="gradio is not installed")
     from reporting.image_page import ImagePage
 
@@ -129,4 +129,4 @@ def test_uploads(tmp_path, fuzz, channels, on_dark_ground):
         seen = page.as_model_sees(read_picture(tmp_path / "upload"))
         assert seen.shape == shape and seen.dtype == np.uint8
 
-    fuzz(read, contents)
+    fuzz(read, contents, size=picture_size)
