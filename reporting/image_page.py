@@ -167,6 +167,7 @@ class ImagePage:
         near = shown_image(elem_id="near")
         note, x = gr.Markdown(), gr.State(None)
         outputs = [x, seen, classes, code, rebuilt]
+        drawing.clear(lambda: (None, None, None, "", None), outputs=outputs)
         for event in (
             drawing.input(told(self.read_drawing), drawing, outputs, trigger_mode="always_last"),
             file.upload(told(self.read_file), file, outputs),
@@ -174,10 +175,13 @@ class ImagePage:
             event.success(told(self.near), x, [near, note])  # later, since it may read the data first
 
     def read_drawing(self, drawing: dict[str, Any] | None) -> tuple[Any, ...]:
-        """Return what the page shows of a drawing."""
+        """Return what the page shows of a drawing. An empty one changes nothing.
+
+        The sketchpad reports an empty drawing by itself, seconds after it was opened, when an upload may be on show.
+        """
         picture = None if drawing is None or drawing["composite"] is None else drawing["composite"][..., :3]
-        if picture is None or picture.min() > 255 - DARK:  # nothing is drawn
-            return None, None, None, "", None
+        if picture is None or picture.min() > 255 - DARK:
+            return (gr.skip(),) * 5
         return self.described(picture)
 
     def read_file(self, file: str) -> tuple[Any, ...]:

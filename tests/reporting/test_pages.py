@@ -11,7 +11,7 @@ from data.images import ImageDataset, Split
 from tasks.modes import MODES, load_run
 from training.runs import open_run
 
-pytest.importorskip("gradio", reason="gradio is not installed")
+gr = pytest.importorskip("gradio", reason="gradio is not installed")
 
 from reporting import controls, image_page, text_page  # noqa: E402  # they import gradio
 
@@ -53,6 +53,11 @@ def test_the_centre_of_mass_stands_in_the_centre(page):
 def test_a_picture_of_one_shade_is_refused(page):
     with pytest.raises(InputError, match="one shade"):
         page.as_model_sees(stroke(255, 250))
+
+
+@pytest.mark.parametrize("drawing", [None, {"composite": None}, {"composite": np.full((9, 9, 4), 255, np.uint8)}])
+def test_an_empty_drawing_changes_nothing_on_the_page(page, drawing):
+    assert page.read_drawing(drawing) == (gr.skip(),) * 5
 
 
 def test_pictures_that_are_not_on_a_dark_ground_are_cut_and_resized(page):
