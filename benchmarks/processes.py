@@ -46,9 +46,8 @@ class Process:
     def __init__(self, root: Path, mode: str, options: dict[str, Any], counted: bool):
         asked = json.dumps({"mode": mode, "options": options, "count": counted})
         command = [sys.executable, "-c", WORKER.read_text(), asked]
-        own = {
-            name: value for name, value in os.environ.items() if name != "TF_ENABLE_ONEDNN_OPTS"
-        }  # a commit's choice
+        # Whether TensorFlow uses oneDNN is the commit's own choice.
+        own = {name: value for name, value in os.environ.items() if name != "TF_ENABLE_ONEDNN_OPTS"}
         self.process = subprocess.Popen(
             command, cwd=root, env=own, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )

@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from data.errors import InputError, nearest
+from data.errors import InputError, nearest, reason
 from metrics.catalogue import CONSISTENCY, SCORES
 from tasks.modes import find_mode
 from training.config import flags_of, make_config, without_retired
@@ -202,7 +202,7 @@ def read_studies() -> dict[str, Any]:
         line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
         raise InputError(f"{FILE.name}{line}: {error.problem}: correct it") from error
     except (OSError, ValueError, yaml.YAMLError) as error:
-        raise InputError(f"{FILE} cannot be read ({' '.join(str(error).split())}): restore it") from error
+        raise InputError(f"{FILE} cannot be read ({reason(error)}): restore it") from error
     if not isinstance(studies, dict) or not all(isinstance(name, str) for name in studies):
         raise InputError(f"{FILE.name} does not map names to studies: write each study below its name")
     return studies

@@ -428,7 +428,8 @@ def open_run(path: str | Path, runs_dir: str, modes: Mapping[str, Row]) -> Run:
     sized = isinstance(shape, list) and all(type(size) is int and 0 < size <= MOST for size in [*shape, words])
     if None in (run.config.dataset, run.config.epochs) or "labels" not in facts or not sized:
         raise InputError(f"{file} does not say what the run was trained on: restore it, or start the run anew")
-    if described.get(DIGEST, digest_of(described)) != digest_of(described):  # older runs have no digest
+    said = digest_of(described)
+    if described.get(DIGEST, said) != said:  # older runs have no digest
         raise InputError(f"{file} is damaged: restore it; or, if you have changed it, delete its {DIGEST}")
     return run
 

@@ -45,13 +45,11 @@ PIECES = [
     b'"',
     b"<",
     b":",
-]
-PIECES += [
-    b"\xef\xbb\xbf",
+    b"\xef\xbb\xbf",  # marks of UTF-8 and UTF-16
     b"\xff\xfe",
-    b"\xed\xa0\x80",
+    b"\xed\xa0\x80",  # half of a surrogate pair
     "\U0001f600\u200b\u0301".encode() * 9,
-]  # marks, surrogates, signs
+]
 
 
 def mutated(content: bytes, others: list[bytes], source: random.Random) -> bytes:
