@@ -61,6 +61,12 @@ def nearest(word: str, known: Iterable[str]) -> str:
     return f"; did you mean {close[0]}?" if close else ""
 
 
+def refuse_endless(path: Path) -> None:
+    """Raise DataError if a path is a pipe or a device: its content may never come, or never end."""
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise DataError(f"{path} is a pipe or a device: save its content in a file, and give that file")
+
+
 def own_path(dataset: str, datasets: Collection[str]) -> Path:
     """Return the path of the user's own file or folder.
 
@@ -69,9 +75,10 @@ def own_path(dataset: str, datasets: Collection[str]) -> Path:
         datasets: names of the built-in data sets; the message suggests the nearest one.
 
     Raises:
-        DataError: the path does not exist.
+        DataError: the path does not exist, or is a pipe or a device.
     """
     path = Path(dataset)
+    refuse_endless(path)
     if not path.exists():
         raise DataError(
             f"{dataset!r} is neither a data set ({', '.join(datasets)}) nor an existing path, seen from {Path.cwd()}: "

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 import numpy as np
 
 from data.archives import opened_arrays
-from data.errors import DataError, own_path, reason
+from data.errors import DataError, own_path, reason, refuse_endless
 from data.order import shuffled_batches
 
 if TYPE_CHECKING:
@@ -754,6 +754,7 @@ def _opened(file: Path) -> "Iterator[Image]":
     """Open an image. Raise a DataError that names the file if it cannot be opened, or read in the context."""
     from PIL import Image
 
+    refuse_endless(file)
     try:
         with Image.open(file, formats=FORMATS) as image:
             width, height = image.size

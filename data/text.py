@@ -16,7 +16,7 @@ import numpy as np
 import regex  # unlike re, it knows marks, scripts and graphemes
 
 from data.archives import unpacked
-from data.errors import DataError, own_path
+from data.errors import DataError, own_path, refuse_endless
 
 PARTS = ("train", "validation", "test")
 SPLIT_SEED = 0  # of the permutation that cuts a corpus; defines the parts, so not a flag
@@ -165,6 +165,7 @@ def read_bytes(file: Path) -> bytes:
     Raises:
         DataError: the file is missing, damaged or in a binary format, or it unpacks too far.
     """
+    refuse_endless(file)
     try:
         content = file.read_bytes()
         if content.startswith(b"\x1f\x8b"):

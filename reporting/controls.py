@@ -7,7 +7,7 @@ from typing import Any
 import gradio as gr
 from PIL import Image
 
-from data.errors import one_line
+from data.errors import InputError, one_line
 
 
 def shown_image(value: Image.Image | None = None, label: str | None = None, **options: Any) -> gr.Image:
@@ -21,6 +21,13 @@ def shown_image(value: Image.Image | None = None, label: str | None = None, **op
         buttons=["download", "fullscreen"],
         **options,
     )
+
+
+def whole(number: float | None, name: str) -> int:
+    """Return the number of a field. Raise InputError if the field is empty."""
+    if number is None:
+        raise InputError(f"{name} is empty: give a whole number")
+    return int(number)
 
 
 def told(function: Callable[..., Any]) -> Callable[..., Any]:

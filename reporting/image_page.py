@@ -15,7 +15,7 @@ from data.order import places
 from metrics.retrieval import nearest
 from models.capabilities import Encodes, HasCode
 from models.gan import GAN
-from reporting.controls import shown_image, told
+from reporting.controls import shown_image, told, whole
 from reporting.figures import pixels, prior_z, sample_rows, straight_paths, tile
 from reporting.tensorboard import verbatim
 from training.runs import Run
@@ -75,7 +75,7 @@ class ImagePage:
 
     def samples(self, truncation: float, seed: float) -> Image.Image:
         """Return a picture of samples."""
-        rows = sample_rows(self.model, int(seed), truncation)
+        rows = sample_rows(self.model, whole(seed, "seed"), truncation)
         return Image.fromarray(pixels(rows.figure(self.run.dataset)))
 
     # Directions
@@ -135,7 +135,7 @@ class ImagePage:
     def moved(self, c: int, seed: float, *amounts: float) -> tuple[Image.Image, Image.Image]:
         """Return the image of a z that was moved along the directions, and a strip along each direction."""
         directions = self.directions(int(c))
-        z = prior_z(self.model, 1, int(seed))[0] + np.array(amounts, np.float32) @ directions
+        z = prior_z(self.model, 1, whole(seed, "seed of z"))[0] + np.array(amounts, np.float32) @ directions
         places = np.linspace(-FARTHEST, FARTHEST, STRIP, dtype=np.float32)
         steps = (
             places - np.array(amounts, np.float32)[:, None]
@@ -289,7 +289,7 @@ class ImagePage:
             images, source = to_float(data.test.images), f"the test part of {Path(data.name).name}"
         except InputError:
             images, source = self.model.generate(100, seed=0), "samples of the model, since its data are not here"
-        numbers = [int(left), int(right)]
+        numbers = [whole(number, f"number of the {side} image") for number, side in ((left, "left"), (right, "right"))]
         if not all(0 <= number < len(images) for number in numbers):
             raise InputError(f"there are {len(images)} images: give numbers from 0 to {len(images) - 1}")
         ends = images[numbers]

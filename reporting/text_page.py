@@ -17,7 +17,7 @@ from data.vocabulary import EOS
 from losses.variational import gaussian_kl
 from metrics.retrieval import nearest
 from metrics.topics import frequent_words
-from reporting.controls import shown_image, told
+from reporting.controls import shown_image, told, whole
 from reporting.figures import DPI, as_written, pixels
 from reporting.tensorboard import verbatim
 from text_vae.language_vae import LanguageModel, LanguageVAE
@@ -63,7 +63,7 @@ class SentencePage:
 
     def samples(self, count: float, temperature: float, top_p: float, seed: float) -> str:
         """Return texts from the prior, a line each."""
-        return "\n".join(self.model.generate(int(count), temperature, top_p, int(seed)))
+        return "\n".join(self.model.generate(int(count), temperature, top_p, whole(seed, "seed")))
 
     def build_reconstruction(self, model: LanguageVAE) -> None:
         gr.Markdown("What the decoder makes of the mean of q(z | x) of your text. Unknown words become `<unk>`.")

@@ -406,7 +406,7 @@ def open_run(path: str | Path, runs_dir: str, modes: Mapping[str, Row]) -> Run:
     """
     folder = Path(path) if Path(path, "config.json").exists() else Path(runs_dir) / path
     file = folder / "config.json"
-    if not folder.is_dir() or not file.exists():
+    if not file.is_file():
         raise InputError(f"{path} is not a run: it has no config.json (runs of {runs_dir}: {known_runs(runs_dir)})")
     try:
         described = json.loads(file.read_text(), object_hook=Facts)

@@ -509,6 +509,13 @@ def test_labels_of_characters_that_do_not_exist(tmp_path):
         reader.load(save_npz(tmp_path / "x.npz", images=random_images(20, 8, 8), labels=labels))
 
 
+def test_a_pipe_among_pictures_is_refused(tmp_path):
+    os.mkfifo(tmp_path / "0.png")
+    Image.new("L", (8, 8)).save(tmp_path / "1.png")
+    with raises("0.png is a pipe or a device"):
+        reader.load(str(tmp_path))
+
+
 def test_a_gif_that_ends_within_a_block(tmp_path):
     Image.new("P", (8, 8)).save(tmp_path / "x.gif")
     content = (tmp_path / "x.gif").read_bytes()

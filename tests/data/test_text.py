@@ -1,8 +1,10 @@
 import codecs
 import gzip
+import os
 import random
 import re
 import unicodedata
+from pathlib import Path
 
 import pytest
 
@@ -51,6 +53,19 @@ def test_a_prepared_corpus_without_a_place_to_look(monkeypatch):
     monkeypatch.delenv("INFOBIGBIGAN_DATA", raising=False)
     with raises("ptb is not built in: .*INFOBIGBIGAN_DATA.*data_dir.*, or use docstrings .dataset."):
         locate("ptb")
+
+
+def test_what_may_never_end_is_refused(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    os.mkfifo("pipe.txt")
+    os.symlink("/dev/zero", "zeros.txt")
+    os.symlink("loop.txt", "loop.txt")
+    for name in ("pipe.txt", "zeros.txt"):
+        for read in (locate, lambda name: text.read_text(Path(name))):
+            with raises(f"{name} is a pipe or a device: save its content in a file"):
+                read(name)
+    with raises("'loop.txt' is neither a data set .* nor an existing path"):
+        locate("loop.txt")
 
 
 def test_a_name_wins_over_a_file_of_that_name(tmp_path, monkeypatch):

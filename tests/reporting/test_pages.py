@@ -120,13 +120,21 @@ def test_class_names_stand_for_codes(page):
 
 
 def test_an_error_in_input_is_one_line():
-    import gradio as gr
-
     def wrong():
         raise ValueError("two\nlines")
 
     with pytest.raises(gr.Error, match="two lines"):
         controls.told(wrong)()
+
+
+def test_an_empty_field_is_named(page):
+    for ask, name in (
+        (lambda: page.samples(1.0, None), "seed"),
+        (lambda: page.moved(0, None), "seed of z"),
+        (lambda: page.paths(0, None), "number of the right image"),
+    ):
+        with pytest.raises(InputError, match=f"^{name} is empty: give a whole number$"):
+            ask()
 
 
 def test_texts_cannot_become_markup():
