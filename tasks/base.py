@@ -131,6 +131,10 @@ class Task(Generic[Data]):
     def check(self, config: Any, facts: dict[str, Any]) -> None:
         """Raise InputError if no model of this config fits data of these facts."""
 
+    def in_use(self, config: AnyConfig) -> AnyConfig:
+        """Return the config by which this machine computes with a trained model; by default that of its training."""
+        return config
+
     def initialize(self, model: Any, run: Run, data: Data) -> None:
         """Give a new model the first weights that depend on the data."""
 
@@ -170,7 +174,7 @@ class Task(Generic[Data]):
         Raises:
             InputError: as `Run.restore` raises it.
         """
-        model = self.build(run.config, run.facts)
+        model = self.build(self.in_use(run.config), run.facts)
         epoch = run.restore(model)
         if wording := run.wording:
             model.wording = wording

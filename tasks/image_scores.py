@@ -151,7 +151,7 @@ class ImageScorer(Scorer[ImageDataset]):
     @computes(catalogue.LINEAR)
     def linear(self) -> dict[str, Any]:
         """Probe mu (the headline) and E's last hidden layer, with two controls: pixels, and E untrained."""
-        (train, test), untrained = self.codes, self.task.build(self.config, self.run.facts)
+        (train, test), untrained = self.codes, self.task.build(self.task.in_use(self.config), self.run.facts)
         train_0, test_0 = untrained.encode(self.train), untrained.encode(self.test)
         cached = self.run.cached(linear_accuracy)
         train_pixels, test_pixels = (x.reshape(len(x), -1) for x in (self.train, self.test))

@@ -54,6 +54,7 @@ def view(browser, address):
 
     def open_page(*tabs):
         view = browser.new_page(viewport={"width": 1300, "height": 1000})
+        view.set_default_timeout(120_000)  # a busy machine takes seconds for what a reader sees at once
         view.asked = []
         view.on("request", lambda request: view.asked.append(request.url))
         view.goto(address)
@@ -83,7 +84,7 @@ def changed(view, place, before):
 
 def class_of(view):
     """The likeliest class on the page, once there is one."""
-    return view.locator(CLASSES).first.inner_text(timeout=60_000).strip()
+    return view.locator(CLASSES).first.inner_text().strip()
 
 
 @needs_browser
@@ -101,7 +102,7 @@ def test_a_digit_that_is_drawn_is_read(view):
     assert class_of(page) == "1"
     assert picture_of(page, "#seen") and picture_of(page, "#rebuilt") and picture_of(page, "#near")
     page.get_by_label("Clear canvas").first.click()
-    page.wait_for_selector(CLASSES, state="detached", timeout=60_000)
+    page.wait_for_selector(CLASSES, state="detached")
 
 
 @needs_browser
@@ -131,7 +132,7 @@ def test_a_bad_upload_gets_one_line(view, tmp_path, name, said):
     Image.new("1", (10_000, 5000)).save(tmp_path / "large.png")
     page = view("infobigbigan on mnist", "A picture of yours")
     page.set_input_files("#upload input[type=file]", tmp_path / name)
-    page.wait_for_selector(f"text={said}", timeout=60_000)
+    page.wait_for_selector(f"text={said}")
 
 
 @needs_browser

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import evaluate
+from tasks import images
 from tasks.modes import load_run
 
 FOLDER = Path(__file__).parents[1] / "pretrained/infobigbigan-mnist"
@@ -46,6 +47,12 @@ def test_it_is_the_median_seed_of_the_comparison():
         if e["row"] == "infobigbigan" and "hungarian_accuracy" in e["metrics"]
     }
     assert own["hungarian_accuracy"] == found[own["seed"]] == np.median(list(found.values()))
+
+
+@pytest.mark.parametrize("chosen", ["bfloat16", "float32"])
+def test_it_computes_in_what_this_processor_is_fast_at(monkeypatch, chosen):
+    monkeypatch.setattr(images, "fastest_dtype", lambda: chosen)
+    assert load_run(FOLDER).generator.compute == chosen
 
 
 @pytest.mark.slow

@@ -72,6 +72,16 @@ def test_a_precision_that_is_given_stays(monkeypatch):
     assert TASK.resolve(BigGANConfig(**TINY, precision="float32"))[0].precision == "float32"
 
 
+@pytest.mark.parametrize("chosen", ["bfloat16", "float32"])
+def test_a_trained_model_computes_in_what_this_processor_is_fast_at(monkeypatch, capsys, chosen):
+    monkeypatch.setattr(images, "fastest_dtype", lambda: chosen)
+    config, _ = TASK.resolve(BigGANConfig(**TINY, precision="bfloat16"))
+    assert (config.precision, TASK.in_use(config).precision) == ("bfloat16", chosen)
+    assert ("no instructions for bfloat16" in capsys.readouterr().err) == (chosen == "float32")
+    exact = BigGANConfig(**TINY, precision="float32")
+    assert TASK.in_use(exact) == exact
+
+
 def test_mnist_5k_in_place_of_mnist_is_announced_loudly(monkeypatch, capsys):
     monkeypatch.setattr(readers, "_prepared", lambda name, data_dir: None)
     monkeypatch.setattr(readers, "_downloadable", lambda name: False)
