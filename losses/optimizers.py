@@ -16,6 +16,15 @@ class Adam(keras.optimizers.Adam):
     adds up the squares of the gradients for the second moment, where dense gradients would be squared after their sum.
     """
 
+    def apply(self, grads: list[Any], trainable_variables: list[Any] | None = None) -> None:
+        """Update the weights; arguments as for Keras's own."""
+        done: Any = self.iterations  # Keras types it for all of its backends
+        step = tf.cast(done + 1, tf.float32)
+        beta1, beta2, epsilon = (tf.constant(number) for number in (self.beta_1, self.beta_2, self.epsilon))
+        self.scalars = {"beta1": beta1, "beta2": beta2, "epsilon": epsilon}  # the same for all weights
+        self.scalars |= {"beta1_power": beta1**step, "beta2_power": beta2**step}
+        super().apply(grads, trainable_variables)
+
     def update_step(
         self, gradient: tf.Tensor | tf.IndexedSlices, variable: tf.Variable, learning_rate: tf.Tensor
     ) -> None:
@@ -28,18 +37,12 @@ class Adam(keras.optimizers.Adam):
         """
         if isinstance(gradient, tf.IndexedSlices):
             return super().update_step(gradient, variable, learning_rate)
-        place, dtype = self._get_variable_index(variable), variable.dtype
-        done: Any = self.iterations  # Keras types it for all of its backends
-        step = tf.cast(done + 1, dtype)
+        place = self._get_variable_index(variable)
         tf.raw_ops.ResourceApplyAdam(
             var=variable.handle,
             m=self._momentums[place].value.handle,
             v=self._velocities[place].value.handle,
-            beta1_power=tf.cast(self.beta_1, dtype) ** step,
-            beta2_power=tf.cast(self.beta_2, dtype) ** step,
-            lr=tf.cast(learning_rate, dtype),
-            beta1=self.beta_1,
-            beta2=self.beta_2,
-            epsilon=self.epsilon,
+            lr=learning_rate,
             grad=gradient,
+            **self.scalars,
         )

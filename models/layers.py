@@ -63,7 +63,7 @@ class Linear(keras.layers.Layer):
             fixed = tf.stop_gradient(matrix)
             self.v.assign(tf.math.l2_normalize(tf.linalg.matvec(fixed, self.u)))
             self.u.assign(tf.math.l2_normalize(tf.linalg.matvec(fixed, self.v, transpose_a=True)))
-        return tf.tensordot(self.v, tf.linalg.matvec(matrix, self.u), 1)
+        return tf.reduce_sum(tf.matmul(tf.expand_dims(self.v, 0), matrix) * tf.expand_dims(self.u, 0))
 
     def normalized_kernel(self, training: bool) -> tf.Tensor:
         """Return the kernel in use, float32, with W's shape: W / sigma(W), or W itself without `spectral_norm`.
@@ -72,7 +72,7 @@ class Linear(keras.layers.Layer):
             training: whether to take one step of the power iteration first.
         """
         kernel = tf.convert_to_tensor(self.kernel)
-        return kernel / self.sigma(iterate=training) if self.spectral_norm else kernel
+        return kernel * tf.math.reciprocal(self.sigma(iterate=training)) if self.spectral_norm else kernel
 
     def add_bias(self, y: tf.Tensor) -> tf.Tensor:
         """Return y with the bias, if there is one, in y's dtype."""
@@ -309,23 +309,20 @@ class GroupNorm(keras.layers.Layer):
     def build(self, input_shape: Shape) -> None:
         channels = input_shape[-1]
         self.groups = math.gcd(self.groups, channels)
-        self.members = channels // self.groups
+        members = channels // self.groups
+        self.averaging = np.kron(np.eye(self.groups), np.full([members, members], 1 / members)).astype(np.float32)
         self.gain = self.add_weight(shape=(channels,), initializer="ones", name="gain")
         self.offset = self.add_weight(shape=(channels,), initializer="zeros", name="offset")
 
     def call(self, x: tf.Tensor) -> tf.Tensor:
         channels = map_shape(x)[-1]
         wide = tf.cast(x, tf.float32)
-        mean, variance = self.over_group(tf.reduce_mean(wide, [1, 2])), self.over_group(tf.reduce_mean(wide**2, [1, 2]))
-        variance = tf.maximum(variance - mean**2, 0.0)  # rounding may leave less than nothing
+        # A product with a constant matrix averages over groups: reshaping and repeating would take thirty operations.
+        mean, variance = (tf.matmul(tf.reduce_mean(t, [1, 2]), self.averaging) for t in (wide, tf.square(wide)))
+        variance = tf.maximum(variance - tf.square(mean), 0.0)  # rounding may leave less than nothing
         scale = self.gain * tf.math.rsqrt(variance + self.epsilon)
         scale, shift = (tf.reshape(t, [-1, 1, 1, channels]) for t in (scale, self.offset - mean * scale))
         return x * tf.cast(scale, x.dtype) + tf.cast(shift, x.dtype)
-
-    def over_group(self, means: tf.Tensor) -> tf.Tensor:
-        """Return the mean over the channels of each channel's group, [B, C], from the means of channels, [B, C]."""
-        grouped = tf.reduce_mean(tf.reshape(means, [-1, self.groups, self.members]), 2)
-        return tf.repeat(grouped, self.members, 1)
 
 
 class SelfAttention(keras.layers.Layer):

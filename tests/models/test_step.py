@@ -737,10 +737,11 @@ def test_images_of_another_shape_or_range():
             method((x + 1) / 2)
 
 
-def test_fit_leaves_a_model_that_is_ready_to_use():
+def test_fit_leaves_a_model_that_is_ready_to_use(eagerly):
     """Without the callbacks of a training, on a user's own data."""
     model, x = build("info encoder"), tf.data.Dataset.from_tensor_slices(batch())
-    model.fit(x.batch(4, drop_remainder=True).take(2), verbose=0)
+    with eagerly():
+        model.fit(x.batch(4, drop_remainder=True).take(2), verbose=0)
     generated = model.generate(3, seed=1)
     model.refresh_statistics()
     np.testing.assert_array_equal(model.generate(3, seed=1), generated)
