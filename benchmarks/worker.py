@@ -39,7 +39,8 @@ def main() -> None:
     asked = json.loads(sys.argv[1])
     row = MODES[asked["mode"]]
     task = row.make_task()
-    config, data = task.resolve(make_config(row.config, asked["options"]))
+    options = {name: tuple(value) if isinstance(value, list) else value for name, value in asked["options"].items()}
+    config, data = task.resolve(make_config(row.config, options))
     model = task.build(config, task.facts(data))
     batches = iter(task.batches(config, data, 0))
 

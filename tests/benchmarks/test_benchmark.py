@@ -5,7 +5,7 @@ import subprocess
 import pytest
 
 from benchmarks.__main__ import RESULT, benchmark, checkout
-from benchmarks.curves import CURVES, drawn
+from benchmarks.curves import CURVES, drawn, measure
 from benchmarks.processes import ROOT
 from data.errors import InputError
 from tasks.modes import MODES
@@ -43,6 +43,13 @@ def test_a_model_takes_turns_with_another_commit(capsys):
 def test_the_options_of_a_curve_change_with_its_size_and_are_those_of_its_mode(curve, tmp_path):
     configs = [make_config(MODES[curve.mode].config, curve.options(size, tmp_path)) for size in curve.sizes]
     assert len(set(configs)) == len(curve.sizes) > 2
+
+
+@pytest.mark.slow
+def test_a_point_of_a_curve_whose_option_has_several_values(tmp_path):
+    (curve,) = (curve for curve in CURVES if curve.name == "width")
+    point = measure(curve, 8, tmp_path)
+    assert point["size"] == 8 and point["milliseconds"] > 0 and point["memory_gb"] > 0.1
 
 
 def test_each_curve_is_drawn_above_its_memory():
