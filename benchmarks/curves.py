@@ -71,7 +71,7 @@ def drawn(found: dict[str, list[dict[str, float]]]) -> Figure:
     for column, curve in enumerate(CURVES):
         points = found[curve.name]
         sizes = [point["size"] for point in points]
-        for row, (key, label) in enumerate((("milliseconds", f"ms for a {curve.unit}"), ("memory_gb", "memory, GB"))):
+        for row, (key, label) in enumerate((("milliseconds", f"ms per {curve.unit}"), ("memory_gb", "memory, GB"))):
             axes = figure.add_subplot(2, len(CURVES), row * len(CURVES) + column + 1)
             axes.plot(sizes, [point[key] for point in points], "o-")
             axes.set_xscale("log")
