@@ -7,6 +7,8 @@ import math
 
 import tensorflow as tf
 
+from losses.replicas import batch_mean
+
 
 def categorical_bound(c: tf.Tensor, logits: tf.Tensor, prior_entropy: tf.Tensor | float) -> tf.Tensor:
     """Return E[log Q(c | x)] + H(c) per example, [B], for a categorical code c [B, K].
@@ -42,7 +44,7 @@ def view_information(p: tf.Tensor, p_view: tf.Tensor) -> tf.Tensor:
     Args:
         p, p_view: q(c | x) and q(c' | x'), probabilities [B, K] each.
     """
-    joint = tf.matmul(p, p_view, transpose_a=True) / tf.cast(tf.shape(p)[0], p.dtype)
+    joint = batch_mean(tf.matmul(p, p_view, transpose_a=True) / tf.cast(tf.shape(p)[0], p.dtype))
     joint = (joint + tf.transpose(joint)) / 2
     margin = tf.reduce_sum(joint, 0)
     return 2 * entropy(margin) - entropy(tf.reshape(joint, [-1]))

@@ -5,6 +5,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from losses.replicas import replicas
+
 
 class Adam(keras.optimizers.Adam):
     """keras.optimizers.Adam (Kingma & Ba 2015), whose update of a weight is one operation.
@@ -17,7 +19,8 @@ class Adam(keras.optimizers.Adam):
     """
 
     def apply(self, grads: list[Any], trainable_variables: list[Any] | None = None) -> None:
-        """Update the weights; arguments as for Keras's own."""
+        """Update the weights; arguments as for Keras's own. Several replicas update by the mean of their gradients."""
+        grads = [tf.math.scalar_mul(1 / replicas(), own) for own in grads] if replicas() > 1 else grads  # Keras adds up
         done: Any = self.iterations  # Keras types it for all of its backends
         step = tf.cast(done + 1, tf.float32)
         beta1, beta2, epsilon = (tf.constant(number) for number in (self.beta_1, self.beta_2, self.epsilon))

@@ -9,6 +9,8 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
+from losses.replicas import batch_mean
+
 
 def gaussian_kl(mu: tf.Tensor, log_variance: tf.Tensor) -> tf.Tensor:
     """Return KL(N(mu, exp(l)) || N(0, I)) = 1/2 sum_d (mu_d^2 + exp(l_d) - 1 - l_d), [..., D] -> [...].
@@ -118,7 +120,7 @@ def free_bits(kl_per_dimension: tf.Tensor, nats: float) -> tf.Tensor:
     Args:
         kl_per_dimension: [B, D].
     """
-    above = tf.reduce_mean(kl_per_dimension, 0) > nats
+    above = batch_mean(tf.reduce_mean(kl_per_dimension, 0)) > nats
     return tf.reduce_sum(tf.where(above, kl_per_dimension, nats), -1)
 
 

@@ -8,6 +8,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from losses.adversarial import Scores, logistic_discriminator, logistic_generator
+from losses.replicas import sampled
 from models import defaults
 from models.capabilities import Encodes
 from models.discriminators import VectorDiscriminator
@@ -132,7 +133,7 @@ class BiGAN(Encodes, GAN):
 
         Gradients pass through the sample. The losses have no KL term.
         """
-        return Pair(x, self.posterior(self.encoder(x)).sample(seed=seed))
+        return Pair(x, sampled(self.posterior(self.encoder(x)), seed))
 
     def latent_of(self, pair: Pair) -> tf.Tensor:
         """Return H's input for a batch of pairs: z [B, latent_dim]."""

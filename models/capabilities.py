@@ -1,4 +1,4 @@
-"""What an image model can do besides sampling, as base classes; and what the processor can do.
+"""What an image model can do besides sampling, as base classes; and what the machine can do.
 
 Code that uses a model tests for the classes by `isinstance`. Importing this module does not import TensorFlow.
 """
@@ -47,7 +47,16 @@ class HasCode:
 
 
 def fastest_dtype() -> str:
-    """Return "bfloat16" if the processor has instructions for it, else "float32". Only Linux can tell."""
-    cpuinfo = Path("/proc/cpuinfo")
-    known = cpuinfo.exists() and any(word in cpuinfo.read_text() for word in ("avx512_bf16", "amx_bf16", " bf16"))
+    """Return "bfloat16" if all GPUs have instructions for it, or, without a GPU, the processor; else "float32".
+
+    GPUs have them from compute capability 8 on. Of processors only Linux can tell.
+    """
+    import tensorflow as tf
+
+    if gpus := tf.config.list_physical_devices("GPU"):
+        details = [tf.config.experimental.get_device_details(gpu) for gpu in gpus]
+        known = all(own.get("compute_capability", (0,)) >= (8,) for own in details)
+    else:
+        cpuinfo = Path("/proc/cpuinfo")
+        known = cpuinfo.exists() and any(word in cpuinfo.read_text() for word in ("avx512_bf16", "amx_bf16", " bf16"))
     return "bfloat16" if known else "float32"

@@ -9,6 +9,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from losses.information import categorical_bound, continuous_bound, entropy
+from losses.replicas import batch_mean
 from models.capabilities import HasCode
 from models.gan import GAN, Judgement, Pair, check_request, in_batches
 from models.layers import Composed, Dense
@@ -64,7 +65,7 @@ class Code:
             step: the number of this update, int32; the first PRIOR_START updates change nothing.
         """
         rate = tf.where(step > PRIOR_START, PRIOR_RATE, 0.0)
-        prior = self.prior + rate * (tf.reduce_mean(estimates, 0) - self.prior)
+        prior = self.prior + rate * (batch_mean(tf.reduce_mean(estimates, 0)) - self.prior)
         prior = tf.maximum(prior, PRIOR_FLOOR / self.num_categories)
         self.prior.assign(prior / tf.reduce_sum(prior))
 

@@ -13,6 +13,7 @@ import tensorflow_probability as tfp
 from data.seeds import seeded
 from losses.adversarial import Scores, hinge_discriminator, signed_generator
 from losses.optimizers import Adam
+from losses.replicas import batch_mean, own_rows, replicas, reported
 from models import defaults
 from models.capabilities import fastest_dtype
 from models.discriminators import ImageDiscriminator
@@ -224,7 +225,7 @@ class GAN(keras.Model):
 
     def generate_pair(self, n: int, seed: tf.Tensor) -> Pair:
         """Return n fake pairs (G(z), z); `seed` is int32 [2]."""
-        latents = self.sample_latents(n, seed)
+        latents = [own_rows(whole) for whole in self.sample_latents(replicas() * n, seed)]
         return Pair(self.generator(*latents, training=True), *latents)
 
     def encode_pair(self, x: tf.Tensor, seed: tf.Tensor) -> Pair:
@@ -317,9 +318,10 @@ class GAN(keras.Model):
         logs = d_losses | ge_losses | self.update_prior(judged[0], real)
         for side, judgement in zip(("real", "fake"), judged, strict=True):
             logs |= {f"score/{name}_{side}": tf.reduce_mean(s) for name, s in judgement.scores.parts().items()}
-        for name, tracker in self.trackers.items():
-            tracker.update_state(logs[name])
-        return {name: tracker.result() for name, tracker in self.trackers.items()}
+        means = tf.unstack(batch_mean(tf.stack([logs[name] for name in self.trackers])))
+        for tracker, mean in zip(self.trackers.values(), means, strict=True):
+            tracker.update_state(mean)
+        return {name: reported(tracker.result()) for name, tracker in self.trackers.items()}
 
     def discriminate(
         self, real: Pair, fake: Pair

@@ -29,6 +29,7 @@ from typing import Any, ClassVar
 import tensorflow as tf
 
 from losses.information import entropy, view_information
+from losses.replicas import batch_mean, sampled
 from models import defaults
 from models.bigbigan import BigBiGAN
 from models.code import Code, Coded
@@ -146,7 +147,7 @@ class InfoBigBiGAN(Coded, BigBiGAN):
             seen = [x if neighbours is None else neighbours, x][: self.views]
             seeds: list[Any] = [tf.random.fold_in(seed, i) for i in (1, 2)]  # pyright: ignore[reportArgumentType]
             views = tf.concat([random_view(image, own) for image, own in zip(seen, seeds, strict=False)], 0)
-        return Pair(x, self.posterior(encoding).sample(seed=seed), self.estimate_code(x, encoding), views)
+        return Pair(x, sampled(self.posterior(encoding), seed), self.estimate_code(x, encoding), views)
 
     def real_codes(self, real: Judgement, real_pair: Pair) -> tf.Tensor:
         """Return q(c | x) of a batch of real images, [B, num_categories]: by E if E estimates the code, else by the head."""
@@ -205,7 +206,7 @@ class InfoBigBiGAN(Coded, BigBiGAN):
             information = view_information(others[0] if others else p, p_view)
             losses["consistency"] = -self.consistency_weight * information
         if self.balance_weight:
-            losses["balance"] = -self.balance_weight * entropy(tf.reduce_mean(p, 0))
+            losses["balance"] = -self.balance_weight * entropy(batch_mean(tf.reduce_mean(p, 0)))
         return losses
 
     def inferred_pair(self, x: tf.Tensor) -> Pair:

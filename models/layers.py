@@ -12,6 +12,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from losses.replicas import batch_mean, replicas
+
 Shape = tuple[Any, ...]  # of a layer's input, as Keras passes it to `build`; the size of the batch may be unknown
 
 
@@ -203,17 +205,31 @@ class BatchNorm(keras.layers.Layer):
         gain, offset = tf.ones_like(self.mean), tf.zeros_like(self.mean)
         if not self.conditional:
             gain, offset = gain + self.gain, offset + self.offset
-        if training:
+        if training and replicas() == 1:
             x, mean, variance = tf.compat.v1.nn.fused_batch_norm(x, gain, offset, epsilon=self.epsilon)[:3]
+        elif training:
+            wide = tf.cast(x, tf.float32)
+            mean = batch_mean(tf.reduce_mean(wide, [0, 1, 2]))
+            variance = batch_mean(tf.reduce_mean(tf.square(wide - mean), [0, 1, 2]))
+            x = self.normalized(x, gain, offset, mean, variance)
+            count = tf.cast(replicas() * tf.size(x) // x.shape[-1], tf.float32)
+            variance *= count / (count - 1)
+        else:
+            x = self.normalized(x, gain, offset, self.mean, self.variance)
+        if training:
             self.mean.assign(mean)
             self.variance.assign(variance)
-        else:
-            scale = gain * tf.math.rsqrt(self.variance + self.epsilon)
-            x = x * tf.cast(scale, x.dtype) + tf.cast(offset - self.mean * scale, x.dtype)
         if not self.conditional:
             return x
         gain, offset = (layer(condition, training=training)[:, None, None, :] for layer in (self.gain, self.offset))
         return x * tf.cast(1.0 + gain, x.dtype) + tf.cast(offset, x.dtype)
+
+    def normalized(
+        self, x: tf.Tensor, gain: tf.Tensor, offset: tf.Tensor, mean: tf.Tensor, variance: tf.Tensor
+    ) -> tf.Tensor:
+        """Return gain * (x - mean) / sqrt(variance + epsilon) + offset, in x's dtype; the four are [C] float32."""
+        scale = gain * tf.math.rsqrt(variance + self.epsilon)
+        return x * tf.cast(scale, x.dtype) + tf.cast(offset - mean * scale, x.dtype)
 
 
 class Composed(keras.layers.Layer):

@@ -4,6 +4,7 @@ import math
 
 import tensorflow as tf
 
+from losses.replicas import own_rows, replicas
 from models.layers import map_shape
 
 ROTATION = math.radians(20)  # largest angle, in both directions
@@ -27,11 +28,11 @@ def random_view(x: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         [B, H, W, C] float32, clipped to [-1, 1].
     """
     shape = tf.shape(x)
-    batch, (height, width, _) = shape[0], map_shape(x)
+    batch, (height, width, _) = replicas() * shape[0], map_shape(x)
     place, noise = tf.unstack(tf.random.split(seed, 2))
     # the stubs declare a shape a list of int
     numbers = tf.random.stateless_uniform([5, batch], place, -1.0, 1.0)  # pyright: ignore[reportArgumentType]
-    angle, size, shear, right, down = tf.unstack(numbers)
+    angle, size, shear, right, down = tf.unstack(own_rows(tf.transpose(numbers)), axis=1)
     angle, factor, shear = ROTATION * angle, tf.exp(SCALE * size), SHEAR * shear
     # a matrix and a shift give the position in x of the pixel (column, row) of a view, counted from the centre
     a, b = factor * tf.cos(angle), factor * (shear * tf.cos(angle) - tf.sin(angle))
@@ -48,4 +49,5 @@ def random_view(x: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         interpolation="BILINEAR",
         fill_mode="NEAREST",
     )
-    return tf.clip_by_value(view + NOISE * tf.random.stateless_normal(shape, noise), -1.0, 1.0)
+    eps = own_rows(tf.random.stateless_normal(tf.concat([[batch], shape[1:]], 0), noise))
+    return tf.clip_by_value(view + NOISE * eps, -1.0, 1.0)

@@ -106,7 +106,7 @@ class Scalars(keras.callbacks.Callback):
         self.writer.flush()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        with self.writer.as_default(int(self.model.step)):
+        with self.writer.as_default(int(self.model.step.numpy())):
             for name, value in (logs or {}).items():
                 tf.summary.scalar(name, value)
         self.writer.flush()
@@ -125,7 +125,7 @@ class Pictures(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         if not is_due(epoch + 1, self.run.epochs):
             return
-        with self.writer.as_default(int(self.model.step)):
+        with self.writer.as_default(int(self.model.step.numpy())):
             for name, rows in model_rows(self.model, self.images, self.run.config.seed).items():
                 write_figure(f"pictures/{name}", rows.figure(self.run.dataset))
         self.writer.flush()
@@ -169,7 +169,7 @@ class FinalSummary(keras.callbacks.Callback):
         assert known is not None and names is not None  # as in the test part
         code_to_class = match_codes(confusion(self.codes(train), known[:EMBEDDED], num_codes, len(names)))
         table = confusion(codes, labels, num_codes, len(names))
-        with self.writer.as_default(int(self.model.step)):
+        with self.writer.as_default(int(self.model.step.numpy())):
             write_figure("evaluation only/confusion", confusion_figure(table, code_to_class, names, self.run.dataset))
         self.writer.flush()
 
@@ -210,7 +210,7 @@ class TopicSummary(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         if is_due(epoch + 1, self.run.epochs):
             topics = top_words(self.model.decoder.kernel.numpy(), self.corpus.words, self.corpus.train.counts)
-            with self.writer.as_default(int(self.model.step)):
+            with self.writer.as_default(int(self.model.step.numpy())):
                 rows = ((str(topic), " ".join(words)) for topic, words in enumerate(topics))
                 write_table("topics", ["topic", "top words"], rows)
             self.writer.flush()
@@ -240,7 +240,7 @@ class SentenceSummary(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         if not is_due(epoch + 1, self.run.epochs):
             return
-        with self.writer.as_default(int(self.model.step)):
+        with self.writer.as_default(int(self.model.step.numpy())):
             self.write("samples", ["from the prior"], self.model.generate_ids(SENTENCES, seed=self.run.config.seed))
             if isinstance(self.model, LanguageVAE):
                 shown = self.corpus.validation[:SENTENCES]
@@ -279,7 +279,7 @@ class StepKL(keras.callbacks.Callback):
         maps[:, : epoch + 1] = np.swapaxes(self.rows, 0, 1)
         title = f"{self.run.dataset}: mean KL of q(z_t | x_1..t) to N(0, I), in nats, on validation sentences"
         ways = "step, counted from the start of the sentence", "step, counted from its end"
-        with self.writer.as_default(int(self.model.step)):
+        with self.writer.as_default(int(self.model.step.numpy())):
             write_figure("kl_by_step", heat_map_figure(dict(zip(ways, maps, strict=True)), title, "epoch"))
         self.writer.flush()
 
@@ -296,7 +296,7 @@ class QuestionSummary(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         if self.model.attention != "none" and is_due(epoch + 1, self.run.epochs, ATTENTIONS):
             figure = attention_figure(self.model, self.corpus, self.run.config.seed, self.run.dataset)
-            with self.writer.as_default(int(self.model.step)):
+            with self.writer.as_default(int(self.model.step.numpy())):
                 write_figure("attention", figure)
             self.writer.flush()
 

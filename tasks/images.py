@@ -62,7 +62,7 @@ class ImageTask(Task[ImageDataset]):
         config = dataclasses.replace(config, precision=precision)
         if self.in_use(config) != config:
             print(
-                "This processor has no instructions for bfloat16: a step in --precision float32 takes much less time.",
+                "This machine has no instructions for bfloat16: a step in --precision float32 takes much less time.",
                 file=sys.stderr,
             )
         count = len(data.train.images)

@@ -34,6 +34,7 @@ class Mode:
     scores: tuple[Evaluation, ...]  # its evaluations, in the order in which tables show their scores
     best: str | None = None  # the key of the history by which a run's checkpoint is chosen; None: the newest is used
     direction: Literal["min", "max"] = "min"  # which value of `best` is better
+    shares_batches: bool = False  # whether several devices can share its batches
 
     def make_task(self) -> "Task":
         """Return the task of this mode. This imports TensorFlow."""
@@ -110,6 +111,7 @@ MODES = {
             task="tasks.images:ImageTask",
             model="models.gan:GAN",
             config=configs.BigGANConfig,
+            shares_batches=True,
             scores=SAMPLES,
         ),
         Mode(
@@ -118,6 +120,7 @@ MODES = {
             task="tasks.images:ImageTask",
             model="models.bigan:BiGAN",
             config=configs.BiGANConfig,
+            shares_batches=True,
             scores=(*ENCODINGS, catalogue.KMEANS),
         ),
         Mode(
@@ -126,6 +129,7 @@ MODES = {
             task="tasks.images:ImageTask",
             model="models.bigbigan:BigBiGAN",
             config=configs.BigBiGANConfig,
+            shares_batches=True,
             scores=(*ENCODINGS, catalogue.KMEANS),
         ),
         Mode(
@@ -134,6 +138,7 @@ MODES = {
             task="tasks.images:ImageTask",
             model="models.infogan:InfoGAN",
             config=configs.InfoGANConfig,
+            shares_batches=True,
             scores=(*SAMPLES, *CODES),
         ),
         Mode(
@@ -142,6 +147,7 @@ MODES = {
             task="tasks.images:ImageTask",
             model="models.infobigbigan:InfoBigBiGAN",
             config=configs.InfoBigBiGANConfig,
+            shares_batches=True,
             scores=(*ENCODINGS, *CODES),
         ),
         Mode(
@@ -150,6 +156,7 @@ MODES = {
             task="tasks.documents:DocumentTask",
             model="text_vae.nvdm:NVDM",
             config=configs.NVDMConfig,
+            shares_batches=True,
             scores=TOPICS,
         ),
         Mode(
@@ -176,6 +183,7 @@ MODES = {
             task="tasks.sentences:SentenceTask",
             model="text_vae.twr_vae:TWRVAE",
             config=configs.TWRVAEConfig,
+            shares_batches=True,
             scores=SENTENCES,
             best="validation/elbo_nll",
         ),

@@ -10,6 +10,7 @@ import tensorflow as tf
 from data.seeds import seeded
 from data.wording import Wording
 from losses.optimizers import Adam
+from losses.replicas import batch_mean, reported
 from text_vae.written import Words, Written
 
 Own = TypeVar("Own", bound="TextVAE")  # the class that `with_adam` is called on
@@ -151,10 +152,10 @@ class TextVAE(keras.Model):
             loss = tf.reduce_mean(self.shares(batch) * (terms.nll + weight * terms.regularizer))
         self.update(tape.gradient(loss, self.trainable_variables))
         self.step.assign_add(1)
-        values = (loss, terms.nll, terms.regularizer, terms.kl, weight)
-        for name, value in zip(self.tracked_names, values, strict=True):
+        values = (loss, *map(tf.reduce_mean, (terms.nll, terms.regularizer, terms.kl)), weight)
+        for name, value in zip(self.tracked_names, tf.unstack(batch_mean(tf.stack(values))), strict=True):
             self.trackers[name].update_state(value)
-        return {name: tracker.result() for name, tracker in self.trackers.items()}
+        return {name: reported(tracker.result()) for name, tracker in self.trackers.items()}
 
     def update(self, gradients: list[tf.Tensor | tf.IndexedSlices]) -> None:
         """Apply the gradients of `trainable_variables`, in their order."""

@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from data.sentences import SentenceBatch, evaluation_batches
+from losses.replicas import sampled
 from losses.variational import cyclical_weight, free_bits, gaussian_kl, gaussian_kl_between, linear_weight
 from text_vae import defaults
 from text_vae.base import ElboTerms, Own, TextVAE
@@ -184,7 +185,7 @@ class LanguageVAE(LanguageModel):
         z_seed, *dropout_seeds = tf.unstack(tf.random.split(seed, 3))
         encoder_seed, decoder_seed = dropout_seeds if training else (None, None)
         latent = self.infer(batch, encoder_seed)
-        nll = self.decoder.nll(batch, latent.posterior.sample(seed=z_seed), decoder_seed)
+        nll = self.decoder.nll(batch, sampled(latent.posterior, z_seed), decoder_seed)
         return ElboTerms(nll + latent.length_nats, latent.kl, latent.regularizer)
 
     def log_weights(self, batch: SentenceBatch, samples: int, seed: tf.Tensor) -> tf.Tensor:

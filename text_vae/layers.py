@@ -14,6 +14,7 @@ import tensorflow_probability as tfp
 
 from data.sentences import SentenceBatch
 from data.vocabulary import BOS, EOS, UNPREDICTED
+from losses.replicas import own_rows, replicas
 from losses.variational import token_nll
 
 if TYPE_CHECKING:
@@ -147,7 +148,13 @@ class GaussianNetwork(keras.layers.Layer):
 
 def dropped(h: tf.Tensor, rate: float, seed: tf.Tensor | None) -> tf.Tensor:
     """Return h after dropout, which is a function of `seed`, int32 [2]; None: h itself."""
-    return h if seed is None or not rate else tf.nn.experimental.stateless_dropout(h, rate, seed)
+    if seed is None or not rate:
+        return h
+    if replicas() == 1:
+        return tf.nn.experimental.stateless_dropout(h, rate, seed)
+    whole = tf.concat([replicas() * tf.shape(h)[:1], tf.shape(h)[1:]], 0)
+    kept = tf.nn.experimental.stateless_dropout(tf.ones(whole), rate, seed)
+    return h * own_rows(tf.ensure_shape(kept, [None, *h.shape[1:]]))
 
 
 class WordDecoder(keras.layers.Layer):

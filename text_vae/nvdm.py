@@ -11,6 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from losses.replicas import batch_mean, sampled
 from losses.variational import gaussian_kl, linear_weight, multinomial_nll
 from text_vae import defaults
 from text_vae.base import ElboTerms, TextVAE, adam
@@ -169,7 +170,7 @@ class NVDM(TextVAE):
             mu, log_variance: [B, topics] each, computed by `infer` or in another way.
             seed: int32 [2].
         """
-        z = gaussian(mu, log_variance).sample(seed=seed)
+        z = sampled(gaussian(mu, log_variance), seed)
         kl = gaussian_kl(mu, log_variance)
         return ElboTerms(multinomial_nll(self.decoder(z), x), kl, kl)
 
@@ -210,7 +211,7 @@ class NVDM(TextVAE):
         A document without words counts as a document of one word.
         """
         shares = tf.maximum(tf.reduce_sum(batch, 1), 1.0) ** -self.length_power
-        return shares / tf.reduce_mean(shares)
+        return shares / batch_mean(tf.reduce_mean(shares))
 
     def compile(  # pyright: ignore[reportIncompatibleMethodOverride]  # the base class has one optimizer
         self, optimizer: keras.Optimizer, encoder_optimizer: keras.Optimizer

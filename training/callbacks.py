@@ -37,7 +37,7 @@ def stop(run: Run, model: Any, name: str, value: float | str) -> None:
     options = vars(run.config)
     rates = " and ".join(flag(option) for option in options if option.endswith("rate"))
     exact = ", or --precision float32" if "precision" in options else ""
-    raise Diverged(f"{name} is {value} at step {int(model.step)}: {where}; try smaller {rates}{exact}")
+    raise Diverged(f"{name} is {value} at step {int(model.step.numpy())}: {where}; try smaller {rates}{exact}")
 
 
 class NonFiniteGuard(keras.callbacks.Callback):
@@ -176,7 +176,7 @@ class Keeper(keras.callbacks.Callback):
         model: Any = self.model
         done, values = epoch + 1, {name: float(value) for name, value in (logs or {}).items()}
         cost = {"seconds": round(self.seconds, 2), "memory_gb": peak_memory_gb()}
-        self.entries.append({"epoch": done, "step": int(model.step)} | cost | values)
+        self.entries.append({"epoch": done, "step": int(model.step.numpy())} | cost | values)
         if is_kept(done, self.run.epochs):
             self.newest, self.state = done, []
             self.run.write_history(self.entries)  # first: a checkpoint has its line in the history

@@ -60,6 +60,11 @@ class Row(Protocol):
     def config(self) -> type[Config]: ...
 
     @property
+    def shares_batches(self) -> bool:
+        """Whether several devices can share its batches."""
+        ...
+
+    @property
     def best(self) -> str | None:
         """The key of the history whose best value chooses the checkpoint; None: the newest checkpoint is used."""
         ...
