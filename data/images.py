@@ -840,6 +840,8 @@ def _contents(folder: Path) -> _Contents:
         if entry.is_dir():
             found.folders.append(path)
         elif path.suffix.lower() in IMAGE_SUFFIXES:
+            if not entry.is_file():
+                refuse_endless(path)
             found.images.append(path)
         else:
             found.unread.append(path)
@@ -958,6 +960,7 @@ def read_picture(file: Path, background: str = BACKGROUND) -> np.ndarray:
     Raises:
         DataError: the file cannot be read as a picture, holds several, or has more than MOST_PIXELS.
     """
+    refuse_endless(file)
     with _opened(file) as image:
         if _holds_several(image):
             raise DataError(f"{file.name} holds several pictures: give a file with one")
@@ -971,7 +974,6 @@ def _opened(file: Path) -> "Iterator[Image]":
     """Open an image. Raise a DataError that names the file if it cannot be opened, or read in the context."""
     from PIL import Image
 
-    refuse_endless(file)
     try:
         with Image.open(file, formats=FORMATS) as image:
             width, height = image.size
