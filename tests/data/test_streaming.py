@@ -169,7 +169,7 @@ def test_little_memory_is_taken_for_many_images(tmp_path):
         peaks[limit] = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
     assert peaks[MEMORY] > 49e6
-    assert peaks[STREAM] < 15e6, peaks
+    assert peaks[STREAM] < 20e6, peaks  # modules that are imported meanwhile count too
 
 
 @pytest.mark.parametrize("size", [None, pytest.param(8, marks=pytest.mark.slow)])
