@@ -1,6 +1,7 @@
 """Train a model: python train.py --mode infobigbigan. See --help, and --mode MODE --help for the options of a mode."""
 
 import contextlib
+import dataclasses
 import functools
 import gc
 import shlex
@@ -13,7 +14,7 @@ from tasks.modes import MODES, find_mode, listing, modes_with
 from training.cli import Parser, add_config_options, count, run_program
 from training.config import left_open, make_config
 from training.devices import check_shares, is_chief, shared, strategy_of, together
-from training.runs import Run, check_unchanged, create_run, open_run
+from training.runs import FREE, Run, check_unchanged, create_run, open_run
 
 
 def parse(argv: list[str]) -> tuple[Any, Run | None, dict[str, Any], dict[str, Any]]:
@@ -67,7 +68,8 @@ def train(argv: list[str]) -> None:
         if not own["dry_run"]:
             print(run.place, flush=True)  # now: importing TensorFlow and reading the data take seconds
     row = find_mode(mode)
-    config = run.config if run else make_config(row.config, given)
+    free = {name: value for name, value in given.items() if name in FREE}
+    config = dataclasses.replace(run.config, **free) if run else make_config(row.config, given)
     task = row.make_task()  # imports TensorFlow, so errors in options come before it
     strategy = strategy_of(own["devices"], row)
     config, data = task.resolve(config, frozenset() if run else left_open(row.config, given))

@@ -10,7 +10,7 @@ import tensorflow as tf
 from reporting.cards import card
 from text_vae.base import TextVAE
 from training.files import whole_folder, write_bytes, write_text
-from training.runs import WEIGHTS, WORDING, Run, write_config, write_weights
+from training.runs import LOCAL, WEIGHTS, WORDING, Run, write_config, write_weights
 
 
 def export_run(run: Run, model: Any, epoch: int, folder: Path, form: str, summary: str, limits: str) -> None:
@@ -26,7 +26,8 @@ def export_run(run: Run, model: Any, epoch: int, folder: Path, form: str, summar
         signatures: Mapping[str, Any] = {}
         if form == "weights":
             described = json.loads((run.path / "config.json").read_text())
-            described["config"]["data_dir"] = None  # a folder of the machine that trained it
+            # options of the machine that trained it
+            described["config"] |= {name: None for name in LOCAL if name in described["config"]}
             write_config(beside / "config.json", described)
             write_bytes(beside / "metrics.json", (run.path / "metrics.json").read_bytes())
             write_weights(beside / WEIGHTS, model, epoch)

@@ -286,13 +286,14 @@ class ImagePage:
 
         try:
             data = self.load()
-            images, source = to_float(data.test.images), f"the test part of {Path(data.name).name}"
+            images, source = data.test.images, f"the test part of {Path(data.name).name}"
         except InputError:
             images, source = self.model.generate(100, seed=0), "samples of the model, since its data are not here"
         numbers = [whole(number, f"number of the {side} image") for number, side in ((left, "left"), (right, "right"))]
         if not all(0 <= number < len(images) for number in numbers):
             raise InputError(f"there are {len(images)} images: give numbers from 0 to {len(images) - 1}")
-        ends = images[numbers]
+        ends = images[np.array(numbers)]
+        ends = to_float(ends) if ends.dtype == np.uint8 else ends
         assert isinstance(self.model, Encodes)
         z, *code = (latent.numpy() for latent in self.model.infer_latents(tf.constant(ends)))
         z_path = straight_paths(z[:1], z[1:], STEPS)[0]

@@ -25,7 +25,7 @@ FINALISTS_KEYS = {"count": int, "seeds": list}
 LABEL_FREE = CONSISTENCY.keys  # the scores that may choose: of the validation part, and computed without labels
 SECONDS_PER_UPDATE = 0.12  # a guess, until the study has a finished training: two cores at 200 GFLOP/s
 LENGTHS = ("updates", "epochs")  # the options that another preset replaces
-ELSEWHERE = ("data_dir", "precision")  # the options that depend on the machine, not on the study
+ELSEWHERE = ("data_dir", "cache_gb", "precision")  # the options that depend on the machine, not on the study
 
 
 @dataclasses.dataclass(frozen=True)

@@ -43,6 +43,11 @@ class BigGANConfig(Config):
         "mnist, else mnist_5k",
     )
     data_dir: str | None = data_option(None, "folder where tensorflow-datasets keeps its data")
+    cache_gb: float | None = data_option(
+        None,
+        "memory for the data in GB (2^30 bytes); larger data stream from disk; default: half of what is free",
+        low=0,
+    )
     image_size: int | None = data_option(None, "height and width to resize images to; default: their own size", low=8)
     background: str = data_option(BACKGROUND, "colour that your transparent images stand on: a name, or #rrggbb")
     precision: str = network_option(
@@ -52,10 +57,12 @@ class BigGANConfig(Config):
     )
     latent_dim: int = network_option(GAN["latent_dim"], "size of z", low=2)
     generator_widths: tuple[int, ...] = network_option(
-        GAN["generator_widths"], "channels of G's up-blocks, lowest resolution first", low=4
+        GAN["generator_widths"],
+        "channels of G's up-blocks, lowest resolution first (images of 64x64: 64 32 16)",
+        low=4,
     )
     discriminator_widths: tuple[int, ...] = network_option(
-        GAN["discriminator_widths"], "channels of F's down-blocks", low=4
+        GAN["discriminator_widths"], "channels of F's down-blocks (images of 64x64: 16 32 64)", low=4
     )
     layout_dim: int = network_option(
         GAN["layout_dim"],
@@ -100,7 +107,9 @@ class BiGANConfig(BigGANConfig):
     d_updates: int = other_default(BigGANConfig, "d_updates", BIGAN["d_updates"])
     hidden_norm: bool = network_option(BIGAN["hidden_norm"], "normalise E's last hidden layer before its ReLU")
     encoder_widths: tuple[int, ...] = network_option(
-        BIGAN["encoder_widths"], "channels of E's stem and blocks, each of which halves the resolution", low=4
+        BIGAN["encoder_widths"],
+        "channels of E's stem and blocks, each of which halves the resolution (images of 64x64: 16 32 64)",
+        low=4,
     )
     encoder_size: int = network_option(
         BIGAN["encoder_size"], "height and width that E resizes its input to; 0: the size of the images", low=0

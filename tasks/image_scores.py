@@ -1,5 +1,6 @@
 """The scores of image models, from a model and its data to the keys of the catalogue."""
 
+import math
 from collections.abc import Callable
 from functools import cached_property
 from typing import Any
@@ -9,6 +10,7 @@ import tensorflow as tf
 from matplotlib.figure import Figure
 
 from data.images import ImageDataset, Split, to_float
+from data.order import places
 from metrics import catalogue, frechet
 from metrics.clustering import (
     balanced_accuracy,
@@ -31,16 +33,30 @@ from training.runs import Run
 CURVE_IMAGES = 10_000  # training images that probes and maps are fitted on for a point of a curve
 GENERATED = 10_000  # most images that FID and KID are measured on; a smaller test or validation part lowers it
 SAMPLE_SEED = 0  # of these images
+SCORED_VALUES = 2**28  # most numbers of a part's images, 1 GB as float32; all of CIFAR-10's 50,000 images fit
 
 
 class ImageScorer(Scorer[ImageDataset]):
-    """The scores of an image model."""
+    """The scores of an image model, on the images of each part that `scored` chooses."""
 
     def __init__(self, task: Task[ImageDataset], run: Run, data: ImageDataset, model: Any):
-        super().__init__(task, run, data, model)
-        self.train, self.test, self.held_out = (
-            to_float(split.images) for split in (data.train, data.test, data.validation)
-        )
+        parts = {name: scored(getattr(data, name)) for name in ("train", "validation", "test")}
+        super().__init__(task, run, data._replace(**parts), model)
+
+    @cached_property
+    def train(self) -> np.ndarray:
+        """The training images that are scored, float32 [N, H, W, C] in [-1, 1]."""
+        return to_float(self.data.train.images[:])
+
+    @cached_property
+    def test(self) -> np.ndarray:
+        """The test images that are scored."""
+        return to_float(self.data.test.images[:])
+
+    @cached_property
+    def held_out(self) -> np.ndarray:
+        """The images of the validation part that are scored."""
+        return to_float(self.data.validation.images[:])
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -230,3 +246,14 @@ class ImageScorer(Scorer[ImageDataset]):
             "reconstruction_mse": float(np.mean(np.square(x_hat - self.test))),
             "reconstruction_features": float(np.mean(np.square(features_hat - features))),
         } | self.described_network
+
+
+def scored(part: Split) -> Split:
+    """Return the images of a part that scores are computed on: all, or, if they are too large, as many as fit.
+
+    The choice is random but fixed, and does not depend on the memory of the machine. So a score stays the same wherever
+    the images stream.
+    """
+    count = len(part.images)
+    most = SCORED_VALUES // math.prod(part.images.shape[1:])
+    return part if count <= most else part.select(places(count, most))

@@ -1,7 +1,6 @@
 """Images: how their data are read, which models fit them, and what a training shows. The scores are in `image_scores`."""
 
 import dataclasses
-import hashlib
 import sys
 from typing import Any
 
@@ -12,6 +11,7 @@ from data import images
 from data.errors import InputError
 from data.images import ImageDataset
 from data.order import full_batches
+from data.streaming import StreamedImages
 from models.capabilities import fastest_dtype
 from reporting.tensorboard import FinalSummary, Pictures, Scalars, open_writer
 from tasks.base import Task
@@ -27,6 +27,7 @@ MOST_PASSES = 600  # epochs that --updates may ask for; a data set of a few hund
 SMALL = 10_000  # training images below which these options are used, where nobody chose them
 SMALL_BATCH = 64  # at most the whole training part
 SMALL_RECIPE = {"updates": 5500, "views": 2}
+WIDTHS_SIDE = 32  # height and width that the default widths of G, F and E are meant for
 # Options of single data sets. Near images of digits show the same digit; those of photographs need not. The images of
 # `digits` are so small that twice the updates take less time.
 OWN_RECIPES = {"digits": {"neighbours": 5, "updates": 11_400}, "mnist_5k": {"neighbours": 5}}
@@ -44,7 +45,7 @@ class ImageTask(Task[ImageDataset]):
 
     def load(self, config: BigGANConfig) -> ImageDataset:
         assert config.dataset is not None
-        return images.load(config.dataset, config.data_dir, config.image_size, config.background)
+        return images.load(config.dataset, config.data_dir, config.image_size, config.background, config.cache_gb)
 
     def resolve(
         self, config: BigGANConfig, left_open: frozenset[str] = frozenset()
@@ -69,8 +70,14 @@ class ImageTask(Task[ImageDataset]):
         if count < SMALL:
             recipe = SMALL_RECIPE | {"batch_size": min(SMALL_BATCH, count)} | OWN_RECIPES.get(name, {})
             config = dataclasses.replace(config, **{option: recipe[option] for option in recipe.keys() & left_open})
+        config = dataclasses.replace(config, **widths_for(config, data.image_shape[0], left_open))
         if (most := most_neighbours(config)) >= count:
             raise InputError(f"--neighbours {most}: there are {count} training images: use at most {count - 1}")
+        if most and isinstance(data.train.images, StreamedImages):
+            raise InputError(
+                f"--neighbours {most}: neighbours are found in memory, but {name} streams: use --neighbours 0, or a higher "
+                "--cache-gb"
+            )
         return with_epochs(config, self.steps_per_epoch(config, data), MOST_PASSES), data
 
     def in_use(self, config: BigGANConfig) -> BigGANConfig:
@@ -84,7 +91,7 @@ class ImageTask(Task[ImageDataset]):
             "image_shape": list(data.image_shape),
             "images": counts,
             "labels": data.train.labels is not None,
-            "sha256": hashlib.sha256(data.train.images.tobytes()).hexdigest()[:16],  # of the training part
+            "sha256": images.digest(data.train.images),  # of the training part
         }
 
     def steps_per_epoch(self, config: BigGANConfig, data: ImageDataset) -> int:
@@ -110,6 +117,31 @@ class ImageTask(Task[ImageDataset]):
 def most_neighbours(config: BigGANConfig) -> int:
     """Return `--neighbours`; 0 in the modes that do not have this option."""
     return config.neighbours if isinstance(config, InfoBigBiGANConfig) else 0
+
+
+def widths_for(config: BigGANConfig, side: int, left_open: frozenset[str]) -> dict[str, tuple[int, ...]]:
+    """Return the widths of G, F and E for images of this height and width, where they are larger than the defaults.
+
+    As in BigGAN, each doubling of the side adds a block at the lowest resolution, here with twice the channels of the
+    block beside it. There are no more blocks than a side can be halved.
+
+    Args:
+        left_open: the options that nobody chose; only they change.
+    """
+    found: dict[str, tuple[int, ...]] = {}
+    names = {"G": "generator_widths", "F": "discriminator_widths", "E": "encoder_widths"}
+    for network, depth, own_side in config.halvings:
+        name, size = names[network], own_side or side
+        more = max(size // WIDTHS_SIDE, 1).bit_length() - 1
+        while more and size % 2 ** (depth + more):
+            more -= 1
+        if name in left_open and more:
+            widths: tuple[int, ...] = getattr(config, name)
+            if network == "G":  # the lowest resolution comes first
+                found[name] = (*(widths[0] << i for i in range(more, 0, -1)), *widths)
+            else:
+                found[name] = (*widths, *(widths[-1] << i for i in range(1, more + 1)))
+    return found
 
 
 def check_halvings(config: BigGANConfig, image_shape: list[int]) -> None:

@@ -16,16 +16,13 @@ from typing import Any
 import numpy as np
 
 from data.errors import InputError
+from data.streaming import whole_file
 
 
 def write_bytes(path: Path, content: bytes) -> None:
     """Write a whole file or none. Raise OSError, for example for a full disk, and leave no partial file."""
-    beside = path.with_name(f"{path.name}.{os.getpid()}.partial")  # another process may write the same file
-    try:
+    with whole_file(path) as beside:
         beside.write_bytes(content)
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -29,6 +29,7 @@ import numpy as np
 
 from data.archives import opened_arrays
 from data.errors import InputError, reason
+from data.streaming import cache_dir
 from data.wording import Wording
 from training import __version__
 from training.config import Config, field_names, flag, flags_of, without_retired
@@ -43,6 +44,8 @@ DIGEST = "digest"  # the key of a config.json that holds the digest of the rest
 WORDING = "vocabulary.json"  # holds the words of a run of text
 CANDIDATES = "candidates.npz"  # holds the scores of the candidates of a ranker's run
 CHECKPOINT = re.compile(r"epoch-(\d+)-(\w+)\.weights\.h5")  # the epoch and the digest
+LOCAL = ("data_dir", "cache_gb")  # options that describe the machine, and not what is trained
+FREE = ("cache_gb",)  # options that may change when a run is resumed, since no number depends on them
 MOST = 10**7  # words or pixels a side that a config.json may give its model
 KEPT = 2  # checkpoints that are kept, newest first
 RECORDED = ("tensorflow", "keras", "tensorflow-probability", "tensorflow-gan", "numpy", "scikit-learn")
@@ -117,7 +120,7 @@ class Run:
     @property
     def command(self) -> str:
         """The command that trains such a run; of the user's own data it has the name alone, and no folder."""
-        changed = {name: value for name, value in self.config.changed.items() if name != "data_dir"}
+        changed = {name: value for name, value in self.config.changed.items() if name not in LOCAL}
         changed["dataset"] = Path(str(self.config.dataset)).name
         return shlex.join(["python", "train.py", "--mode", self.mode, *flags_of(changed)])
 
@@ -135,11 +138,11 @@ class Run:
 
     @property
     def cache_dir(self) -> Path:
-        """The folder that the evaluations of all runs share: $INFOBIGBIGAN_CACHE or ~/.cache/infobigbigan.
+        """The folder that the evaluations of all runs share, as `data.streaming.cache_dir` names it.
 
         It holds pickles, which can run code. So it never lies beside a run, which may come from a stranger.
         """
-        return Path(os.environ.get("INFOBIGBIGAN_CACHE") or "~/.cache/infobigbigan").expanduser()
+        return cache_dir()
 
     def cached(self, function: Callable[..., Result]) -> Callable[..., Result]:
         """Return the function with its results kept in `cache_dir`, by its code, its arguments and the versions.
@@ -460,6 +463,6 @@ def check_unchanged(run: Run, given: Mapping[str, Any]) -> None:
     for name, value in given.items():
         if name not in field_names(run.row.config):
             raise InputError(f"{flag(name)} is not an option of {run.path}, a run of mode {run.mode}")
-        if value not in (getattr(run.config, name), "auto"):  # auto: as the run decided
+        if name not in FREE and value not in (getattr(run.config, name), "auto"):  # auto: as the run decided
             own = getattr(run.config, name)
             raise InputError(f"{flag(name)} {value}: {run.path} was started with {own}: start a new run to change it")

@@ -55,7 +55,14 @@ def test_every_field_has_a_flag_that_gives_its_value(mode):
         else:
             argv += [flag(name), *map(str, value if isinstance(value, tuple) else [value])]
     # the fields whose default is None
-    open_fields = {"dataset": "a.npz", "data_dir": "b", "epochs": 3, "image_size": 8, "word_vectors": "c"}
+    open_fields = {
+        "dataset": "a.npz",
+        "data_dir": "b",
+        "epochs": 3,
+        "image_size": 8,
+        "word_vectors": "c",
+        "cache_gb": 0.5,
+    }
     chosen = {f.name: open_fields[f.name] for f in dataclasses.fields(CONFIGS[mode]) if f.default is None}
     given = parsed(CONFIGS[mode], *argv, *(part for name, value in chosen.items() for part in (flag(name), str(value))))
     expected = defaults | chosen

@@ -1,12 +1,23 @@
+import dataclasses
 import functools
+import io
+import json
+import time
 
 import keras
 import numpy as np
 import pytest
+from PIL import Image
 
+import evaluate
+import train
 from data import images as readers
 from data.errors import InputError
-from tasks import images
+from data.images import Split
+from data.order import places
+from data.shapes import write_shapes
+from data.streaming import StreamedImages
+from tasks import image_scores, images
 from tasks.configs import BigBiGANConfig, BigGANConfig, InfoBigBiGANConfig
 from tasks.modes import MODES
 from training.callbacks import EpochEnd, Keeper
@@ -202,3 +213,133 @@ def test_without_the_unary_scores_the_joint_score_alone_is_trained():
     options = TINY | TINY_ENCODER | {"s_x": False, "s_z": False, "precision": "float32"}
     model = MODES["bigbigan"].make_task().build(BigBiGANConfig(**options), {"image_shape": [8, 8, 1]})
     assert {name for name in model.tracked_names if name.startswith("loss/d_")} == {"loss/d_xz"}
+
+
+# Larger images
+
+
+@pytest.mark.parametrize(
+    ("size", "generator", "discriminator"),
+    [
+        (8, (32, 16), (16, 32)),
+        (32, (32, 16), (16, 32)),
+        (48, (32, 16), (16, 32)),
+        (64, (64, 32, 16), (16, 32, 64)),
+        (100, (32, 16), (16, 32)),  # which cannot be halved three times
+        (128, (128, 64, 32, 16), (16, 32, 64, 128)),
+        (256, (256, 128, 64, 32, 16), (16, 32, 64, 128, 256)),
+    ],
+)
+def test_widths_that_nobody_chose_follow_the_size_of_the_images(size, generator, discriminator):
+    every = left_open(BigBiGANConfig, {})
+    found = {"generator_widths": generator} | dict.fromkeys(("discriminator_widths", "encoder_widths"), discriminator)
+    config = dataclasses.replace(BigBiGANConfig(), **images.widths_for(BigBiGANConfig(), size, every))
+    assert {name: getattr(config, name) for name in found} == found
+    images.check_halvings(config, [size, size, 3])
+    images.check_generator(config, [size, size, 3])
+
+
+def test_widths_that_were_chosen_stay_and_those_of_e_follow_its_own_size():
+    given = {"generator_widths": (8, 8), "encoder_size": 64}
+    config, every = BigBiGANConfig(**given), left_open(BigBiGANConfig, given)
+    found = images.widths_for(config, 128, every)
+    assert found == {"discriminator_widths": (16, 32, 64, 128), "encoder_widths": (16, 32, 64)}
+    assert images.widths_for(config, 128, frozenset()) == {}  # as a training that is resumed asks
+
+
+@pytest.mark.parametrize("size", [64, 128])
+def test_colour_images_of_64_and_128_train(tmp_path, eager, size):
+    """With tiny widths, whose number follows the size."""
+    write_shapes(tmp_path / "x", 20, 32)
+    tiny = {"generator_widths": (4, 4), "discriminator_widths": (4, 4), "encoder_widths": (4, 4)}
+    given = {"dataset": str(tmp_path / "x"), "image_size": size, "epochs": 1, "batch_size": 4, "precision": "float32"}
+    given |= {"feature_dim": 8, "latent_width": 8, "latent_blocks": 0}
+    config = InfoBigBiGANConfig(**given | tiny)
+    task = MODES["infobigbigan"].make_task()
+    config, data = task.resolve(config, left_open(InfoBigBiGANConfig, given))
+    assert config.generator_widths == {64: (8, 4, 4), 128: (16, 8, 4, 4)}[size]
+    assert config.encoder_widths == config.discriminator_widths == config.generator_widths[::-1]
+    model = task.build(config, task.facts(data))
+    before = [weight.numpy() for weight in model.ge_variables]
+    x = next(iter(task.batches(config, data, 0)))
+    assert x.shape == (4, size, size, 3)
+    logs = model.train_step(x)
+    assert all(np.isfinite(value) for value in logs.values())
+    assert all((own != weight.numpy()).any() for own, weight in zip(before, model.ge_variables, strict=True))
+    assert model.generate(2).shape == model.reconstruct(x[:2]).shape == (2, size, size, 3)
+
+
+# Data larger than memory
+
+
+def test_facts_are_the_same_where_images_stream(tmp_path):
+    write_shapes(tmp_path / "x", 40, 16)
+    config = BigGANConfig(dataset=str(tmp_path / "x"), batch_size=14, epochs=1)
+    own, other = (TASK.load(dataclasses.replace(config, cache_gb=limit)) for limit in (0.0, 1.0))
+    assert isinstance(own.train.images, StreamedImages) and TASK.facts(own) == TASK.facts(other)
+
+
+def test_neighbours_need_images_in_memory(tmp_path):
+    write_shapes(tmp_path / "x", 40, 16)
+    config = InfoBigBiGANConfig(dataset=str(tmp_path / "x"), neighbours=2, cache_gb=0.0, batch_size=14, epochs=1)
+    with pytest.raises(InputError, match="--neighbours 2: .*streams: use --neighbours 0, or a higher --cache-gb"):
+        MODES["infobigbigan"].make_task().resolve(config)
+
+
+def test_a_training_from_disk_equals_one_from_memory_and_may_go_on_either_way(tmp_path, eager, short_features):
+    write_shapes(tmp_path / "x", 40, 16)
+    flags = ["--mode", "biggan", "--dataset", str(tmp_path / "x"), "--batch-size", "14", "--epochs", "2"]
+    flags += [*"--generator-widths 8 --discriminator-widths 8 --runs-dir".split(), str(tmp_path)]
+    runs = {}
+    for name, limit in (("memory", "1"), ("disk", "0")):
+        keras.utils.clear_session(free_memory=False)  # layers are numbered by process, and checkpoints hold their names
+        assert train.main([*flags, "--name", name, "--cache-gb", limit]) == 0
+        runs[name] = open_run(name, str(tmp_path), MODES)
+    names = [file.name for _, file in runs["memory"].checkpoints()]
+    assert names == [file.name for _, file in runs["disk"].checkpoints()] and len(names) == 2
+
+    def scores(run):
+        timed = ("train_minutes", "peak_memory_gb")
+        return {name: value for name, value in run.scores.items() if name not in timed}
+
+    assert scores(runs["memory"]) == scores(runs["disk"])
+    (runs["disk"].path / "checkpoints" / names[0]).unlink()  # as if it had been stopped after its first epoch
+    keras.utils.clear_session(free_memory=False)
+    assert train.main(["--resume", "disk", "--runs-dir", str(tmp_path), "--cache-gb", "1"]) == 0
+    assert [file.name for _, file in runs["disk"].checkpoints()] == names
+    assert "cache" not in runs["disk"].command
+    assert json.loads((runs["disk"].path / "config.json").read_text())["config"]["cache_gb"] == 0.0
+    assert evaluate.main(["disk", "--runs-dir", str(tmp_path), "--kid"]) == 0
+
+
+def test_scores_of_large_images_are_of_a_fixed_choice(monkeypatch):
+    numbered = np.arange(50, dtype=np.uint8)
+    part = Split(np.broadcast_to(numbered[:, None, None, None], (50, 4, 4, 1)), numbered.astype(np.int64))
+    assert image_scores.scored(part) is part
+    monkeypatch.setattr(image_scores, "SCORED_VALUES", 12 * 16)
+    images, labels = image_scores.scored(part)
+    assert images[:, 0, 0, 0].tolist() == labels.tolist() == places(50, 12).tolist()
+
+
+@pytest.mark.slow
+def test_a_folder_of_200_000_images_starts_soon(tmp_path, compiled, monkeypatch):
+    monkeypatch.setenv("INFOBIGBIGAN_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "x").mkdir()
+    contents = []
+    for value in range(250):
+        file = io.BytesIO()
+        Image.new("RGB", (16, 16), (value, 250 - value, 7)).save(file, "PNG")
+        contents.append(file.getvalue())
+    for i in range(200_000):
+        (tmp_path / f"x/{i:06d}.png").write_bytes(contents[i % 250])
+    config = BigGANConfig(
+        dataset=str(tmp_path / "x"), generator_widths=(8,), discriminator_widths=(8,), epochs=1, cache_gb=0.1
+    )
+    for most in (240, 60):  # seconds on a busy machine; the second time the images are decoded already
+        start = time.perf_counter()
+        config, data = TASK.resolve(config)
+        facts = TASK.facts(data)
+        model = TASK.build(config, facts)
+        model.fit(TASK.batches(config, data, 0), epochs=1, steps_per_epoch=1, verbose=0)
+        assert time.perf_counter() - start < most
+        assert isinstance(data.train.images, StreamedImages) and facts["images"]["train"] == 140_000
