@@ -15,6 +15,7 @@ from data.errors import InputError, nearest, reason
 from metrics.catalogue import CONSISTENCY, SCORES
 from tasks.modes import find_mode
 from training.config import flags_of, make_config, without_retired
+from training.runs import LOCAL
 
 FILE = Path(__file__).with_name("studies.yaml")
 REQUIRED = {"about": str, "dataset": str, "columns": list, "rows": dict}  # the keys of a study, and their types
@@ -25,7 +26,7 @@ FINALISTS_KEYS = {"count": int, "seeds": list}
 LABEL_FREE = CONSISTENCY.keys  # the scores that may choose: of the validation part, and computed without labels
 SECONDS_PER_UPDATE = 0.12  # a guess, until the study has a finished training: two cores at 200 GFLOP/s
 LENGTHS = ("updates", "epochs")  # the options that another preset replaces
-ELSEWHERE = ("data_dir", "cache_gb", "precision")  # the options that depend on the machine, not on the study
+ELSEWHERE = (*LOCAL, "precision")  # the options that depend on the machine, not on the study
 
 
 @dataclasses.dataclass(frozen=True)
