@@ -37,9 +37,10 @@ FLOAT = 4  # bytes
 class Cost:
     """What a training of BigBiGAN costs.
 
-    flops: operations of a step for each image. d_weights, ge_weights: trainable numbers of the discriminators, and of G
-    and E. statistics: numbers of batch statistics, two for each channel that is normalised. d_updates: updates of the
-    discriminators in a step.
+    flops: operations of a step for each image.
+    d_weights, ge_weights: trainable numbers of the discriminators, and of G and E.
+    statistics: numbers of batch statistics, two for each channel that is normalised.
+    d_updates: updates of the discriminators in a step.
     """
 
     flops: float

@@ -663,7 +663,7 @@ def _warn_of_values(images: Images, path: Path) -> None:
 
 
 class _Header(NamedTuple):
-    """What is known of a picture before its pixels are decoded."""
+    """The properties of a picture that its file tells before the pixels are decoded."""
 
     size: tuple[int, int]  # height and width, as its EXIF orientation says
     orientation: int  # the EXIF tag: 1 is upright; 2 to 8 are turned or mirrored
@@ -681,7 +681,7 @@ class _Picture(NamedTuple):
 
 
 class _Tally:
-    """What is found out about the pictures of a folder while they pass, one after another.
+    """Digests and counts of the pictures of a folder, which are taken while the pictures pass, one after another.
 
     Args:
         gray: whether the pictures end before the first that is not gray.

@@ -123,7 +123,7 @@ def widths_for(config: BigGANConfig, side: int, left_open: frozenset[str]) -> di
     """Return the widths of G, F and E for images of this height and width, where they are larger than the defaults.
 
     As in BigGAN, each doubling of the side adds a block at the lowest resolution, here with twice the channels of the
-    block beside it. There are no more blocks than a side can be halved.
+    block beside it. A network has at most as many blocks as its side can be halved.
 
     Args:
         left_open: the options that nobody chose; only they change.
