@@ -196,17 +196,14 @@ def _lines_of_bytes(file: Path) -> Iterator[bytes]:
 def _no_line(file: Path, number: int, line: bytes, pieces: Iterator[bytes]) -> DataError:
     """Return the error of a line that holds a NUL byte or is too long.
 
-    The rest of the file is read too: if the whole is damaged or unpacks too far, that is the error.
-
     Args:
         line: the line, or what has been read of it if it has no LF.
         pieces: the rest of the file, with LF for the end of each line.
     """
     nul, length, ended = b"\0" in line, len(line.removesuffix(b"\n")), line.endswith(b"\n")
-    for piece in pieces:
-        if not ended:
-            more, end, _ = piece.partition(b"\n")
-            nul, length, ended = nul or b"\0" in more, length + len(more), bool(end)
+    while not ended and (piece := next(pieces, None)) is not None:
+        more, end, _ = piece.partition(b"\n")
+        nul, length, ended = nul or b"\0" in more, length + len(more), bool(end)
     if nul:
         return DataError(
             f"{file}, line {number} holds a NUL byte: this is no text, or UTF-16 without its byte order mark; "
@@ -241,6 +238,8 @@ def _content(file: Path) -> Iterator[bytes]:
     try:
         with file.open("rb") as opened:
             packed = opened.read(2) == b"\x1f\x8b"
+        if packed:
+            deque(unpacked(file), 0)  # so that no line is read of a file that is damaged or unpacks too far
         pieces, start = unpacked(file) if packed else _pieces(file), b""
         while len(start) < START and (piece := next(pieces, b"")):
             start += piece
