@@ -99,7 +99,7 @@ class TWRVAE(RecurrentVAE):
             is left out if less than the share FEW of the sentences have it.
         """
         steps = self.steps(1 + Sequences.of(sentences).lengths)
-        count = np.sum(np.arange(steps.max()) < steps[:, None], 0)
+        count = len(steps) - np.cumsum(np.bincount(steps))[:-1]  # of the sentences that have a step
         total = np.zeros([2, steps.max()])
         for batch in evaluation_batches(sentences, ENCODED):
             kl = gaussian_kl(*inferred_steps(self, batch)).numpy()
