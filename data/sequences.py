@@ -9,8 +9,9 @@ from array import array
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
+from itertools import chain
 from pathlib import Path
-from typing import BinaryIO, NamedTuple, overload
+from typing import NamedTuple, overload
 
 import numpy as np
 
@@ -173,11 +174,35 @@ class TextStore(Store):
         words = np.frombuffer("\n".join(texts.words).encode(), np.uint8)
         self.write_arrays(**arrays, words=words, said=np.array(said, str))
 
-    def write(self, ids: "array[int]", file: BinaryIO) -> None:
-        """Write ids, and empty the array. Raise DataError if the disk has no room for them."""
-        self.make_room(ids.itemsize * len(ids), "the ids of words")
-        ids.tofile(file)
-        del ids[:]
+
+class _Growing:
+    """The ids of texts while they are read: in memory and, from a limit on, in the file of a store.
+
+    Args:
+        store: None: all ids stay in memory.
+        limit: bytes of ids in memory.
+        stack: closes the file; after an error nothing of it remains.
+    """
+
+    def __init__(self, store: TextStore | None, limit: float, stack: ExitStack):
+        self.store, self.room, self.stack = store, limit, stack
+        self.held, self.file = array("i"), None
+
+    def extend(self, ids: Iterable[int]) -> None:
+        """Append ids. Raise DataError if the disk has no room for them."""
+        self.held.extend(ids)
+        if self.store and self.held.itemsize * len(self.held) > self.room:
+            self.write(self.store)
+
+    def write(self, store: TextStore) -> None:
+        """Move the ids in memory into the file. Raise DataError if the disk has no room for them."""
+        store.make_room(self.held.itemsize * len(self.held), "the ids of words")
+        if self.file is None:
+            beside = self.stack.enter_context(whole_file(store.content))
+            self.file = self.stack.enter_context(beside.open("wb"))
+        self.held.tofile(self.file)
+        del self.held[:]
+        self.room = BUFFER
 
 
 def encoded(groups: Iterable[Iterable[Iterable[Tokens]]], ended: bool, store: TextStore | None, limit: float) -> Texts:
@@ -194,31 +219,24 @@ def encoded(groups: Iterable[Iterable[Iterable[Tokens]]], ended: bool, store: Te
         DataError: the disk has no room for the ids.
     """
     words: defaultdict[str, int] = defaultdict(lambda: len(RESERVED) + len(words))
-    ids, lengths, sentences, longest, sizes, room = array("i"), array("i"), array("i"), array("i"), [], limit
+    lengths, sentences, longest, sizes = array("i"), array("i"), array("i"), []
+    end = [EOS] if ended else []
     with ExitStack() as stack:
-        file = None
+        ids = _Growing(store, limit, stack)
         for texts in groups:
             before = len(lengths)
             for text in texts:
-                length = count = most = 0
+                counts = []  # of the words of each sentence
                 for tokens in filter(None, text):
-                    ids.extend(map(words.__getitem__, tokens))
-                    if ended:
-                        ids.append(EOS)
-                    length, count, most = length + len(tokens) + ended, count + 1, max(most, len(tokens))
-                    if store and ids.itemsize * len(ids) > room:
-                        if file is None:
-                            store.make_room(0, "the ids of words")
-                            file = stack.enter_context(stack.enter_context(whole_file(store.content)).open("wb"))
-                        store.write(ids, file)
-                        room = BUFFER
-                if count:
-                    lengths.append(length)
-                    sentences.append(count)
-                    longest.append(most)
+                    ids.extend(chain(map(words.__getitem__, tokens), end))
+                    counts.append(len(tokens))
+                if counts:
+                    lengths.append(sum(counts) + len(end) * len(counts))
+                    sentences.append(len(counts))
+                    longest.append(max(counts))
             sizes.append(len(lengths) - before)
-        if store and file is not None:
-            store.write(ids, file)
-    held = np.asarray(ids, np.int32) if store is None or file is None else StreamedIds(store.content)
+        if store and ids.file:
+            ids.write(store)
+    held = StreamedIds(store.content) if store and ids.file else np.asarray(ids.held, np.int32)
     counted = [np.asarray(own, np.int32) for own in (lengths, sentences, longest)]
     return Texts(held, counted[0], counted[1], counted[2], np.array(sizes, np.int64), list(words))
