@@ -229,7 +229,7 @@ def test_a_table_of_texts_shows_every_cell(tmp_path):
 def test_topics_show_their_words(tmp_path):
     run, words = bare_run(tmp_path), sorted(NASTY)
     kernel = np.arange(float(len(words)))[np.newaxis]
-    model = SimpleNamespace(decoder=SimpleNamespace(kernel=tf.constant(kernel)), step=1)
+    model = SimpleNamespace(decoder=SimpleNamespace(kernel=tf.constant(kernel)), step=tf.constant(1))
     counts = SimpleNamespace(indices=np.arange(len(words)))
     callback = TopicSummary(run, open_writer(run), SimpleNamespace(words=words, train=SimpleNamespace(counts=counts)))
     callback.set_model(model)
@@ -242,7 +242,7 @@ def test_topics_show_their_words(tmp_path):
 def test_generated_sentences_show_their_words(tmp_path):
     run, vocabulary = bare_run(tmp_path), build_vocabulary([NASTY], 100)
     sentences = [vocabulary.encode([word, "*"]) for word in NASTY]
-    model = SimpleNamespace(generate_ids=lambda count, seed: sentences[:count], step=1)
+    model = SimpleNamespace(generate_ids=lambda count, seed: sentences[:count], step=tf.constant(1))
     callback = SentenceSummary(run, open_writer(run), SimpleNamespace(vocabulary=vocabulary))
     callback.set_model(model)
     callback.on_epoch_end(0)

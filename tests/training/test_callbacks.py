@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import keras
 import pytest
+import tensorflow as tf
 
 from data.errors import Diverged
 from tasks.configs import BigGANConfig
@@ -32,7 +33,7 @@ def model(done):
     """A model of one weight that tells of its refreshing."""
     weight = keras.Variable([1.0, 2.0], name="kernel")
     return SimpleNamespace(
-        step=7,
+        step=tf.constant(7),
         variables=[weight],
         trainable_variables=[weight],
         refresh_statistics=lambda: done.append("refresh"),
@@ -87,7 +88,7 @@ def test_every_epoch_that_is_scored_is_saved(done, epochs):
     run = SimpleNamespace(
         history=[], epochs=epochs, write_history=lambda entries: None, save=lambda model, epoch: saved.append(epoch)
     )
-    model = SimpleNamespace(step=0, variables=[], trainable_variables=[], refresh_statistics=lambda: None)
+    model = SimpleNamespace(step=tf.constant(0), variables=[], trainable_variables=[], refresh_statistics=lambda: None)
     keeper = Keeper(run)
     end = end_of(run, model, lambda model: {"validation/x": 0.0}, keeper)
     for epoch in range(epochs):
@@ -106,7 +107,7 @@ def test_the_guard_names_step_term_and_last_good_checkpoint(run):
     good = run.path / "checkpoints/epoch-000001-0.weights.h5"
     good.write_bytes(b"")
     guard = NonFiniteGuard(run)
-    guard.set_model(SimpleNamespace(step=7))
+    guard.set_model(SimpleNamespace(step=tf.constant(7)))
     guard.on_train_batch_end(0, {"loss/d": 1.0, "loss/d_x": -2.0})
     with pytest.raises(Diverged) as error:
         guard.on_train_batch_end(1, {"loss/d": math.nan, "loss/d_x": math.inf, "loss/d_xz": 1.0})
@@ -148,7 +149,7 @@ def test_followers_receive_the_events_of_a_training(run, done):
     """Keras passes events to callbacks whose methods it finds, so that this takes a real training."""
     model = keras.Sequential([keras.Input([1]), keras.layers.Dense(1)])
     model.compile(loss="mse")
-    model.step, model.refresh_statistics = 7, lambda: done.append("refresh")
+    model.step, model.refresh_statistics = tf.constant(7), lambda: done.append("refresh")
     follower = Follower(done)
     end = EpochEnd(run, lambda own: {"validation/fid": 2.0} if own is model else {}, [follower])
     x = keras.ops.ones([4, 1])
