@@ -33,7 +33,7 @@ import numpy as np
 from data.archives import opened_arrays
 from data.errors import DataError, own_path, reason, refuse_endless
 from data.order import places, shuffled_batches
-from data.streaming import GB, Images, Store, StreamedImages, memory_limit, progressed, slices
+from data.streaming import GB, Images, ImageStore, StreamedImages, memory_limit, progressed, slices, state_of
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -406,7 +406,7 @@ def _stream_tfds(
     height, width, channels = builder.info.features["image"].shape
     shape = (image_size or height, image_size or width, channels)
     files = sorted(version_dir.iterdir())
-    store = Store([str(version_dir.resolve()), image_size], [_state(file) for file in files])
+    store = ImageStore([str(version_dir.resolve()), image_size], [state_of(file) for file in files])
     if (stored := store.read()) is None:
         labels: list[np.ndarray] = []
 
@@ -427,12 +427,6 @@ def _stream_tfds(
     parts = np.split(np.arange(len(images)), [counts[0]])
     train, test = (Split(images, index["labels"]).select(part) for part in parts)
     return train, test
-
-
-def _state(file: Path) -> tuple[str, str, int, int]:
-    """Return what changes with the content of a file: the names of its folder and itself, its size, and its time."""
-    found = file.stat()
-    return file.parent.name, file.name, found.st_size, found.st_mtime_ns
 
 
 def _unequal(part: Split, counts: Sequence[int]) -> Split:
@@ -741,8 +735,8 @@ def _read_folder(
     count, (height, width) = len(files), (image_size, image_size) if image_size else first.size
     store = None
     if 3 * count * height * width > limit:
-        states = [_state(file) for file in files]
-        store = Store([str(folder.resolve()), image_size, background], states)
+        states = [state_of(file) for file in files]
+        store = ImageStore([str(folder.resolve()), image_size, background], states)
         if (stored := store.read()) and math.prod(stored[0].shape) > limit:
             images, index = stored
             _report(folder, index["said"].tolist(), images, limit)
@@ -772,7 +766,7 @@ def _read_folder(
     else:
         assert store is not None
         store.write_index(shape, order, said=np.array(said, str))
-        images = StreamedImages(store.pixels, shape, order)
+        images = StreamedImages(store.content, shape, order)
     _report(folder, said, images, limit)
     return images, None if labels is None else labels[order]
 

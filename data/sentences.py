@@ -2,13 +2,17 @@
 
 A sentence is an int32 array of the ids of its words, without BOS and EOS; `batches` and `evaluation_batches` add EOS.
 Both also take paragraphs: `join` makes one sequence of a paragraph.
+
+Text that is larger than the memory it may take streams: `data.sequences` keeps its ids in a file. Vocabulary, parts, order
+and batches are then the same as from memory, to the bit.
+
 TensorFlow is imported inside the functions that need it, so that `--help` and flag errors answer at once.
 """
 
 import sys
-from collections.abc import Callable, Sequence
-from functools import partial
-from itertools import chain, groupby, takewhile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import groupby, takewhile
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
 
 import numpy as np
@@ -16,20 +20,24 @@ import numpy as np
 from data.docstrings import read_docstrings, versions
 from data.errors import DataError
 from data.order import full_batches
+from data.sequences import Sequences, StreamedIds, Texts, TextStore, Tokens, encoded, ranges
+from data.streaming import GB, memory_limit, state_of
 from data.text import (
     PARTS,
-    cut,
-    cut_three,
+    RULES,
+    cut_places,
+    cut_three_places,
+    is_unspaced,
+    lines,
     locate,
-    read_lines,
-    report_rare,
+    report_rare_counts,
     report_unread,
-    report_unspaced,
     split_sentences,
     text_file,
     tokenise,
+    unspaced,
 )
-from data.vocabulary import EOS, PAD, UNK, UNPREDICTED, Vocabulary, build_vocabulary
+from data.vocabulary import EOS, PAD, RESERVED, UNK, UNPREDICTED, Vocabulary, vocabulary_of
 from data.wording import SPLITTINGS, Wording
 
 if TYPE_CHECKING:
@@ -38,11 +46,8 @@ if TYPE_CHECKING:
 PREPARED = ("ptb", "brown", "multi30k")  # folders of `data_dir`, tokenised: spaces separate the tokens
 DATASETS = ("docstrings", *PREPARED)
 
+ID = np.dtype(np.int32).itemsize  # bytes of an id
 POOL = 100  # number of batches that are sorted by length together: padding stays small, neighbours stay random
-
-Tokens = list[str]  # of one sentence
-Unit = list[Tokens]  # sentences that stay in one part
-Splitter = Callable[[list[list[str]], Callable[[str], Tokens]], list[list[Unit]]]
 
 
 class SentenceBatch(TypedDict):
@@ -62,9 +67,9 @@ class SentenceCorpus(NamedTuple):
     """Three parts of sentences or joined paragraphs, each int32 [T]. Words that `vocabulary` lacks are UNK."""
 
     name: str  # one of DATASETS, or the path that the text was read from
-    train: list[np.ndarray]
-    validation: list[np.ndarray]
-    test: list[np.ndarray]
+    train: Sequence[np.ndarray]  # in memory or streamed, as all three are
+    validation: Sequence[np.ndarray]
+    test: Sequence[np.ndarray]
     vocabulary: Vocabulary  # of the training part
     # part -> sentences, tokens, unknown, unknown_share, left_out, and paragraphs if they were read; for docstrings also
     # the packages' versions
@@ -73,9 +78,13 @@ class SentenceCorpus(NamedTuple):
 
 
 def load_sentences(
-    dataset: str, data_dir: str | None = None, vocabulary_size: int = 10_000, max_length: int = 100
+    dataset: str,
+    data_dir: str | None = None,
+    vocabulary_size: int = 10_000,
+    max_length: int = 100,
+    cache_gb: float | None = None,
 ) -> SentenceCorpus:
-    """Read a whole corpus of sentences into memory.
+    """Read a whole corpus of sentences into memory, or, if it is larger than `cache_gb`, into a file that it streams from.
 
     The parts are fixed. A prepared corpus and the user's folder have one file for each part; if valid.txt is missing, a
     random tenth of train.txt becomes `validation`. The user's file (by line) and the docstrings (by docstring) are cut
@@ -93,24 +102,16 @@ def load_sentences(
             counted in the same way (9,998 words, <unk> and the end of the sentence), so all of its words get an id.
         max_length: highest number of words in a sentence. Longer sentences are left out, not cut, and counted in
             `facts`.
+        cache_gb: memory for the text, as int32 ids, in 2^30 bytes. A larger text streams; the file lies in
+            `data.streaming.cache_dir`. None: half of the memory that is free. Docstrings never stream.
 
     Raises:
-        DataError: the text is missing, damaged or too small, or nothing is left of a part.
+        DataError: the text is missing, damaged or too small, nothing is left of a part, or the disk has no room for a
+            text that streams.
     """
-    parts = _read(dataset, data_dir, partial(_by_line, dataset))
-    parts = [list(chain.from_iterable(part)) for part in parts]
-    kept = [[tokens for tokens in part if len(tokens) <= max_length] for part in parts]
-    _check_kept(dataset, parts, kept, f"sentences of 1 to {max_length} words")
-    report_rare(dataset, *kept[:2])
-    vocabulary = build_vocabulary(kept[0], vocabulary_size + len(UNPREDICTED))
-    encoded = [[vocabulary.encode(tokens) for tokens in part] for part in kept]
-    facts: dict[str, Any] = {
-        part: _count(sentences) | {"left_out": len(every) - len(sentences)}
-        for part, every, sentences in zip(PARTS, parts, encoded, strict=True)
-    }
-    train, validation, test = encoded
-    facts |= _versions(dataset)
-    return SentenceCorpus(dataset, train, validation, test, vocabulary, facts, _wording(dataset, vocabulary))
+    texts, parts = _read(dataset, data_dir, False, cache_gb)
+    fits = texts.longest <= max_length
+    return _corpus(dataset, texts, parts, fits, f"sentences of 1 to {max_length} words", vocabulary_size)
 
 
 def load_paragraphs(
@@ -120,8 +121,9 @@ def load_paragraphs(
     max_length: int = 100,
     min_sentences: int = 2,
     max_sentences: int = 8,
+    cache_gb: float | None = None,
 ) -> SentenceCorpus:
-    """Read a whole corpus of paragraphs into memory, each as `join` returns it.
+    """Read a whole corpus of paragraphs, each as `join` returns it.
 
     `brown`, docstrings and the user's text have paragraphs. Each line is a sentence, and an empty line ends a
     paragraph. In a text without empty lines, each line is a paragraph, which `data.text.split_sentences` splits into
@@ -138,25 +140,13 @@ def load_paragraphs(
     """
     if dataset in ("ptb", "multi30k"):
         raise DataError(f"{dataset} has sentences but no paragraphs: use brown, docstrings or your own text")
-    parts = _read(dataset, data_dir, _by_empty_line)
-
-    def fits(paragraph: list[Tokens]) -> bool:
-        return min_sentences <= len(paragraph) <= max_sentences and max(map(len, paragraph)) <= max_length
-
-    kept = [[paragraph for paragraph in part if fits(paragraph)] for part in parts]
+    texts, parts = _read(dataset, data_dir, True, cache_gb)
+    fits = (min_sentences <= texts.sentences) & (texts.sentences <= max_sentences) & (texts.longest <= max_length)
     limits = f"paragraphs of {min_sentences} to {max_sentences} sentences of 1 to {max_length} words"
-    _check_kept(dataset, parts, kept, limits)
-    report_rare(dataset, *map(chain.from_iterable, kept[:2]))
-    vocabulary = build_vocabulary(chain.from_iterable(kept[0]), vocabulary_size + len(UNPREDICTED))
-    encoded = [[[vocabulary.encode(tokens) for tokens in paragraph] for paragraph in part] for part in kept]
-    facts: dict[str, Any] = {
-        part: {"paragraphs": len(paragraphs), "left_out": len(every) - len(paragraphs)}
-        | _count(list(chain.from_iterable(paragraphs)))
-        for part, every, paragraphs in zip(PARTS, parts, encoded, strict=True)
-    }
-    train, validation, test = (list(map(join, part)) for part in encoded)
-    facts |= _versions(dataset)
-    return SentenceCorpus(dataset, train, validation, test, vocabulary, facts, _wording(dataset, vocabulary))
+    corpus = _corpus(dataset, texts, parts, fits, limits, vocabulary_size)
+    for part in PARTS:
+        corpus.facts[part]["paragraphs"] = len(getattr(corpus, part))
+    return corpus
 
 
 def join(paragraph: list[np.ndarray]) -> np.ndarray:
@@ -183,12 +173,12 @@ def printed(vocabulary: Vocabulary, ids: np.ndarray) -> str:
     return " / ".join(" ".join(vocabulary.decode(sentence)) for sentence in split(ids))
 
 
-def steps_per_epoch(sentences: list[np.ndarray], batch_size: int) -> int:
+def steps_per_epoch(sentences: Sequence[np.ndarray], batch_size: int) -> int:
     """Return the number of batches in an epoch of `batches`. Raise DataError if there are too few for one batch."""
     return full_batches(len(sentences), batch_size, "texts")
 
 
-def batches(sentences: list[np.ndarray], batch_size: int, seed: int, first_epoch: int = 0) -> "tf.data.Dataset":
+def batches(sentences: Sequence[np.ndarray], batch_size: int, seed: int, first_epoch: int = 0) -> "tf.data.Dataset":
     """Return an endless stream of shuffled batches of sentences of similar length.
 
     Each epoch starts from a random permutation without the sentences that do not fill a batch. The sentences of every
@@ -196,7 +186,8 @@ def batches(sentences: list[np.ndarray], batch_size: int, seed: int, first_epoch
     step). So a run that resumes at `first_epoch` meets the same batches as an uninterrupted run.
 
     Args:
-        sentences: int32 [T] arrays of ids without BOS and EOS, or paragraphs as `join` returns them.
+        sentences: int32 [T] arrays of ids without BOS and EOS, or paragraphs as `join` returns them. If they stream,
+            threads read the next batches.
         first_epoch: the epoch to start with, counted from 0.
 
     Returns:
@@ -208,9 +199,9 @@ def batches(sentences: list[np.ndarray], batch_size: int, seed: int, first_epoch
     import tensorflow as tf
 
     steps = steps_per_epoch(sentences, batch_size)
+    texts = Sequences.of(sentences)
     with tf.device("CPU"):  # tf.data runs there; a GPU would hold a useless copy
-        words = _ragged(sentences)
-        lengths = words.row_lengths()
+        lengths = tf.constant(texts.lengths, tf.int64)
         pool = tf.range(steps * batch_size, dtype=tf.int64) // (POOL * batch_size)
         longest = tf.reduce_max(lengths)
 
@@ -224,10 +215,10 @@ def batches(sentences: list[np.ndarray], batch_size: int, seed: int, first_epoch
         return tf.data.Dataset.from_tensor_slices(shuffle(chosen, seed=again))
 
     indices = tf.data.Dataset.counter(first_epoch).flat_map(epoch_indices)
-    return indices.map(lambda i: _padded(words, i)).prefetch(tf.data.AUTOTUNE)
+    return _mapped(indices, _reader(texts), texts.streams)
 
 
-def evaluation_batches(sentences: list[np.ndarray], batch_size: int) -> "tf.data.Dataset":
+def evaluation_batches(sentences: Sequence[np.ndarray], batch_size: int) -> "tf.data.Dataset":
     """Return a dataset of `IndexedSentenceBatch` with every sentence once, in order of length.
 
     The last batch may be smaller.
@@ -242,25 +233,50 @@ def evaluation_batches(sentences: list[np.ndarray], batch_size: int) -> "tf.data
 
     if batch_size < 1:
         raise DataError(f"batch size {batch_size} is too small: choose at least 1")
-    with tf.device("CPU"):
-        words = _ragged(sentences)
-    order = np.argsort([len(ids) for ids in sentences], kind="stable")
-    indices = tf.data.Dataset.from_tensor_slices(order).batch(batch_size)
+    texts = Sequences.of(sentences)
+    order = np.argsort(texts.lengths, kind="stable")
+    indices, read = tf.data.Dataset.from_tensor_slices(order).batch(batch_size), _reader(texts)
 
     def batch(indices: "tf.Tensor") -> IndexedSentenceBatch:
-        padded = _padded(words, indices)
+        padded = read(indices)
         return {"tokens": padded["tokens"], "lengths": padded["lengths"], "indices": indices}
 
-    return indices.map(batch).prefetch(tf.data.AUTOTUNE)
+    return _mapped(indices, batch, texts.streams)
 
 
-def _ragged(sentences: list[np.ndarray]) -> "tf.RaggedTensor":
-    """Return the sentences as int32 [N, (T)]."""
+def _mapped(indices: "tf.data.Dataset", batch: Callable[..., Any], streams: bool) -> "tf.data.Dataset":
+    """Return the batches of a stream of indices, made ahead of their use; by several threads if texts stream."""
     import tensorflow as tf
 
-    return tf.RaggedTensor.from_row_lengths(  # pyright: ignore[reportAttributeAccessIssue]  # not in the stubs
-        np.concatenate(sentences), [len(ids) for ids in sentences]
-    )
+    return indices.map(batch, tf.data.AUTOTUNE if streams else None).prefetch(tf.data.AUTOTUNE)
+
+
+def _reader(texts: Sequences) -> 'Callable[["tf.Tensor"], SentenceBatch]':
+    """Return a function that returns the batch of the texts at some indices, int [B]."""
+    import tensorflow as tf
+
+    if texts.streams:
+
+        def read(indices: "tf.Tensor") -> SentenceBatch:
+            tokens, lengths = tf.numpy_function(lambda i: _padded_rows(texts[i]), [indices], [tf.int32, tf.int32])
+            rows = indices.shape[0]
+            return {"tokens": tf.ensure_shape(tokens, [rows, None]), "lengths": tf.ensure_shape(lengths, [rows])}
+
+        return read
+    with tf.device("CPU"):
+        words = tf.RaggedTensor.from_row_lengths(  # pyright: ignore[reportAttributeAccessIssue]  # not in the stubs
+            texts.joined(), texts.lengths.astype(np.int64)
+        )
+    return lambda indices: _padded(words, indices)
+
+
+def _padded_rows(texts: Sequences) -> tuple[np.ndarray, np.ndarray]:
+    """Return the tokens and lengths of a `SentenceBatch` of all texts."""
+    words = texts.lengths[:, None]
+    columns = np.arange(words.max() + 1)
+    tokens = np.where(columns == words, np.int32(EOS), np.int32(PAD))
+    tokens[columns < words] = texts.joined()
+    return tokens, (texts.lengths + 1).astype(np.int32)
 
 
 def _padded(words: "tf.RaggedTensor", indices: "tf.Tensor") -> SentenceBatch:
@@ -274,15 +290,16 @@ def _padded(words: "tf.RaggedTensor", indices: "tf.Tensor") -> SentenceBatch:
     return {"tokens": rows.to_tensor(PAD), "lengths": tf.cast(rows.row_lengths(), tf.int32)}
 
 
-def _read(dataset: str, data_dir: str | None, split: Splitter) -> tuple[list[Unit], list[Unit], list[Unit]]:
-    """Return the train, validation and test parts.
-
-    Args:
-        split: makes the units of every file, given the lines of all files and the function that tokenises a text.
-    """
+def _read(
+    dataset: str, data_dir: str | None, paragraphs: bool, cache_gb: float | None
+) -> tuple[Texts, list[np.ndarray]]:
+    """Return all texts of a corpus, and the places of those in the train, validation and test parts, int64 [N] each."""
     if dataset == "docstrings":
-        units = [[tokenise(sentence) for sentence in docstring.sentences] for docstring in read_docstrings()]
-        return cut_three(units, dataset)
+        found = [[tokenise(sentence) for sentence in docstring.sentences] for docstring in read_docstrings()]
+        groups = [[docstring] for docstring in found] if paragraphs else [[[own] for own in each] for each in found]
+        texts = encoded(groups, paragraphs, None, 0)
+        starts = np.cumsum(texts.groups) - texts.groups
+        return texts, [ranges(starts[part], texts.groups[part]) for part in cut_three_places(len(found), dataset)]
     path = locate(dataset, DATASETS, PREPARED, data_dir)
     if path.is_file():
         files = [path]
@@ -296,15 +313,97 @@ def _read(dataset: str, data_dir: str | None, split: Splitter) -> tuple[list[Uni
                 )
         files += [valid] if valid.exists() else []
         report_unread(path, files, "only train.txt, valid.txt and test.txt are")
-    lines = [read_lines(file) for file in files]
-    if dataset not in PREPARED:
-        report_unspaced(dataset, chain.from_iterable(lines))
-    parts = split(lines, SPLITTINGS[_splitting(dataset)])
+    texts = _read_files(dataset, files, paragraphs, memory_limit(cache_gb))
     if path.is_file():
-        return cut_three(parts[0], dataset)
-    train, test, *given = parts
-    validation, train = (given[0], train) if given else cut(train, len(train) // 10)
-    return train, validation, test
+        return texts, list(cut_three_places(len(texts.lengths), dataset))
+    train, test, *given = np.split(np.arange(len(texts.lengths)), np.cumsum(texts.groups)[:-1])
+    if given:
+        return texts, [train, *given, test]
+    validation, rest = cut_places(len(train), len(train) // 10)
+    return texts, [train[rest], train[validation], test]
+
+
+def _read_files(dataset: str, files: list[Path], paragraphs: bool, limit: float) -> Texts:
+    """Return the texts of files, a group for each. Ids of more than `limit` bytes stream.
+
+    What is to be said of the texts is printed to standard error.
+    """
+    splitting = _splitting(dataset)
+    source = [[str(file.resolve()) for file in files], "paragraphs" if paragraphs else "lines", splitting, RULES]
+    store = TextStore(source, [state_of(file) for file in files])
+    stored = store.read()
+    if stored and ID * stored[0].lengths.sum(dtype=np.int64) > limit:
+        texts, said = stored
+    else:
+        tally = _Tally(dataset not in PREPARED)
+        split = _by_empty_line if paragraphs else _by_line
+        texts, said = encoded(split(files, tally, SPLITTINGS[splitting]), paragraphs, store, limit), []
+        if tally.unspaced:
+            said.append(unspaced(tally.unspaced))
+        blank = tally.lines - len(texts.lengths)
+        if blank and not paragraphs and dataset not in PREPARED:
+            said.append(f"{blank:,} lines without a word are passed over")
+        if isinstance(texts.ids, StreamedIds):
+            store.write_index(texts, said)
+    if isinstance(texts.ids, StreamedIds):
+        size = ID * texts.lengths.sum(dtype=np.int64)
+        said = [
+            *said,
+            f"the {len(texts.lengths):,} texts take {size / GB:.3g} GB, more than the {limit / GB:.3g} GB that data may "
+            f"take in memory: they stream from {texts.ids.file}",
+        ]
+    print(*(f"{dataset}: {line}\n" for line in said), sep="", end="", file=sys.stderr)
+    return texts
+
+
+class _Tally:
+    """What is counted while lines pass.
+
+    Args:
+        scripts: whether lines in a script without spaces are counted.
+    """
+
+    def __init__(self, scripts: bool):
+        self.scripts, self.lines, self.unspaced = scripts, 0, 0
+
+    def passed(self, file: Path) -> Iterator[str]:
+        """Yield the lines of a file."""
+        for line in lines(file):
+            self.lines += 1
+            self.unspaced += self.scripts and is_unspaced(line)
+            yield line
+
+
+def _corpus(
+    dataset: str, texts: Texts, parts: list[np.ndarray], fits: np.ndarray, what: str, vocabulary_size: int
+) -> SentenceCorpus:
+    """Return the corpus of the texts that fit.
+
+    Args:
+        parts: the places of the texts of each part.
+        fits: whether a text is not left out, bool [N].
+        what: the texts and their limits.
+    """
+    kept = [part[fits[part]] for part in parts]
+    _check_kept(dataset, parts, kept, what)
+    counts = [texts.counts(part) for part in kept]
+    report_rare_counts(dataset, *counts[:2])
+    vocabulary = vocabulary_of(texts.words, counts[0], vocabulary_size + len(UNPREDICTED))
+    ids = vocabulary.encode(texts.words)
+    facts: dict[str, Any] = {}
+    for part, every, own, count in zip(PARTS, parts, kept, counts, strict=True):
+        tokens, unknown = int(count.sum()), int(count[ids == UNK].sum())
+        facts[part] = {
+            "sentences": int(texts.sentences[own].sum()),
+            "tokens": tokens,
+            "unknown": unknown,
+            "unknown_share": unknown / tokens,
+            "left_out": len(every) - len(own),
+        }
+    facts |= _versions(dataset)
+    final = np.append(np.arange(len(RESERVED), dtype=np.int32), ids)
+    train, validation, test = (texts.part(own, final) for own in kept)
+    return SentenceCorpus(dataset, train, validation, test, vocabulary, facts, _wording(dataset, vocabulary))
 
 
 def _splitting(dataset: str) -> str:
@@ -317,40 +416,46 @@ def _wording(dataset: str, vocabulary: Vocabulary) -> Wording:
     return Wording(vocabulary.words, _splitting(dataset))
 
 
-def _by_line(source: str, files: list[list[str]], to_tokens: Callable[[str], Tokens]) -> list[list[Unit]]:
-    """Return a unit for each line that has tokens. Print to standard error how many lines of the user's text have none."""
-    parts = [[[tokens] for tokens in map(to_tokens, lines) if tokens] for lines in files]
-    blank = sum(map(len, files)) - sum(map(len, parts))
-    if blank and source not in PREPARED:
-        print(f"{source}: {blank:,} lines without a word are passed over", file=sys.stderr)
-    return parts
+def _by_line(files: list[Path], tally: _Tally, to_tokens: Callable[[str], Tokens]) -> Iterator[Iterator[list[Tokens]]]:
+    """Yield the texts of each file: each line is a sentence."""
+    for file in files:
+        yield ([to_tokens(line)] for line in tally.passed(file))
 
 
-def _by_empty_line(files: list[list[str]], to_tokens: Callable[[str], Tokens]) -> list[list[Unit]]:
-    """Return a unit for each paragraph."""
-    files = [_trimmed(lines) for lines in files]
-    if all(line.strip() for lines in files for line in lines):  # no empty lines: each line is a paragraph
-        paragraphs = [[map(to_tokens, split_sentences(line)) for line in lines] for lines in files]
-        return [[unit for texts in own if (unit := list(filter(None, texts)))] for own in paragraphs]
-    tokenised = [map(to_tokens, lines) for lines in files]
-    return [[list(paragraph) for filled, paragraph in groupby(lines, bool) if filled] for lines in tokenised]
+def _by_empty_line(
+    files: list[Path], tally: _Tally, to_tokens: Callable[[str], Tokens]
+) -> Iterator[Iterator[Iterable[Tokens]]]:
+    """Yield the paragraphs of each file. If no file has empty lines inside its text, each line is a paragraph."""
+    if any(map(_has_empty_lines, files)):
+        for file in files:
+            yield (own for filled, own in groupby(map(to_tokens, tally.passed(file)), bool) if filled)
+    else:
+        for file in files:
+            yield (map(to_tokens, split_sentences(line)) for line in tally.passed(file))
 
 
-def _trimmed(lines: list[str]) -> list[str]:
-    """Return the lines without the empty lines at the start and at the end."""
-    filled = [i for i, line in enumerate(lines) if line.strip()]
-    return lines[filled[0] : filled[-1] + 1] if filled else []
+def _has_empty_lines(file: Path) -> bool:
+    """Return whether an empty line stands between others."""
+    text = gap = False
+    for line in lines(file):
+        if not line.strip():
+            gap = text
+        elif gap:
+            return True
+        else:
+            text = True
+    return False
 
 
-def _check_kept(dataset: str, every: Sequence[list], kept: Sequence[list], what: str) -> None:
+def _check_kept(dataset: str, every: list[np.ndarray], kept: list[np.ndarray], what: str) -> None:
     """Print to standard error how many examples are left out. Raise DataError if a part is empty.
 
     Args:
-        every, kept: the examples of each part, before and after.
+        every, kept: the places of the examples of each part, before and after.
         what: the examples and their limits.
     """
     for part, units in zip(PARTS, kept, strict=True):
-        if not units:
+        if not len(units):
             raise DataError(
                 f"the {part} part of {dataset} has no {what}: give more text or wider limits (each line is a sentence, "
                 "and an empty line ends a paragraph; in text without empty lines, each line is a paragraph)"
@@ -358,13 +463,6 @@ def _check_kept(dataset: str, every: Sequence[list], kept: Sequence[list], what:
     total = sum(map(len, every))
     if left_out := total - sum(map(len, kept)):
         print(f"{dataset}: {left_out:,} of {total:,} are left out, since only {what} are read", file=sys.stderr)
-
-
-def _count(sentences: list[np.ndarray]) -> dict[str, int | float]:
-    """Return the facts of one part."""
-    tokens = sum(map(len, sentences))
-    unknown = int(sum(np.count_nonzero(ids == UNK) for ids in sentences))
-    return {"sentences": len(sentences), "tokens": tokens, "unknown": unknown, "unknown_share": unknown / tokens}
 
 
 def _versions(dataset: str) -> dict[str, dict[str, str]]:

@@ -12,7 +12,7 @@ import os
 import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
@@ -98,30 +98,77 @@ def slices(images: Images) -> Iterator[np.ndarray]:
         yield images[start : start + step]
 
 
+def state_of(file: Path) -> tuple[str, str, int, int]:
+    """Return what changes with the content of a file: the names of its folder and itself, its size, and its time."""
+    found = file.stat()
+    return file.parent.name, file.name, found.st_size, found.st_mtime_ns
+
+
 class Store:
-    """The place in the cache folder of the decoded images of a data set.
+    """The place in the cache folder of what was read of a data set: a file of content, and an index.
 
     Args:
         source: the data set, and how it is read: anything that JSON can hold.
         state: what changes whenever the content of the data set does.
     """
 
+    kind: ClassVar[str]  # of content: the name of its folder
+    suffix: ClassVar[str]  # of the file of content
+
     def __init__(self, source: Any, state: Any):
         own, content = (hashlib.sha256(json.dumps(what).encode()).hexdigest()[:16] for what in (source, state))
-        self.folder, self.own = cache_dir() / "images", own
-        self.pixels, self.index = (self.folder / f"{own}-{content}.{suffix}" for suffix in ("pixels", "npz"))
+        self.folder, self.own = cache_dir() / self.kind, own
+        self.content, self.index = (self.folder / f"{own}-{content}.{suffix}" for suffix in (self.suffix, "npz"))
+
+    def read_index(self) -> dict[str, np.ndarray]:
+        """Return the arrays of the index. Raise OSError or ValueError if no whole one is there."""
+        with opened_arrays(self.index) as arrays:
+            return {name: arrays[name] for name in arrays.files}
+
+    def write_arrays(self, **arrays: Any) -> None:
+        """Write the arrays of the index, and remove what earlier states of the data set left."""
+        with whole_file(self.index) as beside, beside.open("wb") as file:
+            np.savez(file, **arrays)
+        for old in self.folder.glob(f"{self.own}-*"):
+            if old not in (self.content, self.index) and old.suffix != ".partial":
+                old.unlink(missing_ok=True)
+
+    def make_room(self, size: int, what: str, **arguments: str) -> None:
+        """Make the folder.
+
+        Args:
+            what: the content of `size` bytes, in words.
+            arguments: ways to do without the file, as `DataError` takes them.
+
+        Raises:
+            DataError: the disk has no room for so many bytes.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if (free := shutil.disk_usage(self.folder).free) < size:
+            raise DataError(
+                f"{size / GB:.2f} GB of {what} do not fit into {self.folder}, where {free / GB:.2f} GB are free",
+                "make room",
+                "let INFOBIGBIGAN_CACHE name a folder of another disk",
+                **arguments,
+                cache_gb="read them into memory",
+            )
+
+
+class ImageStore(Store):
+    """The place of the decoded images of a data set."""
+
+    kind, suffix = "images", "pixels"
 
     def read(self) -> tuple[StreamedImages, dict[str, np.ndarray]] | None:
         """Return the images, and the other arrays of the index; None if no whole ones are there."""
         try:
-            with opened_arrays(self.index) as arrays:
-                index = {name: arrays[name] for name in arrays.files}
+            index = self.read_index()
             height, width, channels = index.pop("image_shape").tolist()
             rows = index.pop("rows")
-            whole = self.pixels.stat().st_size == len(rows) * height * width * channels
+            whole = self.content.stat().st_size == len(rows) * height * width * channels
         except (OSError, ValueError, KeyError):
             return None
-        return (StreamedImages(self.pixels, (height, width, channels), rows), index) if whole else None
+        return (StreamedImages(self.content, (height, width, channels), rows), index) if whole else None
 
     def write_pixels(self, pictures: Iterable[np.ndarray], size: int) -> None:
         """Write the images, uint8 [H, W, C] each, of so many bytes together.
@@ -129,16 +176,8 @@ class Store:
         Raises:
             DataError: the disk has no room for them.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
-        if (free := shutil.disk_usage(self.folder).free) < size:
-            raise DataError(
-                f"{size / GB:.2f} GB of decoded images do not fit into {self.folder}, where {free / GB:.2f} GB are free",
-                "make room",
-                "let INFOBIGBIGAN_CACHE name a folder of another disk",
-                image_size="make them smaller",
-                cache_gb="read them into memory",
-            )
-        with whole_file(self.pixels) as beside, beside.open("wb") as file:
+        self.make_room(size, "decoded images", image_size="make them smaller")
+        with whole_file(self.content) as beside, beside.open("wb") as file:
             for picture in pictures:
                 file.write(picture.tobytes())
 
@@ -150,11 +189,7 @@ class Store:
             rows: the place of each image in the file, int64 [N].
             arrays: what else is to be kept.
         """
-        with whole_file(self.index) as beside, beside.open("wb") as file:
-            np.savez(file, image_shape=np.array(image_shape), rows=rows, **arrays)
-        for old in self.folder.glob(f"{self.own}-*"):
-            if old not in (self.pixels, self.index) and old.suffix != ".partial":
-                old.unlink(missing_ok=True)
+        self.write_arrays(image_shape=np.array(image_shape), rows=rows, **arrays)
 
 
 def progressed(items: Iterable[Item], count: int, what: str) -> Iterator[Item]:

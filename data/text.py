@@ -6,8 +6,8 @@ import os
 import sys
 import unicodedata
 import zlib
-from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections import Counter, deque
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ BINARY = {
     b"BZh": "compressed by bzip2",
     b"\xfd7zXZ": "compressed by xz",
 }
+START = max(map(len, BINARY))  # bytes that tell what a file is
 
 ENGLISH = {"the", "and", "of"}  # words of nearly every English text, and of hardly any other
 ENGLISH_SHARE = 0.02  # lowest share of ENGLISH among the words of an English text; Brown has .12
@@ -70,6 +71,8 @@ _SENTENCE_END = regex.compile(
     # The full stops of other scripts mean nothing else, and some stand without a space.
     r"|(?<=[。！？｡।॥؟۔።፧։။។]|[。！？｡।॥؟۔።፧։။។][\"')\p{Pf}\p{Pe}])(?![\"')\p{Pf}\p{Pe}。！？]|\s*$)\s*"
 )
+# What decides how a text is split. A text that was split and stored by other rules is split anew.
+RULES = (TOKEN.pattern, _SENTENCE_END.pattern, sorted(INVISIBLE), regex.__version__, unicodedata.unidata_version)
 
 
 def locate(dataset: str, datasets: Collection[str], prepared: Collection[str], data_dir: str | None) -> Path:
@@ -123,10 +126,21 @@ def read_lines(file: Path) -> list[str]:
     Raises:
         DataError: as for `read_text`, or the file has no text.
     """
-    text = read_text(file)
-    if not text.strip():
+    return list(lines(file))
+
+
+def lines(file: Path) -> Iterator[str]:
+    """Yield the lines that `read_lines` returns, in the memory of a few of them.
+
+    Raises:
+        DataError: as for `read_lines`, at the line that is at fault, or at the end of a file without text.
+    """
+    empty = True
+    for line in _ended_lines(file):
+        empty = empty and not line.strip()
+        yield line.removesuffix("\n")
+    if empty:
         raise DataError(f"{file} is empty: give a file with text in it")
-    return text.removesuffix("\n").split("\n")
 
 
 def read_text(file: Path) -> str:
@@ -138,25 +152,75 @@ def read_text(file: Path) -> str:
     Raises:
         DataError: the file is missing, damaged or not such text, or has a line of MAX_LINE bytes or more.
     """
+    text = io.StringIO()
+    text.writelines(_ended_lines(file))
+    return text.getvalue()
+
+
+def _ended_lines(file: Path) -> Iterator[str]:
+    """Yield the lines of a text file, each with LF; the last may lack it. Raise DataError as `read_text` does."""
     if not file.exists():
         raise DataError(f"{file.parent} has no {file.name}: give a folder that has it")
-    content = read_bytes(file).replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-    for number, line in enumerate(io.BytesIO(content), 1):
-        if b"\0" in line:
+    found = _lines_of_bytes(file)
+    for number, line in enumerate(found, 1):
+        own = line.removeprefix(codecs.BOM_UTF8) if number == 1 else line
+        try:
+            text = own.decode()
+        except UnicodeDecodeError as error:
+            deque(found, 0)  # a NUL byte further down says more
             raise DataError(
-                f"{file}, line {number} holds a NUL byte: this is no text, or UTF-16 without its byte order mark; "
-                "save the file as UTF-8"
-            )
-        if (length := len(line.removesuffix(b"\n"))) >= MAX_LINE:
-            raise DataError(
-                f"{file}, line {number} is {length:,} bytes long: break it into lines below {MAX_LINE:,} bytes"
-            )
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = error.object.count(b"\n", 0, error.start) + 1
-        byte = error.object[error.start]
-        raise DataError(f"{file}, line {line}: byte 0x{byte:02x} is not UTF-8: save the file as UTF-8") from error
+                f"{file}, line {number}: byte 0x{own[error.start]:02x} is not UTF-8: save the file as UTF-8"
+            ) from error
+        yield text
+
+
+def _lines_of_bytes(file: Path) -> Iterator[bytes]:
+    """Yield the lines of a file as UTF-8, each with LF. Raise DataError for a NUL byte or a line of MAX_LINE bytes."""
+    number, rest, pieces = 0, b"", _ended_by_lf(_content(file))
+    for piece in pieces:
+        found = (rest + piece).splitlines(keepends=True)
+        rest = b"" if not found or found[-1].endswith(b"\n") else found.pop()
+        for line in found:
+            number += 1
+            if b"\0" in line or len(line) > MAX_LINE:
+                raise _no_line(file, number, line, pieces)
+            yield line
+        if len(rest) >= MAX_LINE:
+            raise _no_line(file, number + 1, rest, pieces)
+    if b"\0" in rest:
+        raise _no_line(file, number + 1, rest, pieces)
+    if rest:
+        yield rest
+
+
+def _no_line(file: Path, number: int, line: bytes, pieces: Iterator[bytes]) -> DataError:
+    """Return the error of a line that holds a NUL byte or is too long.
+
+    Args:
+        line: the line, or what has been read of it if it has no LF.
+        pieces: the rest of the file, with LF for the end of each line.
+    """
+    nul, length, ended = b"\0" in line, len(line.removesuffix(b"\n")), line.endswith(b"\n")
+    while not ended and (piece := next(pieces, None)) is not None:
+        more, end, _ = piece.partition(b"\n")
+        nul, length, ended = nul or b"\0" in more, length + len(more), bool(end)
+    if nul:
+        return DataError(
+            f"{file}, line {number} holds a NUL byte: this is no text, or UTF-16 without its byte order mark; "
+            "save the file as UTF-8"
+        )
+    return DataError(f"{file}, line {number} is {length:,} bytes long: break it into lines below {MAX_LINE:,} bytes")
+
+
+def _ended_by_lf(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield the same bytes with LF in place of CR LF and CR."""
+    held = b""
+    for piece in pieces:
+        piece = held + piece
+        held = piece[-1:] if piece.endswith(b"\r") else b""  # LF may follow in the next piece
+        yield piece.removesuffix(b"\r").replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    if held:
+        yield b"\n"
 
 
 def read_bytes(file: Path) -> bytes:
@@ -165,21 +229,42 @@ def read_bytes(file: Path) -> bytes:
     Raises:
         DataError: the file is missing, damaged or in a binary format, or it unpacks too far.
     """
+    return b"".join(_content(file))
+
+
+def _content(file: Path) -> Iterator[bytes]:
+    """Yield the bytes that `read_bytes` returns, in pieces. Raise DataError as it does."""
     refuse_endless(file)
     try:
-        content = file.read_bytes()
-        if content.startswith(b"\x1f\x8b"):
-            content = b"".join(unpacked(file))
-        for start, kind in BINARY.items():
-            if content.startswith(start):
+        with file.open("rb") as opened:
+            packed = opened.read(2) == b"\x1f\x8b"
+        if packed:
+            deque(unpacked(file), 0)  # so that no line is read of a file that is damaged or unpacks too far
+        pieces, start = unpacked(file) if packed else _pieces(file), b""
+        while len(start) < START and (piece := next(pieces, b"")):
+            start += piece
+        for sign, kind in BINARY.items():
+            if start.startswith(sign):
                 raise DataError(f"{file} is {kind}: save its text as UTF-8 and give that file")
-        if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-            content = content.decode("utf-16").encode()
+        if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+            decoder = codecs.getincrementaldecoder("utf-16")()
+            for piece in chain([start], pieces):
+                yield decoder.decode(piece).encode()
+            yield decoder.decode(b"", True).encode()
+        else:
+            yield start
+            yield from pieces
     except OSError as error:  # of the disk, or of gzip, whose errors have no strerror
         raise DataError(f"{file} cannot be read ({error.strerror or error}): give a text file") from error
     except (EOFError, zlib.error, UnicodeDecodeError) as error:
         raise DataError(f"{file} is damaged ({error}): fetch or save it again") from error
-    return content
+
+
+def _pieces(file: Path) -> Iterator[bytes]:
+    """Yield the bytes of a file as they are, in pieces."""
+    with file.open("rb") as content:
+        while piece := content.read(2**16):
+            yield piece
 
 
 def tokenise(text: str) -> list[str]:
@@ -244,12 +329,21 @@ def report_unread(folder: Path, read: Collection[Path], why: str) -> None:
 
 def report_unspaced(source: str, texts: Iterable[str]) -> None:
     """Print to standard error how many texts (lines or files) of a source are segmented by character."""
-    if count := sum(not text.isascii() and _ANY_UNSPACED.search(text) is not None for text in texts):
-        print(
-            f"{source}: {count:,} texts are in a script without spaces between words (Chinese, Japanese, Thai, Lao, "
-            "Khmer or Burmese): there each character is a token",
-            file=sys.stderr,
-        )
+    if count := sum(map(is_unspaced, texts)):
+        print(f"{source}: {unspaced(count)}", file=sys.stderr)
+
+
+def is_unspaced(text: str) -> bool:
+    """Return whether a text has letters of a script without spaces between words, each of which is a token."""
+    return not text.isascii() and _ANY_UNSPACED.search(text) is not None
+
+
+def unspaced(count: int) -> str:
+    """Return what is said of a source that has so many texts that are segmented by character."""
+    return (
+        f"{count:,} texts are in a script without spaces between words (Chinese, Japanese, Thai, Lao, Khmer or "
+        "Burmese): there each character is a token"
+    )
 
 
 def report_rare(source: str, train: Iterable[Sequence[str]], validation: Iterable[Sequence[str]]) -> None:
@@ -259,8 +353,14 @@ def report_rare(source: str, train: Iterable[Sequence[str]], validation: Iterabl
         train, validation: the tokens of each text of the two parts.
     """
     counts, own = Counter(chain.from_iterable(train)), Counter(chain.from_iterable(validation))
-    rare = sum(count == 1 for count in counts.values()) / max(len(counts), 1)
-    unseen = sum(count for word, count in own.items() if word not in counts) / max(own.total(), 1)
+    words = counts.keys() | own.keys()
+    report_rare_counts(source, *(np.array([found[word] for word in words]) for found in (counts, own)))
+
+
+def report_rare_counts(source: str, train: np.ndarray, validation: np.ndarray) -> None:
+    """Do what `report_rare` does, given how often each word is in the two parts, int64 [W] each."""
+    rare = np.count_nonzero(train == 1) / max(np.count_nonzero(train), 1)
+    unseen = validation[train == 0].sum() / max(validation.sum(), 1)
     if rare > RARE or unseen > UNSEEN:
         print(
             f"{source}: {rare:.0%} of the different words occur once in the training part, which lacks {unseen:.0%} of "
@@ -271,16 +371,20 @@ def report_rare(source: str, train: Iterable[Sequence[str]], validation: Iterabl
 
 
 def cut(examples: Sequence[Any], *sizes: int) -> list[list[Any]]:
-    """Return parts of the given sizes, and a last part with the rest.
+    """Return parts of the given sizes, and a last part with the rest, as `cut_places` chooses them."""
+    return [[examples[i] for i in part] for part in cut_places(len(examples), *sizes)]
+
+
+def cut_places(count: int, *sizes: int) -> list[np.ndarray]:
+    """Return the places, int64, of the examples in parts of the given sizes, and in a last part with the rest.
 
     The order is random but fixed: it depends only on the number of examples.
     """
-    order = np.random.default_rng(SPLIT_SEED).permutation(len(examples))
-    return [[examples[i] for i in part] for part in np.split(order, np.cumsum(sizes))]
+    return np.split(np.random.default_rng(SPLIT_SEED).permutation(count), np.cumsum(sizes))
 
 
 def cut_three(examples: Sequence[Any], source: str) -> tuple[list[Any], list[Any], list[Any]]:
-    """Return the train, validation and test parts: 80, 10 and 10 % of the examples.
+    """Return the train, validation and test parts of examples, as `cut_three_places` chooses them.
 
     Args:
         source: the name of the corpus, for the error.
@@ -288,8 +392,20 @@ def cut_three(examples: Sequence[Any], source: str) -> tuple[list[Any], list[Any
     Raises:
         DataError: there are fewer than MIN_EXAMPLES examples.
     """
-    tenth = len(examples) // 10
-    if len(examples) < MIN_EXAMPLES:
-        raise DataError(f"{source} holds {len(examples)} examples, too few to cut: give at least {MIN_EXAMPLES}")
-    test, validation, train = cut(examples, tenth, tenth)
+    train, validation, test = ([examples[i] for i in part] for part in cut_three_places(len(examples), source))
+    return train, validation, test
+
+
+def cut_three_places(count: int, source: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the places, int64, of the examples in the train, validation and test parts: 80, 10 and 10 % of them.
+
+    Args:
+        source: the name of the corpus, for the error.
+
+    Raises:
+        DataError: there are fewer than MIN_EXAMPLES examples.
+    """
+    if count < MIN_EXAMPLES:
+        raise DataError(f"{source} holds {count} examples, too few to cut: give at least {MIN_EXAMPLES}")
+    test, validation, train = cut_places(count, count // 10, count // 10)
     return train, validation, test

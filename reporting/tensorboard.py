@@ -247,7 +247,7 @@ class SentenceSummary(keras.callbacks.Callback):
                 self.write("reconstructions", ["sentence", "decoded from mu"], shown, self.model.reconstruct_ids(shown))
         self.writer.flush()
 
-    def write(self, tag: str, header: list[str], *columns: list[np.ndarray]) -> None:
+    def write(self, tag: str, header: list[str], *columns: Sequence[np.ndarray]) -> None:
         """Write a table of sentences, a column for each name in `header`."""
         words = self.corpus.vocabulary
         write_table(tag, header, ([printed(words, ids) for ids in row] for row in zip(*columns, strict=True)))

@@ -297,6 +297,7 @@ class SentenceConfig(Config):
         "docstrings", "docstrings, ptb, brown, multi30k, a text file, or a folder of train.txt, test.txt, valid.txt"
     )
     data_dir: str | None = data_option(None, "folder that holds ptb, brown and multi30k")
+    cache_gb: float | None = other_default(BigGANConfig, "cache_gb", None)
     vocabulary_size: int = data_option(
         10_000, "words that are predicted, the unknown word and the end of a sentence included", low=3
     )

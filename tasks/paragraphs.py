@@ -3,7 +3,7 @@
 A paragraph is one text: `data.sentences.join` joins its sentences.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import chain
 from typing import Any
 
@@ -34,7 +34,7 @@ class ParagraphScorer(SentenceScorer):
         test = self.data.test
         return self.bounds() | self.latent(test) | {"mutual_information_paragraphs": len(test)}
 
-    def latent(self, part: list[np.ndarray]) -> dict[str, float]:
+    def latent(self, part: Sequence[np.ndarray]) -> dict[str, float]:
         """Return what the z that is decoded holds; for ml-VAE-D also the KL of each level, and their sum as `kl`."""
         scores, model = latent_scores(self.model, part), self.model
         if isinstance(model, MLVAED):
@@ -77,7 +77,7 @@ class ParagraphTask(SentenceTask):
 
     def load(self, config: MLVAEConfig) -> SentenceCorpus:
         limits = config.vocabulary_size, config.max_length, config.min_sentences, config.max_sentences
-        return load_paragraphs(config.dataset, config.data_dir, *limits)
+        return load_paragraphs(config.dataset, config.data_dir, *limits, cache_gb=config.cache_gb)
 
     def data_arguments(self, config: MLVAEConfig, facts: dict[str, Any]) -> dict[str, Any]:
         return {
@@ -110,7 +110,7 @@ def flat(sentences: list[list[str]]) -> list[str]:
     return list(chain.from_iterable(sentences))
 
 
-def shown(corpus: SentenceCorpus, paragraphs: list[np.ndarray]) -> list[str]:
+def shown(corpus: SentenceCorpus, paragraphs: Sequence[np.ndarray]) -> list[str]:
     """Return the first SHOWN paragraphs as text."""
     return [printed(corpus.vocabulary, ids) for ids in paragraphs[:SHOWN]]
 

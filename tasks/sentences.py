@@ -1,7 +1,7 @@
 """Sentences: how a corpus is read, which models fit it, what a training shows, and the scores of language models."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -11,6 +11,7 @@ import tensorflow as tf
 from data import sentences
 from data.order import places
 from data.sentences import SentenceBatch, SentenceCorpus, load_sentences
+from data.sequences import Sequences
 from data.vocabulary import digest
 from data.wording import Wording
 from metrics import catalogue
@@ -56,7 +57,7 @@ class SentenceScorer(Scorer[SentenceCorpus]):
         model, test, config = self.model, self.data.test, self.config
         samples = config.samples if isinstance(config, LatentConfig) else 1
         weights = every(lambda batch, seed: log_weights(model, batch, samples, seed), test, config.seed)
-        iw_nll, tokens = importance_weighted_nll(weights), sum(len(ids) + 1 for ids in test)
+        iw_nll, tokens = importance_weighted_nll(weights), int(np.sum(Sequences.of(test).lengths + 1))
         fewer = [k for k in (1, 10, 100, 1000) if k <= samples]
         return {
             "elbo_nll": -float(np.mean(elbo(weights))),
@@ -74,7 +75,7 @@ class SentenceScorer(Scorer[SentenceCorpus]):
             scores |= self.latent(self.data.validation)
         return scores
 
-    def latent(self, part: list[np.ndarray]) -> dict[str, float]:
+    def latent(self, part: Sequence[np.ndarray]) -> dict[str, float]:
         """Return what z holds of a part."""
         return latent_scores(self.model, part)
 
@@ -115,7 +116,8 @@ class SentenceTask(Task[SentenceCorpus]):
     texts = "sentences"  # the name of one training text's count among the facts
 
     def load(self, config: SentenceConfig) -> SentenceCorpus:
-        return load_sentences(config.dataset, config.data_dir, config.vocabulary_size, config.max_length)
+        limits = config.vocabulary_size, config.max_length
+        return load_sentences(config.dataset, config.data_dir, *limits, cache_gb=config.cache_gb)
 
     def resolve(
         self, config: SentenceConfig, left_open: frozenset[str] = frozenset()
@@ -124,12 +126,15 @@ class SentenceTask(Task[SentenceCorpus]):
         return with_epochs(config, self.steps_per_epoch(config, corpus)), corpus
 
     def facts(self, data: SentenceCorpus) -> dict[str, Any]:
+        train, ids = Sequences.of(data.train), hashlib.sha256()
+        for some in train.slices():
+            ids.update(some.tobytes())
         return data.facts | {
             "labels": False,
             "vocabulary": data.vocabulary.size,
             "vocabulary_sha256": digest(data.vocabulary.words),
-            "sha256": hashlib.sha256(np.concatenate(data.train).tobytes()).hexdigest()[:16],  # of the training ids
-            "length_counts": np.bincount([len(ids) for ids in data.train]).tolist(),  # training texts by their words
+            "sha256": ids.hexdigest()[:16],  # of the training ids
+            "length_counts": np.bincount(train.lengths).tolist(),  # training texts by their words
         }
 
     def wording(self, data: SentenceCorpus) -> Wording:
@@ -168,7 +173,7 @@ def lines(texts: Any) -> list[str]:
     return [" ".join(text) for text in texts]
 
 
-def latent_scores(model: LanguageVAE, part: list[np.ndarray]) -> dict[str, float]:
+def latent_scores(model: LanguageVAE, part: Sequence[np.ndarray]) -> dict[str, float]:
     """Return the KL of the z that is decoded, I(x; z) over the whole part, and the active units of mu."""
     found = [inferred(model, batch) for batch in sentences.evaluation_batches(part, EVALUATION_BATCH)]
     mu, log_variance, kl, length_nats = (np.concatenate(values) for values in zip(*found, strict=True))
@@ -180,12 +185,12 @@ def latent_scores(model: LanguageVAE, part: list[np.ndarray]) -> dict[str, float
     return scores | ({"length_nats": float(np.mean(length_nats))} if length_nats.any() else {})
 
 
-def mean_bound(model: LanguageModel, part: list[np.ndarray], seed: int) -> float:
+def mean_bound(model: LanguageModel, part: Sequence[np.ndarray], seed: int) -> float:
     """Return the mean of nll + kl over a part, with one z for each text."""
     return float(np.mean(every(lambda batch, own: bound(model, batch, own), part, seed)))
 
 
-def every(function: Callable[[SentenceBatch, Any], Any], part: list[np.ndarray], seed: int) -> np.ndarray:
+def every(function: Callable[[SentenceBatch, Any], Any], part: Sequence[np.ndarray], seed: int) -> np.ndarray:
     """Return `function(batch, seed)` for all texts of a part, float64 [..., N], in order of length."""
     found = []
     for step, batch in enumerate(sentences.evaluation_batches(part, EVALUATION_BATCH)):

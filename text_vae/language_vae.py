@@ -218,7 +218,7 @@ class LanguageVAE(LanguageModel):
         """Return the posterior means of texts, float32 [N, latent]."""
         return self.encode_ids(self.ids_of(texts))
 
-    def encode_ids(self, sentences: list[np.ndarray]) -> np.ndarray:
+    def encode_ids(self, sentences: Sequence[np.ndarray]) -> np.ndarray:
         """Return the posterior means of sentences, float32 [N, latent].
 
         Args:
@@ -251,7 +251,7 @@ class LanguageVAE(LanguageModel):
         return self.texts_of(self.reconstruct_ids(self.ids_of(texts), temperature, top_p, seed))
 
     def reconstruct_ids(
-        self, sentences: list[np.ndarray], temperature: float = 0.0, top_p: float = 1.0, seed: int = 0
+        self, sentences: Sequence[np.ndarray], temperature: float = 0.0, top_p: float = 1.0, seed: int = 0
     ) -> list[np.ndarray]:
         """Return a sentence that is decoded from the posterior mean of each sentence.
 

@@ -6,12 +6,14 @@ x is the words of a sentence. The encoder of the public code also reads the end 
 step from all others. Here this is an option.
 """
 
+from collections.abc import Sequence
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 import tensorflow as tf
 
 from data.sentences import SentenceBatch, evaluation_batches
+from data.sequences import Sequences
 from losses.variational import gaussian_kl, timestep_kl
 from text_vae import defaults
 from text_vae.language_vae import ENCODED, Latent, RecurrentVAE
@@ -86,7 +88,7 @@ class TWRVAE(RecurrentVAE):
             return Latent(mu, tf.math.log(variance), regularizer, tf.math.log(steps), length_nats)
         return Latent(mu / steps, tf.math.log(variance / steps**2), regularizer, -tf.math.log(steps), length_nats)
 
-    def kl_by_step(self, sentences: list[np.ndarray]) -> np.ndarray:
+    def kl_by_step(self, sentences: Sequence[np.ndarray]) -> np.ndarray:
         """Return the mean KL(q(z_t | x_1..t) || N(0, I)) of each step over sentences.
 
         Args:
@@ -96,8 +98,8 @@ class TWRVAE(RecurrentVAE):
             float64 [2, steps], in nats. The steps are counted from the start of a sentence, then from its end. A step
             is left out if less than the share FEW of the sentences have it.
         """
-        steps = self.steps(1 + np.array([len(ids) for ids in sentences]))
-        count = np.sum(np.arange(steps.max()) < steps[:, None], 0)
+        steps = self.steps(1 + Sequences.of(sentences).lengths)
+        count = len(steps) - np.cumsum(np.bincount(steps))[:-1]  # of the sentences that have a step
         total = np.zeros([2, steps.max()])
         for batch in evaluation_batches(sentences, ENCODED):
             kl = gaussian_kl(*inferred_steps(self, batch)).numpy()

@@ -108,6 +108,30 @@ def test_lines(tmp_path, content):
     assert text.read_lines(write(tmp_path, content)) == ["a b", "", "é"]
 
 
+@pytest.mark.parametrize("ends", [["\r\n"], ["\r"], ["\r\n", "\n"]])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_lines_that_lie_across_the_pieces_of_a_file(tmp_path, encoding, ends):
+    """Pieces have 65,536 bytes, so characters, CR LF and lines are cut in two."""
+    draw = random.Random(0)
+    own = ["".join(draw.choices("ab\u00e9\u4e2d\U0001f600", k=draw.choice([0, 1, 7, 300]))) for _ in range(4000)]
+    content = "".join(f"{line}{draw.choice(ends)}" for line in [*own, "\u00e9"]).encode(encoding)
+    for packed in (content, gzip.compress(content)):
+        assert list(text.lines(write(tmp_path, packed))) == [*own, "\u00e9"]
+    file = write(tmp_path, content)
+    assert text.read_text(file) == "\n".join([*own, "\u00e9", ""])
+
+
+def test_the_first_error_of_a_file_is_the_one_that_says_most(tmp_path):
+    with raises("line 3 holds a NUL byte"):
+        text.read_lines(write(tmp_path, b"a\n\xff\n\0\n"))
+    with raises("line 2 is 2,500,001 bytes long"):
+        text.read_lines(write(tmp_path, b"a\n" + b"b" * 2_500_001 + b"\n\0"))
+    with raises("line 2 holds a NUL byte"):
+        text.read_lines(write(tmp_path, b"a\n" + b"b" * 2_500_001 + b"\0"))
+    with raises("x.txt is damaged"):
+        text.read_lines(write(tmp_path, gzip.compress(b"\0\n" * 9)[:-9]))
+
+
 def test_only_line_ends_end_lines(tmp_path):
     assert text.read_lines(write(tmp_path, "a\x0cb\u2028c\x85d\n".encode())) == ["a\x0cb\u2028c\x85d"]
 

@@ -271,3 +271,26 @@ def test_bad_input_is_one_line(tmp_path, capsys):
         assert train.main(["--mode", "vae", *flags]) == 2
         (line,) = capsys.readouterr().err.splitlines()
         assert all(fact in line for fact in facts)
+
+
+# Text larger than memory
+
+
+def test_a_training_from_disk_equals_one_from_memory_and_may_go_on_either_way(sentences_file, tmp_path, monkeypatch):
+    monkeypatch.setenv("INFOBIGBIGAN_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(SentenceScorer, "compute", lambda self, evaluation: None)  # the weights tell
+    config = dataclasses.replace(make_config(LanguageVAEConfig, {}), dataset=str(sentences_file))
+    own, other = (TASK.load(dataclasses.replace(config, cache_gb=limit)) for limit in (0.0, 1.0))
+    assert own.train.streams and not other.train.streams and TASK.facts(own) == TASK.facts(other)
+    flags = "--epochs 2 --no-curves".split()
+    runs = {
+        name: trained("twrvae", sentences_file, tmp_path / name, *LATENT, *flags, "--cache-gb", limit)
+        for name, limit in (("memory", "1"), ("disk", "0"))
+    }
+    names = [file.name for _, file in runs["memory"].checkpoints()]
+    assert names == [file.name for _, file in runs["disk"].checkpoints()] and len(names) == 2
+    (runs["disk"].path / "checkpoints" / names[0]).unlink()  # as if it had been stopped after its first epoch
+    keras.utils.clear_session(free_memory=False)
+    assert train.main(["--resume", str(runs["disk"].path), "--cache-gb", "1"]) == 0
+    assert [file.name for _, file in runs["disk"].checkpoints()] == names
+    assert "cache" not in runs["disk"].command

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+from functools import partial
 
 import numpy as np
 import pytest
@@ -110,6 +111,12 @@ def test_sentences(reader, fuzz):
 
 def test_packed_sentences(reader, fuzz):
     fuzz(reader(load_sentences, "x.txt.gz", path="x.txt.gz"), TEXTS[:-1], gzip.compress)
+
+
+@pytest.mark.parametrize("load", [load_sentences, load_paragraphs])
+def test_streamed_text(reader, fuzz, tmp_path, monkeypatch, load):
+    monkeypatch.setenv("INFOBIGBIGAN_CACHE", str(tmp_path / "cache"))
+    fuzz(reader(partial(load, cache_gb=0.0), "x.txt", path="x.txt"), TEXTS[3:])
 
 
 def test_paragraphs(reader, fuzz):
