@@ -1,7 +1,11 @@
 """Reader of documents as word counts: 20 Newsgroups, built-in docstrings, AG News, or the user's own.
 
-Counts stay sparse in memory; `batches` and `evaluation_batches` make one batch dense at a time. Labels are kept beside
-the counts for evaluation and never enter `batches`.
+Counts stay sparse; `batches` and `evaluation_batches` make one batch dense at a time. Labels are kept beside the counts
+for evaluation and never enter `batches`.
+
+Raw text of the user's that is larger than the memory it may take streams: `data.sequences` keeps its ids in a file, and the
+counts are mapped from files. They are then the same as in memory, to the bit.
+
 TensorFlow, tensorflow-datasets and scikit-learn are imported inside the functions that need them, so that `--help` and
 flag errors answer at once.
 """
@@ -12,34 +16,40 @@ import socket
 import sys
 from array import array
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from itertools import chain, repeat
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
-from scipy.sparse import coo_array, csr_array
+from scipy.sparse import coo_array, csr_array, get_index_dtype, vstack
 
 from data.docstrings import read_docstrings, versions
 from data.errors import DataError, reason
 from data.order import shuffled_batches
+from data.sequences import StreamedIds, Texts, TextStore, encoded, stored
+from data.streaming import mapped, memory_limit, state_of
 from data.text import (
     PARTS,
+    RULES,
+    Tally,
     content_words,
     cut,
+    cut_places,
     cut_three,
+    cut_three_places,
     is_english,
+    lines,
     locate,
     read_bytes,
     read_lines,
     read_text,
     report_rare,
     report_unread,
-    report_unspaced,
     text_file,
 )
-from data.vocabulary import most_frequent
-from data.wording import CONTENT, ENGLISH, Wording
+from data.vocabulary import RESERVED, most_frequent
+from data.wording import CONTENT, ENGLISH, Wording, english_content_words
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -64,7 +74,7 @@ MOST = 10**7 - 1  # highest count of one word in a line: float32 holds such coun
 
 
 class Documents(NamedTuple):
-    counts: csr_array  # float32 [D, V], whole numbers; each row has at least one word
+    counts: csr_array  # float32 [D, V], whole numbers, in memory or mapped from files; each row has at least one word
     labels: np.ndarray | None = None  # int64 [D] in [0, len(label_names)); None: the documents came without labels
     unknown: int = 0  # number of words of the raw text that are not in the vocabulary
 
@@ -81,13 +91,21 @@ class DocumentCorpus(NamedTuple):
     wording: Wording  # its words, and how texts were split, or would be if they came as counts
 
 
-class Text(NamedTuple):
-    words: list[str]  # as `data.text.content_words` returns them, for English without stop words
-    label: int | None
+class RawText(NamedTuple):
+    """Documents before they are counted. If they come in two groups, the second is the test part."""
+
+    texts: Texts  # D texts of content words; a text may be empty
+    counted: np.ndarray  # bool [W]: whether a word counts. Stop words of English do not
+    filled: np.ndarray  # bool [D]: whether a document has a word that counts
+    labels: np.ndarray | None  # int64 [D]
+    label_names: tuple[str, ...] | None
+    splitting: str  # a name in `data.wording.SPLITTINGS`
 
 
-def load_documents(dataset: str, data_dir: str | None = None, vocabulary_size: int = 2000) -> DocumentCorpus:
-    """Read a whole corpus of documents into memory.
+def load_documents(
+    dataset: str, data_dir: str | None = None, vocabulary_size: int = 2000, cache_gb: float | None = None
+) -> DocumentCorpus:
+    """Read a whole corpus of documents into memory, or, if it is larger than `cache_gb`, into files that it streams from.
 
     The parts are fixed. An official test set stays as it is, and a random tenth of its training set becomes
     `validation`. Everything else is cut at random: 80 % train, 10 % validation, 10 % test.
@@ -121,13 +139,16 @@ def load_documents(dataset: str, data_dir: str | None = None, vocabulary_size: i
             download to (None: the default of the library). newsgroups is kept in scikit-learn's own folder.
         vocabulary_size: highest number of words in the vocabulary of raw text. Documents that are counted already keep
             their vocabulary.
+        cache_gb: memory for the user's raw text, as int32 ids of its words, in 2^30 bytes. A larger text streams; its
+            files lie in `data.streaming.cache_dir`. None: half of the memory that is free. Other documents never stream.
 
     Raises:
-        DataError: the data is missing, damaged, or not as described above, or nothing is left of a part.
+        DataError: the data is missing, damaged, or not as described above, nothing is left of a part, or the disk has no
+            room for a text that streams.
     """
     if vocabulary_size < 1:
         raise DataError(f"a vocabulary of {vocabulary_size} words is empty: choose at least 1")
-    every, words, label_names, splitting = _read(dataset, data_dir, vocabulary_size)
+    every, words, label_names, splitting = _read(dataset, data_dir, vocabulary_size, cache_gb)
     kept = [_without_empty(documents) for documents in every]
     facts: dict[str, Any] = {}
     for part, before, after in zip(PARTS, every, kept, strict=True):
@@ -190,37 +211,26 @@ def _dense(counts: csr_array) -> "Callable[[tf.Tensor], tf.Tensor]":
     """Return the function that makes a dense tensor, float32 [B, V], of the rows at given indices [B]."""
     import tensorflow as tf
 
-    width = shape_of(counts)[1]
-    with tf.device("CPU"):  # tf.data runs there; a GPU would hold a useless copy
-        columns = tf.RaggedTensor.from_row_splits(  # pyright: ignore[reportAttributeAccessIssue]  # not in the stubs
-            counts.indices, counts.indptr
-        )
-        values = columns.with_values(tf.constant(counts.data))
-
     def rows(indices: "tf.Tensor") -> "tf.Tensor":
-        column = tf.gather(columns, indices)
-        places = tf.stack([column.value_rowids(), tf.cast(column.values, column.row_splits.dtype)], axis=1)
-        shape = tf.stack([column.nrows(), tf.cast(width, column.row_splits.dtype)])
-        x = tf.scatter_nd(places, tf.gather(values, indices).values, shape)
-        return tf.ensure_shape(x, [indices.shape[0], width])
+        x = tf.numpy_function(lambda chosen: counts[chosen].toarray(), [indices], tf.float32)
+        return tf.ensure_shape(x, [indices.shape[0], shape_of(counts)[1]])
 
     return rows
 
 
 def _read(
-    dataset: str, data_dir: str | None, vocabulary_size: int
+    dataset: str, data_dir: str | None, vocabulary_size: int, cache_gb: float | None
 ) -> tuple[list[Documents], tuple[str, ...], tuple[str, ...] | None, str]:
     """Return the train, validation and test parts, the vocabulary, the names of the labels, and the splitting.
 
     Rows of the parts may be empty.
     """
-    splitting = ENGLISH
     if dataset == "docstrings":
-        parts, names = _read_docstrings()
-    elif dataset in ("newsgroups", "ag_news"):
-        (train, test), names = _fetch_newsgroups() if dataset == "newsgroups" else _fetch_ag_news(data_dir)
-        validation, train = cut(train, len(train) // 10)
-        parts = train, validation, test
+        raw = _read_docstrings()
+    elif dataset == "newsgroups":
+        raw = _fetch_newsgroups()
+    elif dataset == "ag_news":
+        raw = _fetch_ag_news(data_dir)
     else:
         path = locate(dataset, DATASETS, PREPARED, data_dir)
         if dataset in PREPARED or any(text_file(path, name).exists() for name in COUNTED):
@@ -229,34 +239,79 @@ def _read(
             return *_cut_counted(dataset, *_read_svmlight(path)), CONTENT
         if bags := [path] if path.name.startswith("docword.") else sorted(path.glob("docword.*")):
             return *_cut_counted(dataset, *_read_bags(bags)), CONTENT
-        texts, names, splitting = _read_texts(path)
-        parts = cut_three(texts, dataset)
-        report_rare(dataset, *([text.words for text in part] for part in parts[:2]))
-    words = tuple(most_frequent((text.words for text in parts[0]), vocabulary_size))
-    counted = [_counted(part, words) for part in parts]
-    lost = sum(bool(text.words) for text in chain.from_iterable(parts))
-    lost -= sum(np.count_nonzero(np.diff(part.counts.indptr)) for part in counted)
-    if lost:
+        raw = _read_texts(path, memory_limit(cache_gb))
+    texts, size = raw.texts, len(raw.filled)
+    if len(texts.groups) == 1:
+        parts = cut_three_places(size, dataset)
+    else:
+        validation, train = cut_places(texts.groups[0], texts.groups[0] // 10)
+        parts = train, validation, np.arange(texts.groups[0], size)
+    found = [np.where(raw.counted, texts.counts(part), 0) for part in parts]
+    if dataset not in DATASETS:
+        report_rare(dataset, *found[:2])
+    words = tuple(most_frequent(texts.words, found[0], vocabulary_size))
+    column = {word: i for i, word in enumerate(words)}
+    columns = np.array([column.get(word, -1) for word in texts.words], np.int32)
+    documents = [
+        Documents(
+            _counts(texts, part, columns, len(words)),
+            None if raw.labels is None else raw.labels[part],
+            int(counts[columns < 0].sum()),
+        )
+        for part, counts in zip(parts, found, strict=True)
+    ]
+    kept = sum(np.count_nonzero(np.diff(part.counts.indptr)) for part in documents)
+    if lost := np.count_nonzero(raw.filled) - kept:
         print(
             f"{dataset}: {lost:,} documents are left out, since no word of theirs is among the {len(words):,} of the "
             "vocabulary",
             file=sys.stderr,
         )
-    return counted, words, names, splitting
+    return documents, words, raw.label_names, raw.splitting
 
 
-def _read_texts(path: Path) -> tuple[list[Text], tuple[str, ...] | None, str]:
-    """Return the documents of a text file or of a folder of .txt files, the names of their labels, and the splitting."""
-    if path.is_dir():
-        files, labels, names = _find_texts(path)
-        documents = [read_text(file) for file in files]
-    else:
-        documents = read_lines(path)
-        files, labels, names = None, repeat(None), None
-    report_unspaced(str(path), documents)
-    texts = [Text(content_words(text), label) for text, label in zip(documents, labels, strict=False)]
-    english, content = is_english([word for text in texts for word in text.words]), _without_stop_words(texts)
-    if count := sum(len(text.words) - len(own.words) for text, own in zip(texts, content, strict=True)):
+def _counts(texts: Texts, places: np.ndarray, columns: np.ndarray, width: int) -> csr_array:
+    """Return the counts of the texts at these places, float32 [M, width]; if the texts stream, mapped from files.
+
+    Args:
+        columns: the column of each word, int32 [W] in [-1, width). -1: the word is passed over.
+    """
+    part = texts.part(places, np.append(np.full(len(RESERVED), -1, np.int32), columns))
+
+    def rows() -> Iterator[csr_array]:
+        for some in part.pieces():
+            found = some.joined()
+            known = found >= 0
+            ends = np.append(0, np.cumsum(known))[np.append(0, np.cumsum(some.lengths))]
+            yield _sparse(found[known], np.ones(ends[-1]), ends, width)
+
+    if not isinstance(texts.ids, StreamedIds):
+        return cast(csr_array, vstack(list(rows())))
+    pieces = ((own.data, own.indices, np.diff(own.indptr)) for own in rows())
+    data, indices, sizes = mapped(pieces, texts.ids.file.parent, "the counts of words")
+    ends = np.append(0, np.cumsum(sizes))
+    # SciPy copies the indices where the ends have another type
+    return csr_array((data, indices, ends.astype(get_index_dtype(maxval=ends[-1]))), shape=(len(sizes), width))
+
+
+def _read_texts(path: Path, limit: float) -> RawText:
+    """Return the documents of a text file or of a folder of .txt files. Ids of more than `limit` bytes stream."""
+    from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
+
+    files, labels, names = _find_texts(path) if path.is_dir() else ([path], None, None)
+    store = TextStore([str(path.resolve()), "documents", RULES], [state_of(file) for file in files])
+
+    def read() -> tuple[Texts, list[str]]:
+        tally = Tally()
+        documents = tally.passed(map(read_text, files) if path.is_dir() else lines(path))
+        texts = encoded([([content_words(text)] for text in documents)], False, store, limit, keep_empty=True)
+        return texts, tally.said
+
+    texts = stored(str(path), store, limit, read)
+    every = np.arange(len(texts.lengths))
+    counts, stop = texts.counts(every), np.array([word in ENGLISH_STOP_WORDS for word in texts.words], bool)
+    english = is_english(dict(zip(texts.words, counts.tolist(), strict=True)))
+    if count := counts[stop].sum():
         what = (
             f"{count:,} English stop words are left out"
             if english
@@ -264,17 +319,17 @@ def _read_texts(path: Path) -> tuple[list[Text], tuple[str, ...] | None, str]:
             "English stop words are kept"
         )
         print(f"{path}: {what}", file=sys.stderr)
-    texts = content if english else texts
-    _report_empty(
-        (lambda i: str(files[i])) if files else (lambda i: f"{path}, line {i + 1}"), [len(text.words) for text in texts]
-    )
-    if not any(text.words for text in texts):
+    counted = ~stop if english else np.ones_like(stop)
+    # one column for all words that count
+    filled = np.diff(_counts(texts, every, counted.astype(np.int32) - 1, 1).indptr) > 0
+    _report_empty((lambda i: str(files[i])) if path.is_dir() else (lambda i: f"{path}, line {i + 1}"), filled)
+    if not filled.any():
         raise DataError(f"{path} has no document with a word in it: give {FORMS}")
-    return texts, names, ENGLISH if english else CONTENT
+    return RawText(texts, counted, filled, labels, names, ENGLISH if english else CONTENT)
 
 
-def _find_texts(folder: Path) -> tuple[list[Path], Iterable[int | None], tuple[str, ...] | None]:
-    """Return the .txt files of a folder in sorted order, their labels, and the names of the labels.
+def _find_texts(folder: Path) -> tuple[list[Path], np.ndarray | None, tuple[str, ...] | None]:
+    """Return the .txt files of a folder in sorted order, their labels, int64 [D], and the names of the labels.
 
     The files have labels if several sub-folders hold them. Hidden files and folders are skipped.
     """
@@ -299,8 +354,8 @@ def _find_texts(folder: Path) -> tuple[list[Path], Iterable[int | None], tuple[s
         raise DataError(f"{folder} has {', '.join(sorted(named))}, which are parts and not documents: give {FORMS}")
     report_unread(folder, files, "only .txt files here or one folder down are")
     if len(classes) < 2:
-        return files, repeat(None), None
-    return files, np.repeat(np.arange(len(classes)), [len(own) for own in classes.values()]).tolist(), tuple(classes)
+        return files, None, None
+    return files, np.repeat(np.arange(len(classes)), [len(own) for own in classes.values()]), tuple(classes)
 
 
 def _cut_counted(
@@ -374,26 +429,19 @@ def _read_bags(files: list[Path]) -> tuple[Documents, tuple[str, ...], None]:
     return Documents(counts), words, None
 
 
-def _texts(texts: Iterable[str], labels: Iterable[int | None]) -> list[Text]:
-    """Return the words of raw English texts, each text with its label."""
-    return _without_stop_words(Text(content_words(text), label) for text, label in zip(texts, labels, strict=False))
+def _english(groups: Iterable[Iterable[str]], labels: Sequence[int], names: Sequence[str]) -> RawText:
+    """Return English documents, whose stop words are left out while they are read.
 
-
-def _without_stop_words(texts: Iterable[Text]) -> list[Text]:
-    """Return the texts without English stop words."""
-    from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
-
-    return [text._replace(words=[word for word in text.words if word not in ENGLISH_STOP_WORDS]) for text in texts]
-
-
-def _counted(texts: list[Text], words: tuple[str, ...]) -> Documents:
-    """Return texts as counts of the words of a vocabulary."""
-    column = {word: i for i, word in enumerate(words)}
-    rows = [[column[word] for word in text.words if word in column] for text in texts]
-    unknown = sum(len(text.words) for text in texts) - sum(map(len, rows))
-    labels = None if texts[0].label is None else np.array([text.label for text in texts], np.int64)
-    ends = np.cumsum([0, *map(len, rows)])
-    return Documents(_sparse(list(chain.from_iterable(rows)), np.ones(ends[-1]), ends, len(words)), labels, unknown)
+    Args:
+        groups: of texts.
+        labels: of the texts of all groups.
+        names: of the labels.
+    """
+    texts = encoded(
+        (([english_content_words(text)] for text in own) for own in groups), False, None, 0, keep_empty=True
+    )
+    counted = np.ones(len(texts.words), bool)
+    return RawText(texts, counted, texts.lengths > 0, np.array(labels, np.int64), tuple(names), ENGLISH)
 
 
 def _sparse(columns: Sequence[int], counts: Any, ends: Any, width: int) -> csr_array:
@@ -413,24 +461,28 @@ def _sparse(columns: Sequence[int], counts: Any, ends: Any, width: int) -> csr_a
 
 
 def _without_empty(documents: Documents) -> Documents:
-    """Return the documents that have at least one word."""
+    """Return the documents that have at least one word. Their counts are not copied."""
     counts, labels, _ = documents
     full = np.flatnonzero(np.diff(counts.indptr))
-    return documents._replace(counts=counts[full], labels=None if labels is None else labels[full])
+    ends = counts.indptr[np.append(0, full + 1)]
+    return documents._replace(
+        counts=csr_array((counts.data, counts.indices, ends), shape=(len(full), shape_of(counts)[1])),
+        labels=None if labels is None else labels[full],
+    )
 
 
-def _read_docstrings() -> tuple[tuple[list[Text], ...], tuple[str, ...]]:
-    """Return the train, validation and test parts, and the names of the labels."""
+def _read_docstrings() -> RawText:
+    """Return the docstrings that have prose after the summary."""
     documents = [docstring for docstring in read_docstrings() if docstring.paragraphs]
     sizes = Counter(d.label for d in documents)
     labels = [d.label if sizes[d.label] >= MIN_LABEL else d.package for d in documents]
     names = tuple(sorted(set(labels)))
-    texts = _texts((" ".join([d.summary, *d.paragraphs]) for d in documents), map(names.index, labels))
-    return cut_three(texts, "docstrings"), names
+    texts = (" ".join([d.summary, *d.paragraphs]) for d in documents)
+    return _english([texts], [names.index(label) for label in labels], names)
 
 
-def _fetch_newsgroups() -> tuple[list[list[Text]], tuple[str, ...]]:
-    """Return the train and test parts, and the names of the labels.
+def _fetch_newsgroups() -> RawText:
+    """Return the train and test parts, a group each.
 
     scikit-learn keeps pickles, which can run code. So the folder is always its own, and never one that a run names.
     """
@@ -446,11 +498,12 @@ def _fetch_newsgroups() -> tuple[list[list[Text]], tuple[str, ...]]:
         ]
     except Exception as error:  # the network, the disk or a damaged cache fails: the advice is the same
         raise _not_fetched("newsgroups", "scikit-learn", error) from error
-    return [_texts(part.data, part.target.tolist()) for part in parts], tuple(parts[0].target_names)
+    labels = np.concatenate([part.target for part in parts])
+    return _english((part.data for part in parts), labels, parts[0].target_names)
 
 
-def _fetch_ag_news(data_dir: str | None) -> tuple[list[list[Text]], tuple[str, ...]]:
-    """Return the train and test parts, and the names of the labels."""
+def _fetch_ag_news(data_dir: str | None) -> RawText:
+    """Return the train and test parts, a group each."""
     import tensorflow_datasets as tfds
 
     tfds.disable_progress_bar()
@@ -466,9 +519,9 @@ def _fetch_ag_news(data_dir: str | None) -> tuple[list[list[Text]], tuple[str, .
         parts = tfds.as_numpy(datasets)
     except Exception as error:  # tensorflow-datasets, the network or the disk fails: the advice is the same
         raise _not_fetched("ag_news", "tensorflow-datasets", error, data_dir="name a folder that has it") from error
-    texts = [_texts((text.decode() for text in part["description"]), part["label"].tolist()) for part in parts]
+    texts = ((text.decode() for text in part["description"]) for part in parts)
     features = cast(Any, builder.info.features)
-    return texts, tuple(features["label"].names)
+    return _english(texts, np.concatenate([part["label"] for part in parts]), features["label"].names)
 
 
 def _not_fetched(dataset: str, library: str, error: Exception, **arguments: str) -> DataError:

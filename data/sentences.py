@@ -20,22 +20,21 @@ import numpy as np
 from data.docstrings import read_docstrings, versions
 from data.errors import DataError
 from data.order import full_batches
-from data.sequences import Sequences, StreamedIds, Texts, TextStore, Tokens, encoded, ranges
-from data.streaming import GB, memory_limit, state_of
+from data.sequences import Sequences, Texts, TextStore, Tokens, encoded, ranges, stored
+from data.streaming import memory_limit, state_of
 from data.text import (
     PARTS,
     RULES,
+    Tally,
     cut_places,
     cut_three_places,
-    is_unspaced,
     lines,
     locate,
-    report_rare_counts,
+    report_rare,
     report_unread,
     split_sentences,
     text_file,
     tokenise,
-    unspaced,
 )
 from data.vocabulary import EOS, PAD, RESERVED, UNK, UNPREDICTED, Vocabulary, vocabulary_of
 from data.wording import SPLITTINGS, Wording
@@ -46,7 +45,6 @@ if TYPE_CHECKING:
 PREPARED = ("ptb", "brown", "multi30k")  # folders of `data_dir`, tokenised: spaces separate the tokens
 DATASETS = ("docstrings", *PREPARED)
 
-ID = np.dtype(np.int32).itemsize  # bytes of an id
 POOL = 100  # number of batches that are sorted by length together: padding stays small, neighbours stay random
 
 
@@ -331,47 +329,18 @@ def _read_files(dataset: str, files: list[Path], paragraphs: bool, limit: float)
     splitting = _splitting(dataset)
     source = [[str(file.resolve()) for file in files], "paragraphs" if paragraphs else "lines", splitting, RULES]
     store = TextStore(source, [state_of(file) for file in files])
-    stored = store.read()
-    if stored and ID * stored[0].lengths.sum(dtype=np.int64) > limit:
-        texts, said = stored
-    else:
-        tally = _Tally(dataset not in PREPARED)
-        split = _by_empty_line if paragraphs else _by_line
-        texts, said = encoded(split(files, tally, SPLITTINGS[splitting]), paragraphs, store, limit), []
-        if tally.unspaced:
-            said.append(unspaced(tally.unspaced))
-        blank = tally.lines - len(texts.lengths)
-        if blank and not paragraphs and dataset not in PREPARED:
+
+    def read() -> tuple[Texts, list[str]]:
+        tally, split = Tally(), _by_empty_line if paragraphs else _by_line
+        texts = encoded(split(files, tally, SPLITTINGS[splitting]), paragraphs, store, limit)
+        if dataset in PREPARED:
+            return texts, []
+        said, blank = tally.said, tally.texts - len(texts.lengths)
+        if blank and not paragraphs:
             said.append(f"{blank:,} lines without a word are passed over")
-        if isinstance(texts.ids, StreamedIds):
-            store.write_index(texts, said)
-    if isinstance(texts.ids, StreamedIds):
-        size = ID * texts.lengths.sum(dtype=np.int64)
-        said = [
-            *said,
-            f"the {len(texts.lengths):,} texts take {size / GB:.3g} GB, more than the {limit / GB:.3g} GB that data may "
-            f"take in memory: they stream from {texts.ids.file}",
-        ]
-    print(*(f"{dataset}: {line}\n" for line in said), sep="", end="", file=sys.stderr)
-    return texts
+        return texts, said
 
-
-class _Tally:
-    """What is counted while lines pass.
-
-    Args:
-        scripts: whether lines in a script without spaces are counted.
-    """
-
-    def __init__(self, scripts: bool):
-        self.scripts, self.lines, self.unspaced = scripts, 0, 0
-
-    def passed(self, file: Path) -> Iterator[str]:
-        """Yield the lines of a file."""
-        for line in lines(file):
-            self.lines += 1
-            self.unspaced += self.scripts and is_unspaced(line)
-            yield line
+    return stored(dataset, store, limit, read)
 
 
 def _corpus(
@@ -387,7 +356,7 @@ def _corpus(
     kept = [part[fits[part]] for part in parts]
     _check_kept(dataset, parts, kept, what)
     counts = [texts.counts(part) for part in kept]
-    report_rare_counts(dataset, *counts[:2])
+    report_rare(dataset, *counts[:2])
     vocabulary = vocabulary_of(texts.words, counts[0], vocabulary_size + len(UNPREDICTED))
     ids = vocabulary.encode(texts.words)
     facts: dict[str, Any] = {}
@@ -416,22 +385,22 @@ def _wording(dataset: str, vocabulary: Vocabulary) -> Wording:
     return Wording(vocabulary.words, _splitting(dataset))
 
 
-def _by_line(files: list[Path], tally: _Tally, to_tokens: Callable[[str], Tokens]) -> Iterator[Iterator[list[Tokens]]]:
+def _by_line(files: list[Path], tally: Tally, to_tokens: Callable[[str], Tokens]) -> Iterator[Iterator[list[Tokens]]]:
     """Yield the texts of each file: each line is a sentence."""
     for file in files:
-        yield ([to_tokens(line)] for line in tally.passed(file))
+        yield ([to_tokens(line)] for line in tally.passed(lines(file)))
 
 
 def _by_empty_line(
-    files: list[Path], tally: _Tally, to_tokens: Callable[[str], Tokens]
+    files: list[Path], tally: Tally, to_tokens: Callable[[str], Tokens]
 ) -> Iterator[Iterator[Iterable[Tokens]]]:
     """Yield the paragraphs of each file. If no file has empty lines inside its text, each line is a paragraph."""
     if any(map(_has_empty_lines, files)):
         for file in files:
-            yield (own for filled, own in groupby(map(to_tokens, tally.passed(file)), bool) if filled)
+            yield (own for filled, own in groupby(map(to_tokens, tally.passed(lines(file))), bool) if filled)
     else:
         for file in files:
-            yield (map(to_tokens, split_sentences(line)) for line in tally.passed(file))
+            yield (map(to_tokens, split_sentences(line)) for line in tally.passed(lines(file)))
 
 
 def _has_empty_lines(file: Path) -> bool:

@@ -5,18 +5,19 @@ A text is encoded while it is read, before the vocabulary is known. So what is h
 """
 
 import os
+import sys
 from array import array
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from itertools import chain
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import NamedTuple, overload
 
 import numpy as np
 
 from data.errors import DataError
-from data.streaming import Store, whole_file
+from data.streaming import GB, Store, make_room, whole_file
 from data.vocabulary import EOS, RESERVED
 
 SLICE = 2**18  # ids that are read at a time where a whole part is passed over
@@ -110,10 +111,13 @@ class Sequences(Sequence[np.ndarray]):
 
     def slices(self) -> Iterator[np.ndarray]:
         """Yield what `joined` returns, some texts at a time: int32 [n]."""
+        return (some._taken(slice(None)) for some in self.pieces())
+
+    def pieces(self) -> Iterator["Sequences"]:
+        """Yield all texts, some at a time."""
         ends = np.cumsum(self.lengths, dtype=np.int64)
         bounds = [0, *(np.flatnonzero(np.diff(ends // SLICE)) + 1).tolist(), len(self)]
-        for start, end in zip(bounds[:-1], bounds[1:], strict=True):
-            yield self._taken(slice(start, end))
+        return (self[start:end] for start, end in pairwise(bounds))
 
     def _taken(self, chosen: slice) -> np.ndarray:
         """Return the ids of some texts, one after the other, int32."""
@@ -137,6 +141,11 @@ class Texts(NamedTuple):
     longest: np.ndarray  # int32 [N]: words of the longest sentence
     groups: np.ndarray  # int64 [G]: number of texts in each group, such as a file
     words: list[str]  # all words, each once
+
+    @property
+    def size(self) -> int:
+        """Return the bytes of all ids."""
+        return np.dtype(np.int32).itemsize * int(self.lengths.sum(dtype=np.int64))
 
     def part(self, places: np.ndarray, final: np.ndarray | None = None) -> Sequences:
         """Return the texts at these places, int64 [M]; `final` as for `Sequences`."""
@@ -162,9 +171,8 @@ class TextStore(Store):
         try:
             index = self.read_index()
             words, said = index.pop("words").tobytes().decode().split("\n"), index.pop("said").tolist()
-            if self.content.stat().st_size != np.dtype(np.int32).itemsize * index["lengths"].sum(dtype=np.int64):
-                return None
-            return Texts(StreamedIds(self.content), **index, words=words), said
+            texts = Texts(StreamedIds(self.content), **index, words=words)
+            return (texts, said) if self.content.stat().st_size == texts.size else None
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
@@ -196,7 +204,7 @@ class _Growing:
 
     def write(self, store: TextStore) -> None:
         """Move the ids in memory into the file. Raise DataError if the disk has no room for them."""
-        store.make_room(self.held.itemsize * len(self.held), "the ids of words")
+        make_room(store.folder, self.held.itemsize * len(self.held), "the ids of words")
         if self.file is None:
             beside = self.stack.enter_context(whole_file(store.content))
             self.file = self.stack.enter_context(beside.open("wb"))
@@ -205,8 +213,37 @@ class _Growing:
         self.room = BUFFER
 
 
-def encoded(groups: Iterable[Iterable[Iterable[Tokens]]], ended: bool, store: TextStore | None, limit: float) -> Texts:
-    """Return texts that are given as the tokens of their sentences; an empty sentence or text is left out.
+def stored(name: str, store: TextStore, limit: float, read: Callable[[], tuple[Texts, list[str]]]) -> Texts:
+    """Return the texts of a store if their ids take more than `limit` bytes; otherwise read them.
+
+    What is to be said of the texts is printed to standard error.
+
+    Args:
+        name: the source of the texts, in what is printed.
+        read: returns the texts, as `encoded` does with this store and limit, and what is to be said of them.
+    """
+    found = store.read()
+    texts, said = found if found and found[0].size > limit else read()
+    if isinstance(texts.ids, StreamedIds):
+        if not found:
+            store.write_index(texts, said)
+        said = [
+            *said,
+            f"the {len(texts.lengths):,} texts take {texts.size / GB:.3g} GB, more than the {limit / GB:.3g} GB that data "
+            f"may take in memory: they stream from {texts.ids.file}",
+        ]
+    print(*(f"{name}: {line}\n" for line in said), sep="", end="", file=sys.stderr)
+    return texts
+
+
+def encoded(
+    groups: Iterable[Iterable[Iterable[Tokens]]],
+    ended: bool,
+    store: TextStore | None,
+    limit: float,
+    keep_empty: bool = False,
+) -> Texts:
+    """Return texts that are given as the tokens of their sentences; an empty sentence is left out.
 
     If the ids take more than `limit` bytes, they are written into the store, and read from there.
 
@@ -214,6 +251,7 @@ def encoded(groups: Iterable[Iterable[Iterable[Tokens]]], ended: bool, store: Te
         groups: of texts of sentences. They are passed over once.
         ended: whether EOS stands behind each sentence.
         store: None: ids stay in memory.
+        keep_empty: whether a text without a token stays, as a text without ids; otherwise it is left out.
 
     Raises:
         DataError: the disk has no room for the ids.
@@ -230,10 +268,10 @@ def encoded(groups: Iterable[Iterable[Iterable[Tokens]]], ended: bool, store: Te
                 for tokens in filter(None, text):
                     ids.extend(chain(map(words.__getitem__, tokens), end))
                     counts.append(len(tokens))
-                if counts:
+                if counts or keep_empty:
                     lengths.append(sum(counts) + len(end) * len(counts))
                     sentences.append(len(counts))
-                    longest.append(max(counts))
+                    longest.append(max(counts, default=0))
             sizes.append(len(lengths) - before)
         if store and ids.file:
             ids.write(store)

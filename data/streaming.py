@@ -10,7 +10,8 @@ import json
 import math
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
@@ -104,6 +105,51 @@ def state_of(file: Path) -> tuple[str, str, int, int]:
     return file.parent.name, file.name, found.st_size, found.st_mtime_ns
 
 
+def make_room(folder: Path, size: int, what: str, **arguments: str) -> None:
+    """Make a folder of the cache.
+
+    Args:
+        what: the content of `size` bytes that is to be written, in words.
+        arguments: ways to do without the file, as `DataError` takes them.
+
+    Raises:
+        DataError: the disk has no room for so many bytes.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    if (free := shutil.disk_usage(folder).free) < size:
+        raise DataError(
+            f"{size / GB:.2f} GB of {what} do not fit into {folder}, where {free / GB:.2f} GB are free",
+            "make room",
+            "let INFOBIGBIGAN_CACHE name a folder of another disk",
+            **arguments,
+            cache_gb="read them into memory",
+        )
+
+
+def mapped(pieces: Iterable[Sequence[np.ndarray]], folder: Path, what: str) -> list[np.ndarray]:
+    """Return arrays that are given in pieces, each array in a file that is mapped into memory.
+
+    The files have no names. So the system removes them with the last array that uses them, however the program ends.
+
+    Args:
+        pieces: the next piece of every array, [n] each; at least one piece.
+        folder: a folder of the cache.
+        what: the content of the arrays, in words.
+
+    Raises:
+        DataError: the disk has no room for them.
+    """
+    with contextlib.ExitStack() as stack:
+        files, last = [], []
+        for last in pieces:
+            make_room(folder, sum(piece.nbytes for piece in last), what)
+            files = files or [stack.enter_context(tempfile.TemporaryFile(dir=folder)) for _ in last]
+            for file, piece in zip(files, last, strict=True):
+                file.write(piece)
+        # an empty file cannot be mapped; the last piece is empty then, as all are
+        return [np.memmap(f, piece.dtype, "r") if f.tell() else piece for f, piece in zip(files, last, strict=True)]
+
+
 class Store:
     """The place in the cache folder of what was read of a data set: a file of content, and an index.
 
@@ -133,26 +179,6 @@ class Store:
             if old not in (self.content, self.index) and old.suffix != ".partial":
                 old.unlink(missing_ok=True)
 
-    def make_room(self, size: int, what: str, **arguments: str) -> None:
-        """Make the folder.
-
-        Args:
-            what: the content of `size` bytes, in words.
-            arguments: ways to do without the file, as `DataError` takes them.
-
-        Raises:
-            DataError: the disk has no room for so many bytes.
-        """
-        self.folder.mkdir(parents=True, exist_ok=True)
-        if (free := shutil.disk_usage(self.folder).free) < size:
-            raise DataError(
-                f"{size / GB:.2f} GB of {what} do not fit into {self.folder}, where {free / GB:.2f} GB are free",
-                "make room",
-                "let INFOBIGBIGAN_CACHE name a folder of another disk",
-                **arguments,
-                cache_gb="read them into memory",
-            )
-
 
 class ImageStore(Store):
     """The place of the decoded images of a data set."""
@@ -176,7 +202,7 @@ class ImageStore(Store):
         Raises:
             DataError: the disk has no room for them.
         """
-        self.make_room(size, "decoded images", image_size="make them smaller")
+        make_room(self.folder, size, "decoded images", image_size="make them smaller")
         with whole_file(self.content) as beside, beside.open("wb") as file:
             for picture in pictures:
                 file.write(picture.tobytes())

@@ -6,8 +6,8 @@ import os
 import sys
 import unicodedata
 import zlib
-from collections import Counter, deque
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -72,7 +72,12 @@ _SENTENCE_END = regex.compile(
     r"|(?<=[。！？｡।॥؟۔።፧։။។]|[。！？｡।॥؟۔።፧։။។][\"')\p{Pf}\p{Pe}])(?![\"')\p{Pf}\p{Pe}。！？]|\s*$)\s*"
 )
 # What decides how a text is split. A text that was split and stored by other rules is split anew.
-RULES = (TOKEN.pattern, _SENTENCE_END.pattern, sorted(INVISIBLE), regex.__version__, unicodedata.unidata_version)
+RULES = (
+    *(pattern.pattern for pattern in (TOKEN, CONTENT_WORD, _SENTENCE_END)),
+    sorted(INVISIBLE),
+    regex.__version__,
+    unicodedata.unidata_version,
+)
 
 
 def locate(dataset: str, datasets: Collection[str], prepared: Collection[str], data_dir: str | None) -> Path:
@@ -310,9 +315,13 @@ def split_sentences(text: str) -> list[str]:
     return _SENTENCE_END.split(text)
 
 
-def is_english(words: Sequence[str]) -> bool:
-    """Return whether a text is English, given its lower-case words: enough of them are "the", "and" and "of"."""
-    return sum(word in ENGLISH for word in words) >= ENGLISH_SHARE * len(words) > 0
+def is_english(counts: Mapping[str, int]) -> bool:
+    """Return whether a text is English: enough of its words are "the", "and" and "of".
+
+    Args:
+        counts: how often each lower-case word occurs.
+    """
+    return sum(counts.get(word, 0) for word in ENGLISH) >= ENGLISH_SHARE * sum(counts.values()) > 0
 
 
 def report_unread(folder: Path, read: Collection[Path], why: str) -> None:
@@ -327,38 +336,36 @@ def report_unread(folder: Path, read: Collection[Path], why: str) -> None:
         print(f"{folder}: {len(unread):,} files are not read, such as {first}: {why}", file=sys.stderr)
 
 
-def report_unspaced(source: str, texts: Iterable[str]) -> None:
-    """Print to standard error how many texts (lines or files) of a source are segmented by character."""
-    if count := sum(map(is_unspaced, texts)):
-        print(f"{source}: {unspaced(count)}", file=sys.stderr)
+class Tally:
+    """What is counted while texts (lines or files) pass: all, and those that are segmented by character."""
+
+    def __init__(self) -> None:
+        self.texts = self.unspaced = 0
+
+    def passed(self, texts: Iterable[str]) -> Iterator[str]:
+        """Yield the texts."""
+        for text in texts:
+            self.texts += 1
+            self.unspaced += not text.isascii() and _ANY_UNSPACED.search(text) is not None
+            yield text
+
+    @property
+    def said(self) -> list[str]:
+        """What is to be said of the texts that have passed."""
+        if not self.unspaced:
+            return []
+        return [
+            f"{self.unspaced:,} texts are in a script without spaces between words (Chinese, Japanese, Thai, Lao, Khmer "
+            "or Burmese): there each character is a token"
+        ]
 
 
-def is_unspaced(text: str) -> bool:
-    """Return whether a text has letters of a script without spaces between words, each of which is a token."""
-    return not text.isascii() and _ANY_UNSPACED.search(text) is not None
-
-
-def unspaced(count: int) -> str:
-    """Return what is said of a source that has so many texts that are segmented by character."""
-    return (
-        f"{count:,} texts are in a script without spaces between words (Chinese, Japanese, Thai, Lao, Khmer or "
-        "Burmese): there each character is a token"
-    )
-
-
-def report_rare(source: str, train: Iterable[Sequence[str]], validation: Iterable[Sequence[str]]) -> None:
+def report_rare(source: str, train: np.ndarray, validation: np.ndarray) -> None:
     """Print to standard error if most words occur once, or if much of the validation part is unknown.
 
     Args:
-        train, validation: the tokens of each text of the two parts.
+        train, validation: how often each word is in the two parts, int64 [W] each.
     """
-    counts, own = Counter(chain.from_iterable(train)), Counter(chain.from_iterable(validation))
-    words = counts.keys() | own.keys()
-    report_rare_counts(source, *(np.array([found[word] for word in words]) for found in (counts, own)))
-
-
-def report_rare_counts(source: str, train: np.ndarray, validation: np.ndarray) -> None:
-    """Do what `report_rare` does, given how often each word is in the two parts, int64 [W] each."""
     rare = np.count_nonzero(train == 1) / max(np.count_nonzero(train), 1)
     unseen = validation[train == 0].sum() / max(validation.sum(), 1)
     if rare > RARE or unseen > UNSEEN:

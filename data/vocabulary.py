@@ -73,25 +73,22 @@ def vocabulary_of(words: Sequence[str], counts: np.ndarray, size: int) -> Vocabu
         raise DataError(
             f"a vocabulary of {size} ids has no room for words, since {len(RESERVED)} ids are reserved: choose more"
         )
-    return Vocabulary(RESERVED + tuple(_ranked(words, counts, room)))
+    return Vocabulary(RESERVED + tuple(most_frequent(words, counts, room)))
 
 
-def most_frequent(sentences: Iterable[Sequence[str]], count: int) -> list[str]:
-    """Return the `count` most frequent words, ties in alphabetical order, without the printed forms in RESERVED."""
-    return _ranked(*_word_counts(sentences), count)
+def most_frequent(words: Sequence[str], counts: np.ndarray, most: int) -> list[str]:
+    """Return the `most` most frequent words, ties in alphabetical order, without the printed forms in RESERVED.
+
+    Args:
+        words: different words.
+        counts: how often each occurs, int64 [W]. A word that does not occur is left out.
+    """
+    least = np.sort(counts)[-(most + len(RESERVED)) :][:1].max(initial=1)  # few words are sorted by Python
+    ranks = sorted((-int(counts[i]), words[i]) for i in np.flatnonzero(counts >= least).tolist())
+    return [word for _, word in ranks if word not in RESERVED][:most]
 
 
 def _word_counts(sentences: Iterable[Sequence[str]]) -> tuple[list[str], np.ndarray]:
     """Return the different words of sentences, and how often each occurs, int64 [W]."""
     counts = Counter(chain.from_iterable(sentences))
     return list(counts), np.fromiter(counts.values(), np.int64, len(counts))
-
-
-def _ranked(words: Sequence[str], counts: np.ndarray, most: int) -> list[str]:
-    """Return the `most` words of the highest counts, int64 [W], in the order of `most_frequent`.
-
-    A word that does not occur is left out.
-    """
-    least = np.sort(counts)[-(most + len(RESERVED)) :][:1].max(initial=1)  # few words are sorted by Python
-    ranks = sorted((-int(counts[i]), words[i]) for i in np.flatnonzero(counts >= least).tolist())
-    return [word for _, word in ranks if word not in RESERVED][:most]

@@ -21,6 +21,16 @@ from sklearn.pipeline import Pipeline, make_pipeline
 
 Counts = csr_array | csr_matrix
 
+SLICE = 2**20  # counts that are read at a time where all are passed over
+
+
+def document_frequencies(counts: Counts) -> np.ndarray:
+    """Return in how many of the documents `counts` [D, V] each word is, int64 [V]."""
+    frequencies: np.ndarray = np.zeros(counts.shape[1], np.int64)
+    for start in range(0, counts.nnz, SLICE):  # a copy of all columns may not fit into memory
+        frequencies += np.bincount(counts.indices[start : start + SLICE], minlength=len(frequencies))
+    return frequencies
+
 
 def top_words(weights: ArrayLike, words: Sequence[str], counts: Counts, count: int = 10) -> list[list[str]]:
     """Return the `count` heaviest words of each row of `weights` [K, V], heaviest first; ties go to the earlier word.
@@ -30,7 +40,7 @@ def top_words(weights: ArrayLike, words: Sequence[str], counts: Counts, count: i
     Args:
         weights: log probabilities, probabilities or loadings. Loadings have signs; the positive end is taken.
     """
-    seen = np.unique(counts.indices)
+    seen = np.flatnonzero(document_frequencies(counts))
     heaviest = np.argsort(-np.asarray(weights)[:, seen], axis=1, kind="stable")[:, :count]
     columns: list[list[int]] = seen[heaviest].tolist()
     return [[words[column] for column in row] for row in columns]
@@ -59,7 +69,7 @@ def coherence_npmi(topics: Sequence[Sequence[str]], counts: Counts, words: Seque
     """
     column = {word: index for index, word in enumerate(words)}
     columns = [[column[word] for word in topic] for topic in topics]
-    frequency = np.bincount(counts.indices, minlength=len(words))
+    frequency = document_frequencies(counts)
     absent = sorted({words[index] for topic in columns for index in topic if not frequency[index]})
     if absent:
         raise ValueError(f"no reference document has the top words {absent}")

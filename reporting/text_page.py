@@ -10,6 +10,7 @@ import tensorflow as tf
 from matplotlib.figure import Figure
 from PIL import Image
 
+from data import documents
 from data.documents import DocumentCorpus
 from data.errors import InputError
 from data.sentences import evaluation_batches
@@ -30,6 +31,7 @@ MOST_TEXTS = 50  # samples at a time
 TOPICS_SHOWN = 8  # topics of a document
 WORDS_SHOWN = 10  # words of a topic
 NEAREST = 5  # documents beside a document
+BATCH = 500  # training documents whose z is computed at a time
 MOST_STEPS = 15  # texts on a line
 
 
@@ -155,7 +157,8 @@ class DocumentPage:
     def known(self) -> tuple[DocumentCorpus, np.ndarray]:
         """The corpus, and the means of z of its training documents, float32 [D, topics]."""
         corpus = self.load()
-        return corpus, self.model.infer(tf.constant(corpus.train.counts.toarray()))[0].numpy()
+        batches = documents.evaluation_batches(corpus.train.counts, BATCH)
+        return corpus, np.concatenate([self.model.infer(x)[0] for x in batches])
 
 
 class RankerPage:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+from collections import Counter
 from collections.abc import Collection
 from functools import cache, cached_property, partial
 from itertools import chain
@@ -191,7 +192,7 @@ class RankingScorer(Scorer[RankingData]):
 
     def topic_rankings(self) -> dict[str, dict[str, np.ndarray]]:
         """Return the cosines of LSA's and NVDM's topics, by part; nothing if there are fewer than two `content_terms`."""
-        english = is_english(list(chain.from_iterable(self.corpus.training_texts)))
+        english = is_english(Counter(chain.from_iterable(self.corpus.training_texts)))
         options: dict[str, Any] = {
             "analyzer": partial(content_terms, stop_words=ENGLISH_STOP_WORDS if english else ()),
             "dtype": np.float32,

@@ -249,6 +249,7 @@ class NVDMConfig(Config):
         ".svmlight)",
     )
     data_dir: str | None = data_option(None, "folder that holds 20news, or to download to")
+    cache_gb: float | None = other_default(BigGANConfig, "cache_gb", None)
     vocabulary_size: int = data_option(2000, "most frequent words of raw text that are kept", low=10)
     updates: int = other_default(Config, "updates", 10_000)
     batch_size: int = training_option(128, "documents in a step", low=1)

@@ -13,6 +13,7 @@ from data import documents
 from data.documents import DocumentCorpus, Documents, load_documents, shape_of
 from data.errors import InputError
 from data.order import full_batches, places
+from data.text import PARTS
 from data.vocabulary import digest
 from data.wording import Wording
 from metrics import catalogue
@@ -21,6 +22,7 @@ from metrics.linear_probe import linear_accuracy
 from metrics.retrieval import nearest
 from metrics.topics import (
     coherence_npmi,
+    document_frequencies,
     fit_lda,
     fit_lsa,
     frequent_words,
@@ -38,11 +40,16 @@ from training.runs import Run
 EVALUATION_BATCH = 500
 REFINEMENT, REFINEMENT_RATE = 100, 0.1  # steps of Adam on a test document's own posterior, and their first rate
 DIVERSITY_WORDS = 25  # of each topic, as Dieng et al. 2020 count them
+SCORED_COUNTS = 2**27  # of a part: about 1 GB, at 8 bytes for each word of each document
 SHOWN, NEAREST = 10, 5  # words and documents that are listed, and how many neighbours each has
 
 
 class DocumentScorer(Scorer[DocumentCorpus]):
-    """The scores of an NVDM."""
+    """The scores of an NVDM, on the documents of each part that `scored` chooses."""
+
+    def __init__(self, task: Task[DocumentCorpus], run: Run, data: DocumentCorpus, model: NVDM):
+        parts = {part: scored(getattr(data, part)) for part in PARTS}
+        super().__init__(task, run, data._replace(**parts), model)
 
     def bounds(self, part: Documents, refined: bool = False) -> tuple[np.ndarray, np.ndarray]:
         """Return (nll, kl) of every document, float64 [D] each, in nats: means of the ELBO's terms over samples of z.
@@ -164,7 +171,7 @@ class DocumentTask(Task[DocumentCorpus]):
     limits = "It counts words: their order, and words that are not in its vocabulary, are lost. Topics have no names."
 
     def load(self, config: NVDMConfig) -> DocumentCorpus:
-        return load_documents(config.dataset, config.data_dir, config.vocabulary_size)
+        return load_documents(config.dataset, config.data_dir, config.vocabulary_size, config.cache_gb)
 
     def resolve(self, config: NVDMConfig, left_open: frozenset[str] = frozenset()) -> tuple[NVDMConfig, DocumentCorpus]:
         """Also raise InputError if there are more topics than words, or if the two sides would not have equal turns."""
@@ -186,13 +193,14 @@ class DocumentTask(Task[DocumentCorpus]):
         return config, corpus
 
     def facts(self, data: DocumentCorpus) -> dict[str, Any]:
-        train = data.train.counts
-        content = b"".join(np.ascontiguousarray(part).tobytes() for part in (train.indptr, train.indices, train.data))
+        train, content = data.train.counts, hashlib.sha256()
+        for part in (train.indptr, train.indices, train.data):
+            content.update(np.ascontiguousarray(part))
         return data.facts | {
             "labels": data.train.labels is not None and len(np.unique(data.train.labels)) > 1,
             "vocabulary": len(data.words),
             "vocabulary_sha256": digest(data.words),
-            "sha256": hashlib.sha256(content).hexdigest()[:16],  # of the training counts
+            "sha256": content.hexdigest()[:16],  # of the training counts
         }
 
     def wording(self, data: DocumentCorpus) -> Wording:
@@ -226,6 +234,19 @@ class DocumentTask(Task[DocumentCorpus]):
         return [Scalars(run, writer), TopicSummary(run, writer, data)]
 
 
+def scored(part: Documents) -> Documents:
+    """Return the documents of a part that scores are computed on: all, or, if they are too large, as many as fit.
+
+    LDA and LSA copy the counts into memory. The choice is random but fixed, and does not depend on the memory of the
+    machine. So a score stays the same wherever the counts lie.
+    """
+    count, held = shape_of(part.counts)[0], part.counts.nnz
+    if held <= SCORED_COUNTS:
+        return part
+    chosen = places(count, count * SCORED_COUNTS // held)
+    return part._replace(counts=part.counts[chosen], labels=None if part.labels is None else part.labels[chosen])
+
+
 def of_documents(part: Documents, nll: np.ndarray, kl: np.ndarray) -> dict[str, float]:
     """Return both perplexities of a part, its bound and its KL, from the nll and kl [D] of its documents, in nats."""
     words = part.counts.sum(1)
@@ -255,7 +276,7 @@ def terms(model: NVDM, x: tf.Tensor, mu: tf.Tensor, log_variance: tf.Tensor, see
 
 def nearest_words(weights: np.ndarray, words: tuple[str, ...], counts: csr_array) -> dict[str, list[str]]:
     """Return the words of most training documents, each with the words whose columns of R [K, V] are nearest."""
-    shown = np.argsort(-np.bincount(counts.indices, minlength=len(words)), kind="stable")[:SHOWN]
+    shown = np.argsort(-document_frequencies(counts), kind="stable")[:SHOWN]
     rows = nearest(weights.T[shown], weights.T, NEAREST + 1)  # itself among them
     near = {own: [other for other in row if other != own][:NEAREST] for own, row in zip(shown, rows, strict=True)}
     return {words[own]: [words[other] for other in others] for own, others in near.items()}

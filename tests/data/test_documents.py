@@ -1,6 +1,9 @@
 import gzip
+import hashlib
 import os
 import re
+import shutil
+import tracemalloc
 from itertools import islice
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,6 +13,7 @@ import pytest
 from scipy.sparse import csr_array
 
 from data import documents as reader
+from data import sequences, streaming
 from data.docstrings import Docstring
 from data.errors import InputError
 
@@ -424,6 +428,185 @@ def test_evaluation_batches_hold_every_document_once_in_order():
     np.testing.assert_array_equal(np.concatenate(batches), numbered(11).toarray())
     with raises("batch size 0 is too small"):
         reader.evaluation_batches(numbered(11), 0)
+
+
+# Text larger than memory
+
+STREAM, MEMORY = 0.0, 1.0  # limits, in GB
+
+
+@pytest.fixture
+def own_cache(monkeypatch, tmp_path):
+    monkeypatch.setenv("INFOBIGBIGAN_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(sequences, "SLICE", 64)  # several pieces of each part
+    return tmp_path / "cache" / "texts"
+
+
+def prose(count, seed=0, english=True):
+    """Return documents of at most 14 random words; some are empty, or have stop words or a rare word alone."""
+    random = np.random.default_rng(seed)
+    words = [f"{first}{second}" for first in ("cod", "owl", "été") for second in "abcdefgh"] + ["我爱", "x_1"]
+    words += ["the", "of", "and"] if english else ["was", "will", "so"]
+    found = [" ".join(random.choice(words, size)) for size in random.integers(-3, 15, count).clip(0)]
+    found[3], found[7] = "The of AND", "zebra"
+    return found
+
+
+def on_disk(counts):
+    """Return whether counts are mapped from files: neither array was copied."""
+
+    def is_mapped(array):
+        return isinstance(array, np.memmap) or (array is not None and is_mapped(array.base))
+
+    return is_mapped(counts.data) and is_mapped(counts.indices)
+
+
+def same(one, other):
+    assert (one.name, one.words, one.label_names, one.facts, one.wording) == (
+        other.name, other.words, other.label_names, other.facts, other.wording
+    )  # fmt: skip
+    for own, held in zip(one[1:4], other[1:4], strict=True):
+        assert on_disk(own.counts) and not on_disk(held.counts)
+        assert own.counts.shape == held.counts.shape and own.unknown == held.unknown
+        for name in ("data", "indices", "indptr"):
+            value, expected = getattr(own.counts, name), getattr(held.counts, name)
+            assert value.dtype == expected.dtype
+            np.testing.assert_array_equal(value, expected)
+        assert (own.labels is None) == (held.labels is None)
+        if own.labels is not None and held.labels is not None:
+            assert own.labels.dtype == held.labels.dtype
+            np.testing.assert_array_equal(own.labels, held.labels)
+
+
+def both(dataset, **options):
+    """Return a corpus from files and from memory."""
+    return [reader.load_documents(str(dataset), **options, cache_gb=limit) for limit in (STREAM, MEMORY)]
+
+
+LINES = {
+    "plain": lambda text: text.encode(),
+    "compressed": lambda text: gzip.compress(text.encode()),
+    "UTF-16, windows": lambda text: text.replace("\n", "\r\n").encode("utf-16"),
+}
+FOLDERS = {
+    "loose": lambda i: f"{i}.txt",
+    "one sub-folder": lambda i: f"a/{i}.txt",
+    "labelled": lambda i: f"{'abc'[i % 3]}/{i}.txt{'.gz' * (i % 2)}",
+}
+
+
+@pytest.mark.parametrize("english", [True, False])
+@pytest.mark.parametrize("form", [*LINES, *FOLDERS])
+def test_streamed_documents_are_those_in_memory(tmp_path, own_cache, capsys, form, english):
+    documents = prose(120, english=english)
+    if form in LINES:
+        (tmp_path / "x").write_bytes(LINES[form]("\n".join(documents)))
+    else:
+        write_files(tmp_path / "x", {FOLDERS[form](i): text for i, text in enumerate(documents)})
+    for size in (2000, 20):
+        tokenised, again, held = (
+            reader.load_documents(str(tmp_path / "x"), None, size, x) for x in (STREAM, STREAM, MEMORY)
+        )
+        same(tokenised, held)
+        same(again, held)
+        assert held.label_names == (("a", "b", "c") if form == "labelled" else None)
+        lines = capsys.readouterr().err.splitlines()
+        said = [line for line in lines if "they stream from" not in line]
+        assert len(lines) == len(said) + 2 and said == 3 * said[: len(said) // 3]
+        assert "in a script without spaces" in said[0] and "stop words" in said[1] and "no words" in said[2]
+    assert "among the 20 of the vocabulary" in said[-1]
+
+
+def test_streamed_batches_are_those_from_memory_and_go_on_after_a_resume(tmp_path, own_cache):
+    own, held = both(write_text(tmp_path, prose(200)))
+    of = [reader.batches(corpus.train.counts, 16, 3) for corpus in (own, held)]
+    assert of[0].element_spec == of[1].element_spec
+    steps = held.train.counts.shape[0] // 16
+    whole = take(own.train.counts, 3 * steps, 16, 3)
+    np.testing.assert_array_equal(whole, take(held.train.counts, 3 * steps, 16, 3))
+    again = reader.load_documents(own.name, cache_gb=STREAM)
+    np.testing.assert_array_equal(take(again.train.counts, steps, 16, 3, first_epoch=2), whole[2 * steps :])
+    every = [
+        np.concatenate([x.numpy() for x in reader.evaluation_batches(part.test.counts, 3)]) for part in (own, held)
+    ]
+    np.testing.assert_array_equal(*every)
+
+
+def test_the_limit_is_that_of_the_ids(tmp_path, own_cache, capsys):
+    text = write_text(tmp_path, prose(200, english=False))
+    facts = reader.load_documents(text).facts
+    enough = 4 * sum(facts[part]["words"] + facts[part]["unknown"] for part in reader.PARTS) / streaming.GB
+    assert not on_disk(reader.load_documents(text, cache_gb=enough).train.counts)
+    capsys.readouterr()
+    assert on_disk(reader.load_documents(text, cache_gb=0.9 * enough).train.counts)
+    (line,) = (line for line in capsys.readouterr().err.splitlines() if "they stream from" in line)
+    assert line.startswith(f"{text}: the 200 texts take {enough:.3g} GB, more than the {0.9 * enough:.3g} GB")
+
+
+def test_documents_are_tokenised_once_and_again_when_a_file_changes(tmp_path, own_cache, monkeypatch):
+    folder = write_files(tmp_path / "x", {f"{i % 2}/{i}.txt": text for i, text in enumerate(prose(60))})
+    reader.load_documents(folder, cache_gb=STREAM)
+    first = set(own_cache.iterdir())
+    assert {file.suffix for file in first} == {".ids", ".npz"}  # those of the counts have no names
+    split = reader.content_words
+    monkeypatch.setattr(reader, "content_words", None)
+    reader.load_documents(folder, vocabulary_size=10, cache_gb=STREAM)
+    monkeypatch.setattr(reader, "content_words", split)
+    (tmp_path / "x/0/more.txt").write_text("another codb of the owla")
+    same(*both(folder))
+    again = set(own_cache.iterdir())
+    assert len(again) == 2 and not again & first  # the outdated ones are gone
+
+
+def test_counted_documents_never_stream(tmp_path, own_cache):
+    own, held = both(write(tmp_path / "x", TWENTY))
+    assert not on_disk(own.train.counts) and own.facts == held.facts and not own_cache.exists()
+
+
+def test_an_error_is_that_of_memory_and_leaves_no_file_behind(tmp_path, own_cache):
+    lines = "\n".join(prose(60)).encode()
+    for content, match in (
+        (lines + b"\nbad \xff", "x.txt, line 61: byte 0xff"),
+        (b"1 2\n3\n", "no document with a word"),
+    ):
+        (tmp_path / "x.txt").write_bytes(content)
+        for limit in (STREAM, MEMORY):
+            with raises(match):
+                reader.load_documents(str(tmp_path / "x.txt"), cache_gb=limit)
+    assert not own_cache.exists() or not list(own_cache.iterdir())
+
+
+def test_a_disk_without_room_for_the_counts_is_an_error_with_ways_out(tmp_path, own_cache, monkeypatch):
+    room = iter([10**9] * 2)  # for the ids, which are written twice
+    usage = shutil._ntuple_diskusage
+    monkeypatch.setattr(streaming.shutil, "disk_usage", lambda folder: usage(10**9, 0, next(room, 10)))
+    with raises("counts of words do not fit into .*: make room, or .*INFOBIGBIGAN_CACHE.*cache_gb"):
+        reader.load_documents(write_text(tmp_path, prose(60)), cache_gb=STREAM)
+
+
+def test_little_memory_is_taken_for_many_documents(tmp_path, own_cache, monkeypatch):
+    """2 MB of text, of which no more than some lines are in memory at a time."""
+    monkeypatch.setattr(sequences, "SLICE", 2**12)
+    monkeypatch.setattr(sequences, "BUFFER", 2**14)
+    random = np.random.default_rng(0)
+    words = [f"{first}{second}" for first in "abcdefghij" for second in "klmnopqrst"]
+    text = write_text(tmp_path, (" ".join(random.choice(words, 150)) for _ in range(4000)))
+    peaks = {}
+    for name, limit in {
+        "first": MEMORY,
+        "memory": MEMORY,
+        "disk": STREAM,
+        "again": STREAM,
+    }.items():  # the first imports
+        tracemalloc.start()
+        counts = reader.load_documents(text, cache_gb=limit).train.counts
+        hashlib.sha256(counts.data)
+        for rows in np.split(random.permutation(3200), 64):
+            assert counts[rows].toarray().sum() == 150 * len(rows)
+        peaks[name] = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    assert peaks["memory"] > 4 * 600_000  # the ids alone
+    assert max(peaks["disk"], peaks["again"]) < 800_000, peaks
 
 
 # The prepared corpus

@@ -6,6 +6,7 @@ import re
 import unicodedata
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from data import text
@@ -289,29 +290,34 @@ def test_sentences_of_other_scripts(prose, count):
 
 
 def test_english_is_told_by_its_commonest_words():
-    assert text.is_english(["the", *["fish"] * 49]) and not text.is_english(["the", *["fish"] * 50])
-    assert not text.is_english([])
+    assert text.is_english({"the": 1, "fish": 49}) and not text.is_english({"the": 1, "fish": 50})
+    assert (
+        text.is_english({"the": 1, "of": 1, "fish": 98})
+        and not text.is_english({"fish": 9})
+        and not text.is_english({})
+    )
 
 
 def test_rare_and_unknown_words_are_announced(capsys):
-    text.report_rare("x", [["a", "b", "c", "d"], ["a", "b"]], [["a", "b", "c", "e"]])
+    text.report_rare("x", np.array([2, 2, 1, 1, 0]), np.array([1, 1, 1, 0, 1]))
     assert capsys.readouterr().err == ""
-    text.report_rare("x", [["a", "b", "c", "d"], ["a"]], [["a", "b"]])
+    text.report_rare("x", np.array([2, 1, 1, 1]), np.array([1, 1, 0, 0]))
     assert capsys.readouterr().err == ""
-    text.report_rare("x", [["a", "b", "c", "d", "e"], ["a"]], [["a", "b"]])
+    text.report_rare("x", np.array([2, 1, 1, 1, 1]), np.array([1, 1, 0, 0, 0]))
     (line,) = capsys.readouterr().err.splitlines()
     assert "80%" in line and "0%" in line
-    text.report_rare("x", [["a", "a"]], [["a", "b", "c"]])
+    text.report_rare("x", np.array([2, 0, 0]), np.array([1, 1, 1]))
     (line,) = capsys.readouterr().err.splitlines()
     assert "67%" in line
 
 
-def test_texts_without_spaces_are_counted(capsys):
-    text.report_unspaced("x", ["plain", "हिन्दी ١ 。"])
-    assert capsys.readouterr().err == ""
-    text.report_unspaced("x", ["plain", "我爱", "see ไทย"])
-    (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("x: 2 ")
+def test_texts_without_spaces_are_counted_while_they_pass():
+    tally = text.Tally()
+    assert list(tally.passed(["plain", "हिन्दी ١ 。"])) == ["plain", "हिन्दी ١ 。"]
+    assert tally.texts == 2 and tally.said == []
+    assert len(list(tally.passed(["plain", "我爱", "see ไทย"]))) == 3
+    (line,) = tally.said
+    assert tally.texts == 5 and line.startswith("2 texts are in a script without spaces")
 
 
 def test_sentences():

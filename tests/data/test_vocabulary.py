@@ -27,7 +27,8 @@ def test_size_counts_the_reserved_ids():
 
 
 def test_most_frequent_leaves_reserved_forms_out():
-    assert most_frequent(SENTENCES, 2) == ["the", "sat"]
+    assert most_frequent(["<unk>", "owl", "sat", "the", "dog"], np.array([4, 1, 2, 3, 0]), 9) == ["the", "sat", "owl"]
+    assert most_frequent(["<unk>", "owl", "sat", "the"], np.array([4, 2, 2, 3]), 2) == ["the", "owl"]
 
 
 def test_encode_and_decode_are_inverse_on_known_words():

@@ -11,8 +11,10 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 import evaluate
 import train
 from data.errors import InputError
+from data.order import places
 from metrics.topics import top_words
 from reporting import tensorboard
+from tasks import documents
 from tasks.base import Task
 from tasks.configs import NVDMConfig
 from tasks.documents import DocumentScorer
@@ -253,6 +255,44 @@ def test_another_corpus_is_noticed(run):
     refused("train: documents was 72, is 80", train=run.facts["train"] | {"documents": 80})
     refused("train: unheard was None, is 1", train=run.facts["train"] | {"unheard": 1})
     run.check_data(run.facts | {"unheard": 1})  # a later version may count more
+
+
+# Text larger than memory
+
+
+def test_a_training_from_disk_equals_one_from_memory_and_may_go_on_either_way(kinds, tmp_path, monkeypatch):
+    monkeypatch.setenv("INFOBIGBIGAN_CACHE", str(tmp_path / "cache"))
+    random = np.random.default_rng(0)
+    for i in range(100):
+        file = tmp_path / f"animals/{i % 2}/{i}.txt"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(" ".join(random.choice(kinds[i % 2], 9)))
+    config = NVDMConfig(dataset=str(tmp_path / "animals"), batch_size=8, topics=2)
+    own, other = (TASK.load(dataclasses.replace(config, cache_gb=limit)) for limit in (0.0, 1.0))
+    assert TASK.facts(own) == TASK.facts(other)
+    runs = {}
+    for name, limit in (("memory", "1"), ("disk", "0")):
+        keras.utils.clear_session(free_memory=False)
+        flags = ["--dataset", str(tmp_path / "animals"), "--epochs", "2", "--runs-dir", str(tmp_path), "--name", name]
+        assert train.main([*FLAGS, *flags, "--cache-gb", limit]) == 0
+        runs[name] = open_run(tmp_path / name, "", MODES)
+    names = [file.name for _, file in runs["memory"].checkpoints()]
+    assert names == [file.name for _, file in runs["disk"].checkpoints()] and len(names) == 2
+    assert {**runs["memory"].scores, "seconds": 0} == {**runs["disk"].scores, "seconds": 0}
+    (runs["disk"].path / "checkpoints" / names[0]).unlink()  # as if it had been stopped after its first epoch
+    keras.utils.clear_session(free_memory=False)
+    assert train.main(["--resume", str(runs["disk"].path), "--cache-gb", "1"]) == 0
+    assert [file.name for _, file in runs["disk"].checkpoints()] == names
+    assert "cache" not in runs["disk"].command
+
+
+def test_scores_of_many_documents_are_of_a_fixed_choice(corpus, monkeypatch):
+    part = corpus.train
+    assert documents.scored(part) is part
+    monkeypatch.setattr(documents, "SCORED_COUNTS", part.counts.nnz // 3)
+    found, chosen = documents.scored(part), places(72, 24)
+    assert found.counts.nnz < part.counts.nnz / 2 and found.labels.tolist() == part.labels[chosen].tolist()
+    np.testing.assert_array_equal(found.counts.toarray(), part.counts.toarray()[chosen])
 
 
 def test_facts_tell_the_vocabulary_and_the_documents(documents_folder):

@@ -139,6 +139,11 @@ def test_documents_of_lines(reader, fuzz):
     fuzz(reader(load_documents, "x.txt", path="x.txt"), TEXTS)
 
 
+def test_streamed_documents(reader, fuzz, tmp_path, monkeypatch):
+    monkeypatch.setenv("INFOBIGBIGAN_CACHE", str(tmp_path / "cache"))
+    fuzz(reader(partial(load_documents, cache_gb=0.0), "x.txt", path="x.txt"), TEXTS)
+
+
 def test_a_folder_of_documents(reader, fuzz):
     others = {f"{label}/{i}.txt": b"some words of text here" for label in "ab" for i in range(6)}
     fuzz(reader(load_documents, "a/0.txt", others=others), TEXTS)
