@@ -35,8 +35,7 @@ IMAGES = [*SMALLEST, *"--precision float32 --d-rate 3e-5 --ge-rate 3e-5".split()
 NVDM = "--batch-size 36 --vocabulary-size 12 --topics 2 --encoder-widths 8 --samples 2".split()
 TWRVAE = "--batch-size 32 --embedding 4 --units 4 --latent-dim 2 --samples 2 --dropout .3".split()
 FLAGS = {  # InfoBigBiGAN's step has all that the steps of BiGAN, BigBiGAN and InfoGAN have
-    "biggan": IMAGES,
-    "infobigbigan": [*IMAGES, *ENCODER, *"--code-prior learned --views 2 --balance-weight .5".split()],
+    "infobigbigan": [*IMAGES, *ENCODER, *"--code-prior learned --views 2 --balance-weight .5 --neighbours 5".split()],
     "nvdm": NVDM,
     "twrvae": TWRVAE,
 }
@@ -44,8 +43,8 @@ FLAGS = {  # InfoBigBiGAN's step has all that the steps of BiGAN, BigBiGAN and I
 
 def write_weights(folder: str, devices: int | None, flags: list[str]) -> None:
     """Train a new model by a few steps, as train.py does, and write its variables before and after them."""
-    mode, _, given, _ = train.parse(flags)
-    task = (row := find_mode(mode)).make_task()
+    own, _, given = train.parse(flags)
+    task = (row := find_mode(own.mode)).make_task()
     strategy = strategy_of(devices, row)
     config, data = task.resolve(make_config(row.config, given))
     with strategy.scope():
@@ -129,14 +128,15 @@ def test_two_devices_give_the_weights_of_one(mode, flags_of, start, tmp_path):
 
 
 @pytest.mark.slow
-def test_two_machines_have_the_weights_of_one(flags_of, start, addresses, tmp_path):
+@pytest.mark.parametrize("mode", ["infobigbigan", "twrvae"])  # whose batches are pairs, and dicts
+def test_two_machines_have_the_weights_of_one(mode, flags_of, start, addresses, tmp_path):
     folders = [tmp_path / name for name in ("chief", "other", "alone")]
     for folder in folders:
         folder.mkdir()
-    pair = [start([__file__, folders[i], "", *flags_of("biggan")], addresses, i) for i in (0, 1)]
+    pair = [start([__file__, folders[i], "", *flags_of(mode)], addresses, i) for i in (0, 1)]
     for process in pair:
         ended(process)
-    ended(start([__file__, folders[2], "", *flags_of("biggan")]))
+    ended(start([__file__, folders[2], "", *flags_of(mode)]))
     chief, other, alone = (folder / "None.npz" for folder in folders)
     assert np.array_equal(weights(chief), weights(other))
     check_equal(alone, chief)
