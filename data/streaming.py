@@ -5,7 +5,6 @@ change of the data set gives both another name.
 """
 
 import contextlib
-import hashlib
 import json
 import math
 import os
@@ -17,6 +16,7 @@ from typing import Any, ClassVar, TypeVar
 import numpy as np
 
 from data.archives import opened_arrays
+from data.digests import short_sha256
 from data.errors import DataError
 
 GB = 2**30
@@ -116,7 +116,7 @@ class Store:
     suffix: ClassVar[str]  # of the file of content
 
     def __init__(self, source: Any, state: Any):
-        own, content = (hashlib.sha256(json.dumps(what).encode()).hexdigest()[:16] for what in (source, state))
+        own, content = (short_sha256([json.dumps(what).encode()]) for what in (source, state))
         self.folder, self.own = cache_dir() / self.kind, own
         self.content, self.index = (self.folder / f"{own}-{content}.{suffix}" for suffix in (self.suffix, "npz"))
 
