@@ -46,7 +46,6 @@ if TYPE_CHECKING:
 PREPARED = ("ptb", "brown", "multi30k")  # folders of `data_dir`, tokenised: spaces separate the tokens
 DATASETS = ("docstrings", *PREPARED)
 
-ID = np.dtype(np.int32).itemsize  # bytes of an id
 POOL = 100  # number of batches that are sorted by length together: padding stays small, neighbours stay random
 
 
@@ -326,13 +325,13 @@ def _read(
 def _read_files(dataset: str, files: list[Path], paragraphs: bool, limit: float) -> Texts:
     """Return the texts of files, a group for each. Ids of more than `limit` bytes stream.
 
-    What is to be said of the texts is printed to standard error.
+    Print to standard error how the texts were split, what was passed over, and from where they stream.
     """
     splitting = _splitting(dataset)
     source = [[str(file.resolve()) for file in files], "paragraphs" if paragraphs else "lines", splitting, RULES]
     store = TextStore(source, [state_of(file) for file in files])
     stored = store.read()
-    if stored and ID * stored[0].lengths.sum(dtype=np.int64) > limit:
+    if stored and stored[0].size > limit:
         texts, said = stored
     else:
         tally = _Tally(dataset not in PREPARED)
@@ -346,18 +345,17 @@ def _read_files(dataset: str, files: list[Path], paragraphs: bool, limit: float)
         if isinstance(texts.ids, StreamedIds):
             store.write_index(texts, said)
     if isinstance(texts.ids, StreamedIds):
-        size = ID * texts.lengths.sum(dtype=np.int64)
         said = [
             *said,
-            f"the {len(texts.lengths):,} texts take {size / GB:.3g} GB, more than the {limit / GB:.3g} GB that data may "
-            f"take in memory: they stream from {texts.ids.file}",
+            f"the {len(texts.lengths):,} texts take {texts.size / GB:.3g} GB, more than the {limit / GB:.3g} GB that data "
+            f"may take in memory: they stream from {texts.ids.file}",
         ]
     print(*(f"{dataset}: {line}\n" for line in said), sep="", end="", file=sys.stderr)
     return texts
 
 
 class _Tally:
-    """What is counted while lines pass.
+    """Counts of the lines that pass.
 
     Args:
         scripts: whether lines in a script without spaces are counted.

@@ -187,13 +187,12 @@ class DocumentTask(Task[DocumentCorpus]):
 
     def facts(self, data: DocumentCorpus) -> dict[str, Any]:
         train = data.train.counts
+        arrays = train.indptr, train.indices, train.data
         return data.facts | {
             "labels": data.train.labels is not None and len(np.unique(data.train.labels)) > 1,
             "vocabulary": len(data.words),
             "vocabulary_sha256": digest(data.words),
-            "sha256": short_sha256(
-                map(np.ascontiguousarray, (train.indptr, train.indices, train.data))
-            ),  # of the training counts
+            "sha256": short_sha256(map(np.ascontiguousarray, arrays)),  # of the training counts
         }
 
     def wording(self, data: DocumentCorpus) -> Wording:
