@@ -1,9 +1,11 @@
 """Measure what it costs to share batches on a processor: python -m benchmarks.workers [--epochs N]
 
 Four models are trained by one worker, by two devices that are halves of the processor, and by two processes on this
-machine, as two machines would train. All of them have the same cores, so sharing can only cost.
+machine, as two machines would train. All of them have the same cores, so sharing can only cost. It takes an hour and a
+half on two slow cores, nearly all of it for twrvae.
 """
 
+import contextlib
 import itertools
 import json
 import os
@@ -43,11 +45,10 @@ def seconds(mode: str, way: str, epochs: int) -> float:
         flags = ["--mode", mode, *MODELS[mode], "--epochs", str(epochs), "--runs-dir", folder, "--name", "run"]
         own = WAYS[way]
         command = [sys.executable, ROOT / "train.py", *flags]
-        addresses = [f"127.0.0.1:{port}" for port in free_ports(len(own))]
+        addresses = free_addresses(len(own))
         processes = []
         for index, extra in enumerate(own):
-            described = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
-            environment = os.environ | ({CLUSTER: json.dumps(described)} if len(own) > 1 else {})
+            environment = os.environ | (machine(addresses, index) if len(own) > 1 else {})
             output = subprocess.PIPE if index == 0 else subprocess.DEVNULL
             processes.append(
                 subprocess.Popen(
@@ -62,13 +63,17 @@ def seconds(mode: str, way: str, epochs: int) -> float:
     return statistics.median(entry["seconds"] for entry in history[1:])
 
 
-def free_ports(number: int) -> list[int]:
-    """Return ports of this machine that nobody listens on."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(number)]
-    ports = [own.getsockname()[1] for own in sockets]
-    for own in sockets:
-        own.close()
-    return ports
+def free_addresses(number: int) -> list[str]:
+    """Return addresses of this machine that nobody listens on, as TF_CONFIG names them."""
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(number)]
+        return [f"127.0.0.1:{own.getsockname()[1]}" for own in sockets]
+
+
+def machine(addresses: list[str], index: int) -> dict[str, str]:
+    """Return TF_CONFIG, by its name, for machine `index` of those at `addresses`."""
+    described = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
+    return {CLUSTER: json.dumps(described)}
 
 
 def measure(argv: list[str]) -> None:

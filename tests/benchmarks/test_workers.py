@@ -4,9 +4,9 @@ import pytest
 
 from benchmarks import workers
 from data.errors import InputError
+from tests.conftest import NVDM
+from tests.tasks.conftest import documents_folder  # noqa: F401
 from training.cli import run_program
-
-SMALL = ["--dataset", "docstrings", "--topics", "2", "--vocabulary-size", "50", "--no-curves"]
 
 
 def test_two_epochs_are_the_least(capsys):
@@ -14,6 +14,7 @@ def test_two_epochs_are_the_least(capsys):
     assert "the first epoch is not counted, so give at least 2" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_training_that_fails_is_named(monkeypatch):
     monkeypatch.setitem(workers.MODELS, "nvdm", ["--dataset", "nowhere"])
     with pytest.raises(InputError, match="nvdm, one worker: the training failed: .*nowhere"):
@@ -21,8 +22,8 @@ def test_a_training_that_fails_is_named(monkeypatch):
 
 
 @pytest.mark.slow
-def test_every_way_has_its_seconds(monkeypatch, capsys):
-    monkeypatch.setattr(workers, "MODELS", {"nvdm": SMALL})
+def test_every_way_has_its_seconds(documents_folder, monkeypatch, capsys):  # noqa: F811
+    monkeypatch.setattr(workers, "MODELS", {"nvdm": ["--dataset", str(documents_folder), *NVDM, "--no-curves"]})
     workers.measure(["--epochs", "2"])
     (row,) = [line for line in capsys.readouterr().out.splitlines() if "nvdm" in line]
     assert row.count(" x)") == 3 and "(1.00 x)" in row
