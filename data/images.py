@@ -31,6 +31,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 import numpy as np
 
 from data.archives import opened_arrays
+from data.digests import short_sha256
 from data.errors import DataError, own_path, reason, refuse_endless
 from data.order import places, shuffled_batches
 from data.streaming import GB, Images, ImageStore, StreamedImages, memory_limit, progressed, slices, state_of
@@ -237,11 +238,8 @@ def to_uint8(x: np.ndarray) -> np.ndarray:
 
 
 def digest(images: Images) -> str:
-    """Return the first 16 hexadecimal digits of the SHA-256 of images; a streamed set is read through once for it."""
-    content = hashlib.sha256()
-    for some in slices(images):
-        content.update(np.ascontiguousarray(some).data)
-    return content.hexdigest()[:16]
+    """Return the `short_sha256` of images; a streamed set is read through once for it."""
+    return short_sha256(map(np.ascontiguousarray, slices(images)))
 
 
 def neighbours(images: np.ndarray, most: int) -> np.ndarray:

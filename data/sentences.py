@@ -324,7 +324,7 @@ def _read(
 def _read_files(dataset: str, files: list[Path], paragraphs: bool, limit: float) -> Texts:
     """Return the texts of files, a group for each. Ids of more than `limit` bytes stream.
 
-    What is to be said of the texts is printed to standard error.
+    Print to standard error how the texts were split, what was passed over, and from where they stream.
     """
     splitting = _splitting(dataset)
     source = [[str(file.resolve()) for file in files], "paragraphs" if paragraphs else "lines", splitting, RULES]

@@ -4,7 +4,6 @@ A text is encoded while it is read, before the vocabulary is known. So what is h
 `Sequences` gives the ids of the vocabulary in their stead. The file lies in the cache folder, as decoded images do.
 """
 
-import os
 import sys
 from array import array
 from collections import defaultdict
@@ -16,8 +15,7 @@ from typing import NamedTuple, overload
 
 import numpy as np
 
-from data.errors import DataError
-from data.streaming import GB, Store, make_room, whole_file
+from data.streaming import GB, OpenContent, Store, make_room, whole_file
 from data.vocabulary import EOS, RESERVED
 
 SLICE = 2**18  # ids that are read at a time where a whole part is passed over
@@ -30,8 +28,7 @@ class StreamedIds:
     """The ids of all texts in a file, int32, one text after the other. Threads may read at once."""
 
     def __init__(self, file: Path):
-        self.file = file
-        self._opened = file.open("rb", buffering=0)  # stays readable if another process removes an outdated file
+        self.file, self._content = file, OpenContent(file)
 
     def take(self, starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
         """Return the ids of some texts, one after the other, int32 [sum of lengths].
@@ -48,10 +45,7 @@ class StreamedIds:
         first = np.flatnonzero(np.append(True, starts[1:] != ends[:-1]))  # of texts that lie one behind the other
         last = np.append(first[1:], len(starts)) - 1
         for start, end in zip(starts[first].tolist(), ends[last].tolist(), strict=True):
-            size = ids.itemsize * (end - start)
-            content = os.pread(self._opened.fileno(), size, ids.itemsize * start)
-            if len(content) < size:
-                raise DataError(f"{self.file} is cut short: delete it; the next run makes it anew")
+            content = self._content.read(ids.itemsize * start, ids.itemsize * (end - start))
             ids[place : place + end - start] = np.frombuffer(content, np.int32)
             place += end - start
         return ids
@@ -144,7 +138,7 @@ class Texts(NamedTuple):
 
     @property
     def size(self) -> int:
-        """Return the bytes of all ids."""
+        """The bytes of all ids."""
         return np.dtype(np.int32).itemsize * int(self.lengths.sum(dtype=np.int64))
 
     def part(self, places: np.ndarray, final: np.ndarray | None = None) -> Sequences:

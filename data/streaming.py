@@ -5,7 +5,6 @@ change of the data set gives both another name.
 """
 
 import contextlib
-import hashlib
 import json
 import math
 import os
@@ -18,6 +17,7 @@ from typing import Any, ClassVar, TypeVar
 import numpy as np
 
 from data.archives import opened_arrays
+from data.digests import short_sha256
 from data.errors import DataError
 
 GB = 2**30
@@ -49,6 +49,20 @@ def whole_file(path: Path) -> Iterator[Path]:
         beside.unlink(missing_ok=True)
 
 
+class OpenContent:
+    """The content of a store, open. Threads may read at once, also if another process removes the file as outdated."""
+
+    def __init__(self, file: Path):
+        self.file, self.opened = file, file.open("rb", buffering=0)
+
+    def read(self, place: int, size: int) -> bytes:
+        """Return `size` bytes from a place on. Raise DataError if the file was cut while it is in use."""
+        content = os.pread(self.opened.fileno(), size, place)
+        if len(content) < size:
+            raise DataError(f"{self.file} is cut short: delete it; the next run makes it anew")
+        return content
+
+
 class StreamedImages:
     """Images in a file, which stand where an array uint8 [N, H, W, C] in [0, 255] stands.
 
@@ -64,7 +78,7 @@ class StreamedImages:
 
     def __init__(self, file: Path, image_shape: tuple[int, int, int], rows: np.ndarray):
         self.file, self.image_shape, self.rows = file, image_shape, rows
-        self._opened = file.open("rb", buffering=0)  # stays readable if another process removes an outdated file
+        self._content = OpenContent(file)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -78,10 +92,7 @@ class StreamedImages:
         rows = self.rows[chosen]
         images, size = np.empty((len(rows), *self.image_shape), np.uint8), math.prod(self.image_shape)
         for image, row in zip(images, rows.tolist(), strict=True):
-            content = os.pread(self._opened.fileno(), size, row * size)
-            if len(content) < size:
-                raise DataError(f"{self.file} is cut short: delete it; the next run makes it anew")
-            image[...] = np.frombuffer(content, np.uint8).reshape(image.shape)
+            image[...] = np.frombuffer(self._content.read(row * size, size), np.uint8).reshape(image.shape)
         return images
 
     def select(self, chosen: np.ndarray) -> "StreamedImages":
@@ -162,7 +173,7 @@ class Store:
     suffix: ClassVar[str]  # of the file of content
 
     def __init__(self, source: Any, state: Any):
-        own, content = (hashlib.sha256(json.dumps(what).encode()).hexdigest()[:16] for what in (source, state))
+        own, content = (short_sha256([json.dumps(what).encode()]) for what in (source, state))
         self.folder, self.own = cache_dir() / self.kind, own
         self.content, self.index = (self.folder / f"{own}-{content}.{suffix}" for suffix in (self.suffix, "npz"))
 

@@ -2,13 +2,13 @@
 
 import dataclasses
 import functools
-import hashlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import chain, takewhile
 
 import numpy as np
 
+from data.digests import short_sha256
 from data.errors import DataError
 
 PAD, BOS, EOS, UNK = range(4)  # fills up short rows; start and end of a sentence; any unknown word
@@ -42,11 +42,8 @@ class Vocabulary:
 
 
 def digest(words: Iterable[str]) -> str:
-    """Return 16 hexadecimal digits that change with any word or its place.
-
-    A run records the digest to recognise its vocabulary. It is the start of the SHA-256 of the words, one a line.
-    """
-    return hashlib.sha256("\n".join(words).encode()).hexdigest()[:16]
+    """Return the `short_sha256` of the words, one a line, by which a run recognises its vocabulary."""
+    return short_sha256(["\n".join(words).encode()])
 
 
 def build_vocabulary(sentences: Iterable[Sequence[str]], size: int) -> Vocabulary:

@@ -7,6 +7,7 @@ one replica and on several. Losses are means over slices of equal size, whose me
 
 from typing import TYPE_CHECKING, Any
 
+import keras
 import tensorflow as tf
 import tensorflow_probability as tfp
 
@@ -14,6 +15,20 @@ if TYPE_CHECKING:
     from tensorflow_probability.python.distributions import Distribution
 
 tfd = tfp.distributions
+
+
+class SharedModel(keras.Model):
+    """A model whose batches several replicas may share. It has all its weights as soon as it is made."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.built = True
+
+    def _maybe_symbolic_build(self, **_: Any) -> None:
+        """Do nothing. Keras would average a first batch over the replicas, to build the model from it.
+
+        On several machines that fails for a batch of several tensors (Keras 3.15).
+        """
 
 
 def replicas() -> int:

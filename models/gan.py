@@ -13,7 +13,7 @@ import tensorflow_probability as tfp
 from data.seeds import seeded
 from losses.adversarial import Scores, hinge_discriminator, signed_generator
 from losses.optimizers import Adam
-from losses.replicas import batch_mean, own_rows, replicas, reported
+from losses.replicas import SharedModel, batch_mean, own_rows, replicas, reported
 from models import defaults
 from models.capabilities import fastest_dtype
 from models.discriminators import ImageDiscriminator
@@ -44,7 +44,7 @@ class Judgement(NamedTuple):
     joint_features: tf.Tensor | None = None  # [B, D_J], the last layer of J
 
 
-class GAN(keras.Model):
+class GAN(SharedModel):
     """G and F, trained against each other with the hinge loss: BigGAN (Brock et al. 2019) without labels.
 
     A subclass adds networks through `__init__`, and lists them and their losses in the properties below. It adds the
@@ -78,7 +78,6 @@ class GAN(keras.Model):
         self.d_updates, self.ema_decay, self.seed = d_updates, ema_decay, seed
         self.latent_dim = sum(generator.chunks)
         self.step = self.add_weight(shape=(), dtype="int32", initializer="zeros", trainable=False, name="step")
-        self.built = True
 
     @classmethod
     def create(cls: type[Own], image_shape: tuple[int, int, int], **options: Any) -> Own:

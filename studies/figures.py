@@ -171,14 +171,14 @@ def accuracy_by_seed(study: Study, rows: dict[str, list[dict]], folder: Path) ->
             found[row] = [m[key] for m in metrics if key in m]
     if not found:
         return None
-    figure = Figure(figsize=(6.5, 0.45 * len(found) + 1.2), dpi=DPI, layout="constrained")
+    figure = Figure(figsize=(6.5, 0.45 * len(found) + 1.4), dpi=DPI, layout="constrained")
     axes = figure.subplots()
     for i, (row, values) in enumerate(found.items()):
         axes.scatter(values, [i] * len(values), s=30, color=colours(rows)[row], zorder=2)
         axes.plot([np.median(values)] * 2, [i - 0.3, i + 0.3], color="black", linewidth=1.5)
     axes.set_yticks(range(len(found)), found)
     axes.invert_yaxis()
-    axes.set_xlabel("accuracy of ten codes (Hungarian) or clusters of mu (K-means), test images")
+    axes.set_xlabel("accuracy on test images:\nten codes (Hungarian) or clusters of mu (K-means)")
     axes.grid(axis="x", alpha=0.3)
     return figure, "Accuracy of the classes that were found. A point is a seed, and the line is the median."
 

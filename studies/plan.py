@@ -14,7 +14,7 @@ import yaml
 from data.errors import InputError, nearest, reason
 from metrics.catalogue import CONSISTENCY, SCORES
 from tasks.modes import find_mode
-from training.config import flags_of, make_config, without_retired
+from training.config import as_options, flags_of, make_config, without_retired
 from training.runs import LOCAL
 
 FILE = Path(__file__).with_name("studies.yaml")
@@ -122,8 +122,7 @@ class Study:
     def training(self, row: str, seed: int) -> Training:
         """Return the training of a row with a seed."""
         own = self.rows[row]
-        options = {**self.options, **own.get("options", {})}
-        options = {name: tuple(value) if isinstance(value, list) else value for name, value in options.items()}
+        options = as_options({**self.options, **own.get("options", {})})
         dataset = own.get("dataset", self.dataset)
         return Training(self.name, row, own["mode"], seed, {"dataset": dataset, "seed": seed, **options})
 

@@ -1,7 +1,6 @@
 """Answers: how questions and candidates are read, which models fit them, what a training shows, and their scores."""
 
 import dataclasses
-import hashlib
 from collections import Counter
 from collections.abc import Collection
 from functools import cache, cached_property, partial
@@ -16,6 +15,7 @@ from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS, CountVectorizer
 
 from data import answers, documents
 from data.answers import AnswerBatch, AnswerCorpus, Pairs, load_answers, stem
+from data.digests import short_sha256
 from data.order import full_batches
 from data.text import PARTS, is_english, is_word
 from data.vocabulary import digest
@@ -263,7 +263,7 @@ class RankingTask(Task[RankingData]):
             "labels": True,
             "vocabulary": corpus.vocabulary.size,
             "vocabulary_sha256": digest(corpus.vocabulary.words),
-            "sha256": hashlib.sha256(content).hexdigest()[:16],  # of the training part
+            "sha256": short_sha256([content]),  # of the training part
         }
 
     def wording(self, data: RankingData) -> Wording:

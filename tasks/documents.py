@@ -1,6 +1,5 @@
 """Documents: how a corpus of counts is read, which model fits it, what a training shows, and the scores of topic models."""
 
-import hashlib
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +9,7 @@ import tensorflow as tf
 from scipy.sparse import csr_array
 
 from data import documents
+from data.digests import short_sha256
 from data.documents import DocumentCorpus, Documents, load_documents, shape_of
 from data.errors import InputError
 from data.order import full_batches, places
@@ -193,14 +193,13 @@ class DocumentTask(Task[DocumentCorpus]):
         return config, corpus
 
     def facts(self, data: DocumentCorpus) -> dict[str, Any]:
-        train, content = data.train.counts, hashlib.sha256()
-        for part in (train.indptr, train.indices, train.data):
-            content.update(np.ascontiguousarray(part))
+        train = data.train.counts
+        arrays = train.indptr, train.indices, train.data
         return data.facts | {
             "labels": data.train.labels is not None and len(np.unique(data.train.labels)) > 1,
             "vocabulary": len(data.words),
             "vocabulary_sha256": digest(data.words),
-            "sha256": content.hexdigest()[:16],  # of the training counts
+            "sha256": short_sha256(map(np.ascontiguousarray, arrays)),  # of the training counts
         }
 
     def wording(self, data: DocumentCorpus) -> Wording:

@@ -1,6 +1,5 @@
 """Sentences: how a corpus is read, which models fit it, what a training shows, and the scores of language models."""
 
-import hashlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -9,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from data import sentences
+from data.digests import short_sha256
 from data.order import places
 from data.sentences import SentenceBatch, SentenceCorpus, load_sentences
 from data.sequences import Sequences
@@ -126,14 +126,12 @@ class SentenceTask(Task[SentenceCorpus]):
         return with_epochs(config, self.steps_per_epoch(config, corpus)), corpus
 
     def facts(self, data: SentenceCorpus) -> dict[str, Any]:
-        train, ids = Sequences.of(data.train), hashlib.sha256()
-        for some in train.slices():
-            ids.update(some.tobytes())
+        train = Sequences.of(data.train)
         return data.facts | {
             "labels": False,
             "vocabulary": data.vocabulary.size,
             "vocabulary_sha256": digest(data.vocabulary.words),
-            "sha256": ids.hexdigest()[:16],  # of the training ids
+            "sha256": short_sha256(train.slices()),  # of the training ids
             "length_counts": np.bincount(train.lengths).tolist(),  # training texts by their words
         }
 

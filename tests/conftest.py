@@ -1,4 +1,4 @@
-"""What several files of tests share: how to run without tracing, and the smallest training of an image mode."""
+"""What several files of tests share: how to run without tracing, and the smallest trainings of some modes."""
 
 import contextlib
 import functools
@@ -9,6 +9,7 @@ import pytest
 
 SMALLEST = "--dataset digits --batch-size 512 --epochs 1 --generator-widths 8 --discriminator-widths 8".split()
 ENCODER = "--encoder-widths 8 --feature-dim 8 --latent-width 8 --latent-blocks 0".split()
+NVDM = "--batch-size 36 --vocabulary-size 12 --topics 2 --encoder-widths 8 --samples 2".split()
 
 
 def pytest_configure(config):

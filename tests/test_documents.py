@@ -39,9 +39,9 @@ def arguments(program):
 def test_train_commands_parse(argv):
     if "--resume" in argv or "--help" in argv:
         pytest.skip("needs a run, or prints and stops; both are covered by the tests of the command line")
-    mode, run, given, own = train.parse(argv)
-    assert run is None and own["mode"] == mode
-    train.make_config(train.find_mode(mode).config, given)
+    own, run, given = train.parse(argv)
+    assert run is None
+    train.make_config(train.find_mode(own.mode).config, given)
 
 
 @pytest.mark.parametrize("argv", arguments("evaluate.py"), ids=" ".join)

@@ -10,7 +10,7 @@ import tensorflow as tf
 from data.seeds import seeded
 from data.wording import Wording
 from losses.optimizers import Adam
-from losses.replicas import batch_mean, reported
+from losses.replicas import SharedModel, batch_mean, reported
 from text_vae.written import Words, Written
 
 Own = TypeVar("Own", bound="TextVAE")  # the class that `with_adam` is called on
@@ -29,7 +29,7 @@ def full_weight(step: tf.Tensor) -> tf.Tensor:
     return tf.ones([])
 
 
-class TextVAE(keras.Model):
+class TextVAE(SharedModel):
     """A text model. All of them share one training step, which minimises nll + weight * regularizer.
 
     A subclass defines `elbo_terms`. A model whose paper trains its parts in turns overrides `update` too. The
@@ -49,7 +49,6 @@ class TextVAE(keras.Model):
         super().__init__()
         self.kl_weight, self.seed = kl_weight, seed
         self.step = self.add_weight(shape=(), dtype="int32", initializer="zeros", trainable=False, name="step")
-        self.built = True
 
     @classmethod
     def create(cls: type[Own], **options: Any) -> Own:

@@ -6,7 +6,7 @@ import errno
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from types import FrameType
 from typing import Any, NoReturn, get_type_hints
 
@@ -58,6 +58,21 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         raise InputError(message)
+
+
+def training_parser(modes: Iterable[str]) -> Parser:
+    """Return a parser of the options that train.py has for every mode; it knows no --help."""
+    parser = Parser(add_help=False)
+    parser.add_argument("--mode", metavar="{" + ",".join(modes) + "}", help="what to train")
+    parser.add_argument("--runs-dir", default="runs", help="folder of runs (default: runs)")
+    parser.add_argument("--name", help="name of the run's directory; default: mode, data set and time")
+    parser.add_argument("--resume", metavar="RUN", help="continue this run")
+    parser.add_argument("--list", action="store_true", help="print the modes, the data sets on disk and the runs")
+    parser.add_argument(
+        "--devices", type=count, help="GPUs, or equal parts of the processor, that share each batch (default: all GPUs)"
+    )
+    parser.add_argument("--dry-run", action="store_true", help="print the resolved options and stop")
+    return parser
 
 
 def add_config_options(parser: argparse.ArgumentParser, config_class: type[Config]) -> None:

@@ -196,6 +196,11 @@ def left_open(config_class: type[Config], given: Mapping[str, Any]) -> frozenset
     return frozenset(field_names(config_class)) - given.keys() - preset.keys()
 
 
+def as_options(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return option values as a config holds them: several values are a tuple, where JSON and YAML have a list."""
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+
+
 def without_retired(config_class: type[Config], values: Mapping[str, Any]) -> dict[str, Any]:
     """Return stored option values without those that the mode no longer has."""
     gone = set(config_class.retired) - set(field_names(config_class))

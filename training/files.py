@@ -5,7 +5,6 @@ A run that is killed at any moment therefore leaves only whole files.
 
 import contextlib
 import fcntl
-import hashlib
 import io
 import os
 import shutil
@@ -15,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from data.digests import short_sha256
 from data.errors import InputError
 from data.streaming import whole_file
 
@@ -66,5 +66,5 @@ def held(folder: Path) -> Iterator[None]:
 
 
 def digest(file: Path) -> str:
-    """Return the first 16 hexadecimal digits of the SHA-256 of a file."""
-    return hashlib.sha256(file.read_bytes()).hexdigest()[:16]
+    """Return the `short_sha256` of a file."""
+    return short_sha256([file.read_bytes()])

@@ -28,11 +28,12 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 import numpy as np
 
 from data.archives import opened_arrays
+from data.digests import short_sha256
 from data.errors import InputError, reason
 from data.streaming import cache_dir
 from data.wording import Wording
 from training import __version__
-from training.config import Config, field_names, flag, flags_of, without_retired
+from training.config import Config, as_options, field_names, flag, flags_of, without_retired
 from training.files import digest, whole_folder, write_arrays, write_bytes, write_text
 
 if TYPE_CHECKING:
@@ -136,31 +137,24 @@ class Run:
         folder.mkdir(exist_ok=True)
         return folder
 
-    @property
-    def cache_dir(self) -> Path:
-        """The folder that the evaluations of all runs share, as `data.streaming.cache_dir` names it.
-
-        It holds pickles, which can run code. So it never lies beside a run, which may come from a stranger.
-        """
-        return cache_dir()
-
     def cached(self, function: Callable[..., Result]) -> Callable[..., Result]:
-        """Return the function with its results kept in `cache_dir`, by its code, its arguments and the versions.
+        """Return the function with its results kept by its code, its arguments and the versions, for all runs.
 
-        A file that is damaged is named on standard error, and made anew.
+        They lie in `data.streaming.cache_dir` as pickles, which can run code. So they never lie beside a run, which may
+        come from a stranger. A file that is damaged is named on standard error, and made anew.
         """
         import joblib
 
         def kept(*arguments: Any, **named: Any) -> Result:
             key = joblib.hash((inspect.getsource(function), versions(), arguments, sorted(named.items())))
-            file = self.cache_dir / f"{function.__name__}-{key}.pickle"
+            file = cache_dir() / f"{function.__name__}-{key}.pickle"
             if file.exists():
                 whole, content = (stored := file.read_bytes())[:32], stored[32:]
                 if hashlib.sha256(content).digest() == whole:
                     return pickle.loads(content)
                 print(f"{file} is damaged: it is made anew", file=sys.stderr)
             result = function(*arguments, **named)
-            self.cache_dir.mkdir(parents=True, exist_ok=True)
+            file.parent.mkdir(parents=True, exist_ok=True)
             content = pickle.dumps(result)
             write_bytes(file, hashlib.sha256(content).digest() + content)
             return result
@@ -391,9 +385,9 @@ def write_config(file: Path, described: Mapping[str, Any]) -> None:
 
 
 def digest_of(described: Mapping[str, Any]) -> str:
-    """Return the first 16 hexadecimal digits of the SHA-256 of what a config.json says, besides its digest."""
+    """Return the `short_sha256` of what a config.json says, besides its digest."""
     said = json.dumps({name: value for name, value in described.items() if name != DIGEST})
-    return hashlib.sha256(said.encode()).hexdigest()[:16]
+    return short_sha256([said.encode()])
 
 
 class Facts(dict):
@@ -419,8 +413,7 @@ def open_run(path: str | Path, runs_dir: str, modes: Mapping[str, Row]) -> Run:
     try:
         described = json.loads(file.read_text(), object_hook=Facts)
         version, mode, values, facts = (described[key] for key in ("format", "mode", "config", "data"))
-        values = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
-        mode, facts = str(mode), Facts(facts)
+        mode, values, facts = str(mode), as_options(values), Facts(facts)
     except InputError as error:
         raise InputError(f"{file}: {error}") from error
     except (ValueError, TypeError, AttributeError, RecursionError) as error:
@@ -456,8 +449,12 @@ def latest_run(runs_dir: str) -> Path:
     return saved[-1]
 
 
-def check_unchanged(run: Run, given: Mapping[str, Any]) -> None:
-    """Raise InputError if an option given with --resume differs from the run's own, or if the run was exported."""
+def resumed_config(run: Run, given: Mapping[str, Any]) -> Config:
+    """Return the config of a run that goes on, with the options of FREE as they are given now.
+
+    Raises:
+        InputError: another option that is given differs from the run's own, or the run was exported.
+    """
     if run.exported:
         raise InputError(f"{run.path} is an exported run, without optimizers: it can be used, but not trained further")
     for name, value in given.items():
@@ -466,3 +463,4 @@ def check_unchanged(run: Run, given: Mapping[str, Any]) -> None:
         if name not in FREE and value not in (getattr(run.config, name), "auto"):  # auto: as the run decided
             own = getattr(run.config, name)
             raise InputError(f"{flag(name)} {value}: {run.path} was started with {own}: start a new run to change it")
+    return dataclasses.replace(run.config, **{name: value for name, value in given.items() if name in FREE})

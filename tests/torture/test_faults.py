@@ -23,6 +23,7 @@ import pytest
 import evaluate
 import train
 from data.errors import InputError
+from data.streaming import cache_dir
 from reporting.tensorboard import Scalars
 from tasks import documents
 from tasks.base import Task
@@ -334,7 +335,7 @@ def test_a_damaged_cache_is_made_anew(whole, tmp_path, capsys, monkeypatch, plac
     monkeypatch.setenv("INFOBIGBIGAN_CACHE", str(tmp_path / "cache"))
     run, values, draw = copied(whole, tmp_path), np.arange(100.0), np.random.default_rng(0)
     expected = run.cached(doubled)(values)
-    (file,) = run.cache_dir.iterdir()
+    (file,) = cache_dir().iterdir()
     good = file.read_bytes()
     for position in [*range(36), *draw.integers(len(good), size=places)]:
         flipped(file, position, draw.integers(8))

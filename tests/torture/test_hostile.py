@@ -101,9 +101,12 @@ def test_a_cache_beside_a_run_is_not_opened(run, touched):
     assert touched.exists()  # the payload works
 
 
-def test_the_cache_lies_in_no_folder_of_runs(run, monkeypatch):
+def test_the_cache_lies_in_no_folder_of_runs(run, tmp_path, monkeypatch):
     monkeypatch.delenv("INFOBIGBIGAN_CACHE")
-    assert run.cache_dir == Path.home() / ".cache/infobigbigan"
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    run.cached(square)(3)
+    assert list((tmp_path / "home/.cache/infobigbigan").glob("square-*.pickle"))
+    assert not [file for file in run.path.rglob("*") if "square" in file.name]
 
 
 # Checkpoints

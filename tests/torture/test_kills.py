@@ -18,6 +18,7 @@ import pytest
 import train
 from tasks.base import Task
 from tasks.modes import MODES
+from tests.conftest import NVDM
 from training.files import digest
 from training.runs import Run, create_run, open_run
 
@@ -29,7 +30,6 @@ COSTS = {"seconds", "memory_gb", "train_minutes", "peak_memory_gb"}  # what two 
 
 DIGITS = "--dataset digits --batch-size 512 --generator-widths 8 --discriminator-widths 8".split()
 ENCODER = "--encoder-widths 8 --feature-dim 8 --latent-width 8 --latent-blocks 0".split()
-NVDM = "--batch-size 36 --vocabulary-size 12 --topics 2 --encoder-widths 8 --samples 2".split()
 SMALL = "--embedding 4 --units 4 --samples 2".split()
 
 

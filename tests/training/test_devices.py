@@ -4,10 +4,8 @@ Devices are parts of the processor here, and machines are processes. TensorFlow 
 test runs this file as a program: FOLDER, the numbers of devices, and the flags of a training.
 """
 
-import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -18,9 +16,10 @@ import numpy as np
 import pytest
 
 import train
+from benchmarks.workers import free_addresses, machine
 from data.errors import InputError
 from tasks.modes import MODES, find_mode
-from tests.conftest import ENCODER, SMALLEST
+from tests.conftest import ENCODER, NVDM, SMALLEST
 from tests.tasks.conftest import documents_folder, sentences_file  # noqa: F401
 from training.config import make_config
 from training.devices import CLUSTER, check_shares, machines, shared, strategy_of
@@ -32,11 +31,9 @@ PATIENCE = 240  # seconds, on a busy machine
 MINUTE = 60  # in which the others end
 # Small steps: a rounding that turns the sign of a gradient near 0, or passes a hinge, then changes little.
 IMAGES = [*SMALLEST, *"--precision float32 --d-rate 3e-5 --ge-rate 3e-5".split()]
-NVDM = "--batch-size 36 --vocabulary-size 12 --topics 2 --encoder-widths 8 --samples 2".split()
 TWRVAE = "--batch-size 32 --embedding 4 --units 4 --latent-dim 2 --samples 2 --dropout .3".split()
 FLAGS = {  # InfoBigBiGAN's step has all that the steps of BiGAN, BigBiGAN and InfoGAN have
-    "biggan": IMAGES,
-    "infobigbigan": [*IMAGES, *ENCODER, *"--code-prior learned --views 2 --balance-weight .5".split()],
+    "infobigbigan": [*IMAGES, *ENCODER, *"--code-prior learned --views 2 --balance-weight .5 --neighbours 5".split()],
     "nvdm": NVDM,
     "twrvae": TWRVAE,
 }
@@ -44,8 +41,8 @@ FLAGS = {  # InfoBigBiGAN's step has all that the steps of BiGAN, BigBiGAN and I
 
 def write_weights(folder: str, devices: int | None, flags: list[str]) -> None:
     """Train a new model by a few steps, as train.py does, and write its variables before and after them."""
-    mode, _, given, _ = train.parse(flags)
-    task = (row := find_mode(mode)).make_task()
+    own, _, given = train.parse(flags)
+    task = (row := find_mode(own.mode)).make_task()
     strategy = strategy_of(devices, row)
     config, data = task.resolve(make_config(row.config, given))
     with strategy.scope():
@@ -91,8 +88,7 @@ def start(tmp_path):
     def run(command, addresses=(), index=0):
         environment = os.environ | {"PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3"}
         if addresses:
-            cluster = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
-            environment |= {CLUSTER: json.dumps(cluster)}
+            environment |= machine(addresses, index)
         options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "cwd": tmp_path}
         process = subprocess.Popen([sys.executable, *map(str, command)], env=environment, **options)
         processes.append(process)
@@ -107,10 +103,7 @@ def start(tmp_path):
 @pytest.fixture
 def addresses():
     """Addresses of two machines on loopback."""
-    with socket.socket() as first, socket.socket() as second:
-        for own in (first, second):
-            own.bind(("127.0.0.1", 0))
-        return [f"127.0.0.1:{own.getsockname()[1]}" for own in (first, second)]
+    return free_addresses(2)
 
 
 def ended(process) -> str:
@@ -129,14 +122,15 @@ def test_two_devices_give_the_weights_of_one(mode, flags_of, start, tmp_path):
 
 
 @pytest.mark.slow
-def test_two_machines_have_the_weights_of_one(flags_of, start, addresses, tmp_path):
+@pytest.mark.parametrize("mode", ["infobigbigan", "twrvae"])  # whose batches are pairs, and dicts
+def test_two_machines_have_the_weights_of_one(mode, flags_of, start, addresses, tmp_path):
     folders = [tmp_path / name for name in ("chief", "other", "alone")]
     for folder in folders:
         folder.mkdir()
-    pair = [start([__file__, folders[i], "", *flags_of("biggan")], addresses, i) for i in (0, 1)]
+    pair = [start([__file__, folders[i], "", *flags_of(mode)], addresses, i) for i in (0, 1)]
     for process in pair:
         ended(process)
-    ended(start([__file__, folders[2], "", *flags_of("biggan")]))
+    ended(start([__file__, folders[2], "", *flags_of(mode)]))
     chief, other, alone = (folder / "None.npz" for folder in folders)
     assert np.array_equal(weights(chief), weights(other))
     check_equal(alone, chief)

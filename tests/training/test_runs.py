@@ -15,7 +15,7 @@ from data.errors import InputError
 from tasks.configs import BigGANConfig
 from tasks.modes import MODES, load_run
 from training.files import digest, held, whole_folder, write_arrays, write_text
-from training.runs import FORMAT, KEPT, check_unchanged, create_run, latest_run, open_run, write_config
+from training.runs import FORMAT, KEPT, create_run, latest_run, open_run, resumed_config, write_config
 
 BIGGAN = MODES["biggan"]
 FACTS = {"image_shape": [8, 8, 1], "labels": True}
@@ -286,21 +286,21 @@ def test_a_folder_of_a_runs_name_does_not_hide_the_run(run, tmp_path, monkeypatc
 
 
 def test_the_same_options_may_be_given_again(run):
-    check_unchanged(run, {"dataset": "digits", "generator_widths": (8,), "d_rate": 6e-4})
+    resumed_config(run, {"dataset": "digits", "generator_widths": (8,), "d_rate": 6e-4})
 
 
 def test_the_precision_that_was_left_open_may_be_left_open_again(run):
-    check_unchanged(run, {"precision": "auto"})
+    resumed_config(run, {"precision": "auto"})
 
 
 def test_a_changed_option_is_named(run):
     with pytest.raises(InputError, match="--d-rate 0.1: .* was started with 0.0006"):
-        check_unchanged(run, {"batch_size": 128, "d_rate": 0.1})
+        resumed_config(run, {"batch_size": 128, "d_rate": 0.1})
 
 
 def test_an_option_of_another_mode_is_named(run):
     with pytest.raises(InputError, match="--topics is not an option of .*a run of mode biggan"):
-        check_unchanged(run, {"topics": 3})
+        resumed_config(run, {"topics": 3})
 
 
 def test_the_newest_run_that_has_a_checkpoint(run, tmp_path):
