@@ -429,7 +429,7 @@ def _read_bags(files: list[Path]) -> tuple[Documents, tuple[str, ...], None]:
     return Documents(counts), words, None
 
 
-def _english(groups: Iterable[Iterable[str]], labels: Sequence[int], names: Sequence[str]) -> RawText:
+def _english(groups: Iterable[Iterable[str]], labels: Sequence[int] | np.ndarray, names: Sequence[str]) -> RawText:
     """Return English documents, whose stop words are left out while they are read.
 
     Args:
@@ -444,7 +444,7 @@ def _english(groups: Iterable[Iterable[str]], labels: Sequence[int], names: Sequ
     return RawText(texts, counted, texts.lengths > 0, np.array(labels, np.int64), tuple(names), ENGLISH)
 
 
-def _sparse(columns: Sequence[int], counts: Any, ends: Any, width: int) -> csr_array:
+def _sparse(columns: Sequence[int] | np.ndarray, counts: Any, ends: Any, width: int) -> csr_array:
     """Return the matrix of counts, float32 [D, width].
 
     Several counts of one column are added up.

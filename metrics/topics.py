@@ -6,6 +6,7 @@ of its top words, from `top_words`.
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import cast
 
 import numpy as np
 from gensim.matutils import Sparse2Corpus
@@ -26,9 +27,10 @@ SLICE = 2**20  # counts that are read at a time where all are passed over
 
 def document_frequencies(counts: Counts) -> np.ndarray:
     """Return in how many of the documents `counts` [D, V] each word is, int64 [V]."""
-    frequencies: np.ndarray = np.zeros(counts.shape[1], np.int64)
+    _, width = cast(tuple[int, int], counts.shape)  # SciPy has no stubs, and pyright infers None
+    frequencies: np.ndarray = np.zeros(width, np.int64)
     for start in range(0, counts.nnz, SLICE):  # a copy of all columns may not fit into memory
-        frequencies += np.bincount(counts.indices[start : start + SLICE], minlength=len(frequencies))
+        frequencies += np.bincount(counts.indices[start : start + SLICE], minlength=width)
     return frequencies
 
 

@@ -1,5 +1,6 @@
 """Documents: how a corpus of counts is read, which model fits it, what a training shows, and the scores of topic models."""
 
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -49,6 +50,9 @@ class DocumentScorer(Scorer[DocumentCorpus]):
 
     def __init__(self, task: Task[DocumentCorpus], run: Run, data: DocumentCorpus, model: NVDM):
         parts = {part: scored(getattr(data, part)) for part in PARTS}
+        for part, own in parts.items():
+            if (count := shape_of(own.counts)[0]) < (every := shape_of(getattr(data, part).counts)[0]):
+                print(f"{part}: scored on {count:,} of {every:,} documents, a fixed random choice", file=sys.stderr)
         super().__init__(task, run, data._replace(**parts), model)
 
     def bounds(self, part: Documents, refined: bool = False) -> tuple[np.ndarray, np.ndarray]:

@@ -9,6 +9,7 @@ import pytest
 import tensorflow as tf
 from google.protobuf import text_format
 from PIL import Image
+from scipy.sparse import csr_array
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugin_util import markdown_to_safe_html
 from tensorboard.plugins import projector
@@ -230,7 +231,7 @@ def test_topics_show_their_words(tmp_path):
     run, words = bare_run(tmp_path), sorted(NASTY)
     kernel = np.arange(float(len(words)))[np.newaxis]
     model = SimpleNamespace(decoder=SimpleNamespace(kernel=tf.constant(kernel)), step=tf.constant(1))
-    counts = SimpleNamespace(indices=np.arange(len(words)))
+    counts = csr_array(np.ones((1, len(words)), np.float32))
     callback = TopicSummary(run, open_writer(run), SimpleNamespace(words=words, train=SimpleNamespace(counts=counts)))
     callback.set_model(model)
     callback.on_epoch_end(0)

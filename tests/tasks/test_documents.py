@@ -278,7 +278,8 @@ def test_a_training_from_disk_equals_one_from_memory_and_may_go_on_either_way(ki
         runs[name] = open_run(tmp_path / name, "", MODES)
     names = [file.name for _, file in runs["memory"].checkpoints()]
     assert names == [file.name for _, file in runs["disk"].checkpoints()] and len(names) == 2
-    assert {**runs["memory"].scores, "seconds": 0} == {**runs["disk"].scores, "seconds": 0}
+    of_this_machine = {"seconds": 0, "train_minutes": 0, "peak_memory_gb": 0}
+    assert runs["memory"].scores | of_this_machine == runs["disk"].scores | of_this_machine
     (runs["disk"].path / "checkpoints" / names[0]).unlink()  # as if it had been stopped after its first epoch
     keras.utils.clear_session(free_memory=False)
     assert train.main(["--resume", str(runs["disk"].path), "--cache-gb", "1"]) == 0
@@ -286,13 +287,16 @@ def test_a_training_from_disk_equals_one_from_memory_and_may_go_on_either_way(ki
     assert "cache" not in runs["disk"].command
 
 
-def test_scores_of_many_documents_are_of_a_fixed_choice(corpus, monkeypatch):
+def test_scores_of_many_documents_are_of_a_fixed_choice(run, corpus, monkeypatch, capsys):
     part = corpus.train
     assert documents.scored(part) is part
+    assert DocumentScorer(TASK, run, corpus, load_run(run.path)).data.train is part and capsys.readouterr().err == ""
     monkeypatch.setattr(documents, "SCORED_COUNTS", part.counts.nnz // 3)
     found, chosen = documents.scored(part), places(72, 24)
     assert found.counts.nnz < part.counts.nnz / 2 and found.labels.tolist() == part.labels[chosen].tolist()
     np.testing.assert_array_equal(found.counts.toarray(), part.counts.toarray()[chosen])
+    assert DocumentScorer(TASK, run, corpus, load_run(run.path)).data.train.counts.shape[0] == 24
+    assert "train: scored on 24 of 72 documents, a fixed random choice\n" in capsys.readouterr().err
 
 
 def test_facts_tell_the_vocabulary_and_the_documents(documents_folder):
