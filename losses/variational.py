@@ -87,17 +87,24 @@ def token_nll(h: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor, tokens: tf.Tenso
 def _word_nll(h: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor, words: tf.Tensor) -> tuple[tf.Tensor, Callable]:
     """Return -log softmax(h kernel + bias)[word], [N], and its gradient, with few passes over arrays [N, V].
 
-    One operation computes the nll and its gradient for the logits, softmax - one-hot. To avoid
-    another pass over [N, V], the weight of a word's nll is multiplied into the narrow arrays. h is [N, D], words int [N].
+    An exponential is computed once for each logit. The softmax is never divided by its sum, nor by the weight of a word's
+    nll: both go into the narrow arrays. h is [N, D], words int [N].
     """
-    nll, error = tf.raw_ops.SparseSoftmaxCrossEntropyWithLogits(features=tf.matmul(h, kernel) + bias, labels=words)
+    logits = tf.nn.bias_add(tf.matmul(h, kernel), bias)
+    highest = tf.reduce_max(logits, 1)
+    right = tf.gather(logits, words, batch_dims=1)
+    raised = tf.exp(logits - highest[:, None])
+    total = tf.reduce_sum(raised, 1)
 
     def gradient(weight: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, None]:
-        to_h = weight[:, None] * tf.matmul(error, kernel, transpose_b=True)
-        to_kernel = tf.matmul(weight[:, None] * h, error, transpose_a=True)
-        return to_h, to_kernel, tf.linalg.matvec(error, weight, transpose_a=True), None
+        places = tf.stack([tf.range(tf.size(words, words.dtype)), words], 1)
+        error = tf.tensor_scatter_nd_sub(raised, places, total)  # total (softmax - one-hot)
+        share = weight / total
+        to_h = share[:, None] * tf.matmul(error, kernel, transpose_b=True)
+        to_kernel = tf.matmul(share[:, None] * h, error, transpose_a=True)
+        return to_h, to_kernel, tf.linalg.matvec(error, share, transpose_a=True), None
 
-    return nll, gradient
+    return highest + tf.math.log(total) - right, gradient
 
 
 def multinomial_nll(logits: tf.Tensor, counts: tf.Tensor) -> tf.Tensor:
