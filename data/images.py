@@ -61,6 +61,7 @@ UNEQUAL_ORDER = (1, 0, 7, 2, 9, 8, 6, 4, 3, 5)
 UNEQUAL_COUNTS = {"train": range(5000, 0, -500), "validation": range(1000, 0, -100), "test": range(1000, 0, -100)}
 SMALL_SPAN = 32  # an eighth of the values of uint8; images that span less are hardly meant so
 WARNED_OF = 100  # images of a streamed set in which odd values are looked for
+ALONE = 64 * 64  # pixels up to which one thread reads a folder faster than several, which wait for Python's lock
 READ_TOGETHER = 8  # files of a folder that a thread reads in one go
 MIN_IMAGES = 20  # fewest images of the user's own: 14 to train, 2 to validate (a covariance needs two), 4 to test
 
@@ -745,7 +746,8 @@ def _read_folder(
         size = count * math.prod(shape)
         tally = _Tally(gray, first.size if image_size is None else None)
         read = partial(_read_pixels, mode="L" if gray else "RGB", background=colour, image_size=image_size)
-        with contextlib.closing(_in_threads(read, files)) as pictures:
+        some = _in_threads(read, files) if math.prod(first.size) > ALONE else (read(file) for file in files)
+        with contextlib.closing(some) as pictures:
             passed = tally.passed(files, pictures)
             if store and size > limit:
                 store.write_pixels(progressed(passed, count, f"decoding {folder.name}"), size)
