@@ -210,11 +210,11 @@ class _Growing:
 def stored(name: str, store: TextStore, limit: float, read: Callable[[], tuple[Texts, list[str]]]) -> Texts:
     """Return the texts of a store if their ids take more than `limit` bytes; otherwise read them.
 
-    What is to be said of the texts is printed to standard error.
+    The lines about the texts go to standard error.
 
     Args:
         name: the source of the texts, in what is printed.
-        read: returns the texts, as `encoded` does with this store and limit, and what is to be said of them.
+        read: returns the texts, as `encoded` does with this store and limit, and the lines to print about them.
     """
     found = store.read()
     texts, said = found if found and found[0].size > limit else read()

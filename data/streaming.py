@@ -1,4 +1,4 @@
-"""What is larger than the memory that data may take: images decoded once, or ids of words, in a file read as needed.
+"""Data larger than the memory they may take: images decoded once, or ids of words, in a file that is read as needed.
 
 Such a file lies in the cache folder, beside an index. The index is written last, so a file without one is not used. A
 change of the data set gives both another name.

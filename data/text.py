@@ -337,7 +337,7 @@ def report_unread(folder: Path, read: Collection[Path], why: str) -> None:
 
 
 class Tally:
-    """What is counted while texts (lines or files) pass: all, and those that are segmented by character."""
+    """Counts of the texts (lines or files) that pass: of all, and of those that are segmented by character."""
 
     def __init__(self) -> None:
         self.texts = self.unspaced = 0
@@ -351,7 +351,7 @@ class Tally:
 
     @property
     def said(self) -> list[str]:
-        """What is to be said of the texts that have passed."""
+        """The lines to print about the texts that have passed."""
         if not self.unspaced:
             return []
         return [

@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import os
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,16 @@ def cache_of_tests(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("INFOBIGBIGAN_CACHE", str(tmp_path_factory.mktemp("cache")))
         yield
+
+
+def peak_memory(work, *given):
+    """Return the most bytes that Python's objects take at a time while `work` runs; a first call also imports."""
+    tracemalloc.start()
+    try:
+        work(*given)
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
 
 
 @contextlib.contextmanager

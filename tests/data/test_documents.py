@@ -3,7 +3,6 @@ import hashlib
 import os
 import re
 import shutil
-import tracemalloc
 from itertools import islice
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,6 +15,7 @@ from data import documents as reader
 from data import sequences, streaming
 from data.docstrings import Docstring
 from data.errors import InputError
+from tests.conftest import peak_memory
 
 
 def raises(match):
@@ -547,7 +547,7 @@ def test_documents_are_tokenised_once_and_again_when_a_file_changes(tmp_path, ow
     folder = write_files(tmp_path / "x", {f"{i % 2}/{i}.txt": text for i, text in enumerate(prose(60))})
     reader.load_documents(folder, cache_gb=STREAM)
     first = set(own_cache.iterdir())
-    assert {file.suffix for file in first} == {".ids", ".npz"}  # those of the counts have no names
+    assert {file.suffix for file in first} == {".ids", ".npz"}  # the files of counts have no names
     split = reader.content_words
     monkeypatch.setattr(reader, "content_words", None)
     reader.load_documents(folder, vocabulary_size=10, cache_gb=STREAM)
@@ -591,22 +591,18 @@ def test_little_memory_is_taken_for_many_documents(tmp_path, own_cache, monkeypa
     random = np.random.default_rng(0)
     words = [f"{first}{second}" for first in "abcdefghij" for second in "klmnopqrst"]
     text = write_text(tmp_path, (" ".join(random.choice(words, 150)) for _ in range(4000)))
-    peaks = {}
-    for name, limit in {
-        "first": MEMORY,
-        "memory": MEMORY,
-        "disk": STREAM,
-        "again": STREAM,
-    }.items():  # the first imports
-        tracemalloc.start()
+
+    def work(limit):
         counts = reader.load_documents(text, cache_gb=limit).train.counts
         hashlib.sha256(counts.data)
         for rows in np.split(random.permutation(3200), 64):
             assert counts[rows].toarray().sum() == 150 * len(rows)
-        peaks[name] = tracemalloc.get_traced_memory()[1]
-        tracemalloc.stop()
-    assert peaks["memory"] > 4 * 600_000  # the ids alone
-    assert max(peaks["disk"], peaks["again"]) < 800_000, peaks
+
+    _, memory, disk, again = (
+        peak_memory(work, limit) for limit in (MEMORY, MEMORY, STREAM, STREAM)
+    )  # the first imports
+    assert memory > 4 * 600_000  # the ids alone
+    assert max(disk, again) < 800_000, (disk, again)
 
 
 # The prepared corpus

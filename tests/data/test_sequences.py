@@ -4,7 +4,6 @@ import gzip
 import hashlib
 import os
 import shutil
-import tracemalloc
 from itertools import islice
 
 import numpy as np
@@ -15,6 +14,7 @@ from data import sequences, streaming
 from data.errors import DataError, InputError
 from data.sequences import Sequences, ranges
 from data.text import PARTS
+from tests.conftest import peak_memory
 
 STREAM, MEMORY = 0.0, 1.0  # limits, in GB
 WORDS = [*(f"w{i}" for i in range(200)), "<unk>", "</s>", "l'été", "我爱", "1,000.5", "Mr."]
@@ -220,24 +220,20 @@ def test_little_memory_is_taken_for_a_large_text(tmp_path, monkeypatch):
     random = np.random.default_rng(0)
     lines = (" ".join(random.choice(WORDS, 1000)) for _ in range(400))
     (tmp_path / "x.txt").write_text("\n".join(lines))
-    peaks = {}
-    for name, limit in {
-        "first": MEMORY,
-        "memory": MEMORY,
-        "disk": STREAM,
-        "again": STREAM,
-    }.items():  # the first imports
-        tracemalloc.start()
+
+    def work(limit):
         train = reader.load_sentences(str(tmp_path / "x.txt"), max_length=2000, cache_gb=limit).train
         digest = hashlib.sha256()
         for ids in train.slices():
             digest.update(ids)
         for rows in np.split(random.permutation(len(train)), 64):
             assert len(train[rows].joined()) == train[rows].lengths.sum()
-        peaks[name] = tracemalloc.get_traced_memory()[1]
-        tracemalloc.stop()
-    assert peaks["memory"] > 4 * 400_000  # the ids alone
-    assert max(peaks["disk"], peaks["again"]) < 800_000, peaks
+
+    _, memory, disk, again = (
+        peak_memory(work, limit) for limit in (MEMORY, MEMORY, STREAM, STREAM)
+    )  # the first imports
+    assert memory > 4 * 400_000  # the ids alone
+    assert max(disk, again) < 800_000, (disk, again)
 
 
 # Sequences

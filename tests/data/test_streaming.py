@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import tracemalloc
 from itertools import islice
 
 import numpy as np
@@ -14,6 +13,7 @@ from data import streaming
 from data.errors import DataError, InputError
 from data.shapes import SHAPES, write_shapes
 from data.streaming import StreamedImages
+from tests.conftest import peak_memory
 
 STREAM, MEMORY = 0.0, 1.0  # limits, in GB
 
@@ -159,15 +159,14 @@ def test_neighbours_of_streamed_images_are_refused(shapes):
 def test_little_memory_is_taken_for_many_images(tmp_path):
     """49 MB of images, of which no more than some hundred are in memory at a time."""
     write_shapes(tmp_path / "x", 1000, 128)
-    peaks = {}
-    for limit in (STREAM, MEMORY):
-        tracemalloc.start()
+
+    def work(limit):
         data = reader.load(str(tmp_path / "x"), cache_gb=limit)
         reader.digest(data.train.images)
         for rows in np.split(np.random.default_rng(0).permutation(700), 100):
             assert data.train.images[rows].shape == (7, 128, 128, 3)
-        peaks[limit] = tracemalloc.get_traced_memory()[1]
-        tracemalloc.stop()
+
+    peaks = {limit: peak_memory(work, limit) for limit in (STREAM, MEMORY)}
     assert peaks[MEMORY] > 49e6
     assert peaks[STREAM] < 20e6, peaks  # modules that are imported meanwhile count too
 
