@@ -144,6 +144,31 @@ def test_a_slider_changes_the_picture(view):
 
 
 @needs_browser
+def test_a_language_model_shows_texts_before_anything_is_pressed(view):
+    page = view("twrvae on docstrings", "Samples")
+    assert len(page.locator("#texts textarea").input_value().splitlines()) == 10
+    page.get_by_role("tab", name="Interpolate").click()
+    page.locator("#interpolate").click()
+    page.wait_for_function("document.querySelector('#line textarea').value.split('\\n').length == 7")
+    page.get_by_role("tab", name="Reconstruct").click()
+    page.locator("#reconstruct").click()
+    assert picture_of(page, "#kl") and page.locator("#again textarea").input_value()
+
+
+@needs_browser
+def test_a_document_and_answers_that_are_typed_are_read(view):
+    page = view("nvdm on docstrings", "A document of yours")
+    page.locator("#document textarea").fill("Return the gradient of a tensor with respect to the weights.")
+    page.locator("#find-topics").click()
+    assert picture_of(page, "#topics")
+    page.get_by_role("tab", name="nasm on docstrings").click()
+    page.locator("#question textarea").fill("What does the function return?")
+    page.locator("#candidates textarea").fill("A list of words.\nIt was raining.")
+    page.locator("#rank").click()
+    page.wait_for_selector("#ranking li:nth-child(2)")
+
+
+@needs_browser
 def test_nothing_is_asked_of_other_servers_and_a_second_browser_is_answered(view, browser, address):
     first = view("infobigbigan on mnist", "Samples")
     picture_of(first, "#samples")

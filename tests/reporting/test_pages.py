@@ -15,7 +15,8 @@ gr = pytest.importorskip("gradio", reason="gradio is not installed")
 
 from reporting import controls, image_page, text_page  # noqa: E402  # they import gradio
 
-FOLDER = Path(__file__).parents[2] / "pretrained/infobigbigan-mnist"
+PRETRAINED = Path(__file__).parents[2] / "pretrained"
+FOLDER = PRETRAINED / "infobigbigan-mnist"
 
 
 @pytest.fixture(scope="module")
@@ -135,6 +136,15 @@ def test_an_empty_field_is_named(page):
     ):
         with pytest.raises(InputError, match=f"^{name} is empty: give a whole number$"):
             ask()
+
+
+def test_a_document_has_its_chart_without_the_corpus():
+    def missing():
+        raise InputError("docstrings are not here")
+
+    own = text_page.DocumentPage(load_run(PRETRAINED / "nvdm-docstrings"), missing)
+    assert isinstance(own.chart("Return the gradient of a tensor."), Image.Image)
+    assert own.near("Return the gradient of a tensor.") == "No documents beside it: docstrings are not here"
 
 
 def test_texts_cannot_become_markup():
