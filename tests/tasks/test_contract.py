@@ -265,15 +265,34 @@ import sys
 import numpy as np
 import tensorflow as tf
 assert not any(name in sys.modules for name in ("models", "text_vae"))
-signatures = tf.saved_model.load(sys.argv[1]).signatures
-given = np.load(sys.argv[2])
-found = {}
-for call in {name.split("/")[0] for name in given}:
-    inputs = {name.split("/")[1]: tf.constant(given[name]) for name in given if name.startswith(call + "/")}
-    inputs.pop("nothing", None)
-    found |= {call + "/" + name: value.numpy() for name, value in signatures[call](**inputs).items()}
-np.savez(sys.argv[3], **{name: value.astype("S") if value.dtype == object else value for name, value in found.items()})
+for folder in map(str.strip, sys.stdin):
+    signatures = tf.saved_model.load(folder + "/given/1").signatures
+    given = np.load(folder + "/given.npz")
+    found = {}
+    for call in {name.split("/")[0] for name in given}:
+        inputs = {name.split("/")[1]: tf.constant(given[name]) for name in given if name.startswith(call + "/")}
+        inputs.pop("nothing", None)
+        found |= {call + "/" + name: value.numpy() for name, value in signatures[call](**inputs).items()}
+    found = {name: value.astype("S") if value.dtype == object else value for name, value in found.items()}
+    np.savez(folder + "/found.npz", **found)
+    print("done", flush=True)
 """
+
+
+@pytest.fixture(scope="module")
+def outside(tmp_path_factory):
+    """A function that returns what a process with TensorFlow alone computes with the exported model of a folder."""
+    folder = tmp_path_factory.mktemp("outside")
+    (folder / "outside.py").write_text(OUTSIDE)
+    command = [sys.executable, "outside.py"]
+    with subprocess.Popen(command, cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+
+        def ask(exported):
+            print(exported, file=process.stdin, flush=True)
+            assert process.stdout.readline() == "done\n"
+            return np.load(exported / "found.npz")
+
+        yield ask
 
 
 def padded(texts):
@@ -325,7 +344,7 @@ def calls_of(model, data):
 
 
 @pytest.mark.slow
-def test_a_saved_model_computes_the_same_with_tensorflow_alone(trained, compiled, tmp_path):
+def test_a_saved_model_computes_the_same_with_tensorflow_alone(trained, compiled, outside, tmp_path):
     run, task = trained.run, trained.task
     model = load_run(run.path)
     run.write_scores(run.scores | {"epoch": 1})
@@ -333,10 +352,7 @@ def test_a_saved_model_computes_the_same_with_tensorflow_alone(trained, compiled
     given, expected = calls_of(model, trained.data)
     assert {name.split("/")[0] for name in given} == model.signatures().keys()
     np.savez(tmp_path / "given.npz", **given)
-    (tmp_path / "outside.py").write_text(OUTSIDE)
-    paths = [str(tmp_path / name) for name in ("given/1", "given.npz", "found.npz")]
-    subprocess.run([sys.executable, "outside.py", *paths], cwd=tmp_path, check=True, capture_output=True)
-    found = np.load(tmp_path / "found.npz")
+    found = outside(tmp_path)
     for name, value in expected.items():
         if value.dtype.kind == "S":
             assert found[name].tolist() == value.tolist(), name
