@@ -143,16 +143,23 @@ def test_a_slider_changes_the_picture(view):
     assert changed(page, "#moved", before)
 
 
+def wait_for_lines(view, place, count):
+    """Wait until a text field has this number of lines that are not empty."""
+    lines = f"document.querySelector('{place} textarea')?.value.split('\\n').filter(line => line).length"
+    view.wait_for_function(f"{lines} == {count}")
+
+
 @needs_browser
 def test_a_language_model_shows_texts_before_anything_is_pressed(view):
     page = view("twrvae on docstrings", "Samples")
-    assert len(page.locator("#texts textarea").input_value().splitlines()) == 10
+    wait_for_lines(page, "#texts", 10)
     page.get_by_role("tab", name="Interpolate").click()
     page.locator("#interpolate").click()
-    page.wait_for_function("document.querySelector('#line textarea').value.split('\\n').length == 7")
+    wait_for_lines(page, "#line", 7)
     page.get_by_role("tab", name="Reconstruct").click()
     page.locator("#reconstruct").click()
-    assert picture_of(page, "#kl") and page.locator("#again textarea").input_value()
+    wait_for_lines(page, "#again", 1)
+    assert picture_of(page, "#kl")
 
 
 @needs_browser
@@ -161,6 +168,7 @@ def test_a_document_and_answers_that_are_typed_are_read(view):
     page.locator("#document textarea").fill("Return the gradient of a tensor with respect to the weights.")
     page.locator("#find-topics").click()
     assert picture_of(page, "#topics")
+    page.wait_for_selector("#near-documents li")
     page.get_by_role("tab", name="nasm on docstrings").click()
     page.locator("#question textarea").fill("What does the function return?")
     page.locator("#candidates textarea").fill("A list of words.\nIt was raining.")
