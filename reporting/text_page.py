@@ -60,8 +60,13 @@ class SentencePage:
             top_p = gr.Slider(0.05, 1.0, 0.9, step=0.05, label="top-p")
             seed = gr.Number(0, label="seed", precision=0, minimum=0, maximum=2**31 - 1)
         button = gr.Button("Draw", elem_id="draw")
-        shown = gr.Textbox(self.samples(10, 1.0, 0.9, 0), label="texts", lines=10, elem_id="texts")
+        shown = gr.Textbox("\n".join(self.first), label="texts", lines=10, elem_id="texts")
         button.click(told(self.samples), [count, temperature, top_p, seed], shown)
+
+    @functools.cached_property
+    def first(self) -> list[str]:
+        """The texts that the fields hold at first: those of the first position of the controls of the samples."""
+        return self.model.generate(10, top_p=0.9)
 
     def samples(self, count: float, temperature: float, top_p: float, seed: float) -> str:
         """Return texts from the prior, a line each."""
@@ -69,7 +74,7 @@ class SentencePage:
 
     def build_reconstruction(self, model: LanguageVAE) -> None:
         gr.Markdown("What the decoder makes of the mean of q(z | x) of your text. Unknown words become `<unk>`.")
-        text = gr.Textbox(*model.generate(1, top_p=0.9, seed=0), label="your text", elem_id="own-text")
+        text = gr.Textbox(self.first[0], label="your text", elem_id="own-text")
         button = gr.Button("Reconstruct", elem_id="reconstruct")
         read, again = gr.Textbox(label="as the model reads it"), gr.Textbox(label="reconstruction", elem_id="again")
         chart = shown_image(label="KL", elem_id="kl")
@@ -99,10 +104,8 @@ class SentencePage:
 
     def build_interpolation(self, model: LanguageVAE) -> None:
         gr.Markdown("Texts that are decoded on the line between the means of q(z | x) of two texts.")
-        ends = model.generate(2, top_p=0.9, seed=0)
-        first, second = (
-            gr.Textbox(text, label=end, elem_id=end) for text, end in zip(ends, ("from", "to"), strict=True)
-        )
+        first = gr.Textbox(self.first[0], label="from", elem_id="from")
+        second = gr.Textbox(self.first[1], label="to", elem_id="to")
         steps = gr.Slider(3, MOST_STEPS, 7, step=1, label="texts on the line")
         button = gr.Button("Interpolate", elem_id="interpolate")
         shown = gr.Textbox(label="texts", lines=7, elem_id="line")
@@ -134,28 +137,30 @@ class DocumentPage:
                 button = gr.Button("Find its topics", elem_id="find-topics")
                 chart = shown_image(label="topics", elem_id="topics")
                 near = gr.Markdown(elem_id="near-documents")
-                found = button.click(told(self.chart), text, chart)
-                found.success(told(self.near), text, near)  # later, since it may read the data first
+                z = gr.State(None)
+                found = button.click(told(self.charted), text, [z, chart])
+                found.success(told(self.near), z, near)  # later, since it may read the data first
 
     def topics(self) -> str:
         """Return the topics as a table in Markdown."""
         rows = [f"| {i} | {verbatim(' '.join(words))} |" for i, words in enumerate(self.model.topics(WORDS_SHOWN))]
         return "\n".join(["| topic | words |", "|---|---|", *rows])
 
-    def chart(self, text: str) -> Image.Image:
-        """Return a chart of the topics of a document."""
-        z = self.model.transform([text])[0]
+    def charted(self, text: str) -> tuple[np.ndarray, Image.Image]:
+        """Return the mean of z of a document, float32 [1, topics], and a chart of its topics."""
+        every = self.model.transform([text])
+        z = every[0]
         names = [" ".join(words[:4]) for words in self.model.topics()]
         strongest = np.argsort(-np.abs(z), kind="stable")[:TOPICS_SHOWN]
-        return bars(z[strongest], [f"{i}: {names[i]}" for i in strongest], "mean of z in the strongest topics")
+        return every, bars(z[strongest], [f"{i}: {names[i]}" for i in strongest], "mean of z in the strongest topics")
 
-    def near(self, text: str) -> str:
-        """Return the nearest training documents of a document, in Markdown; or why they cannot be shown."""
+    def near(self, z: np.ndarray) -> str:
+        """Return the training documents nearest to z [1, topics], in Markdown; or why they cannot be shown."""
         try:
             known, vectors = self.known
         except InputError as error:
             return f"No documents beside it: {verbatim(str(error))}"
-        rows = nearest(self.model.transform([text]), vectors, NEAREST)[0]
+        rows = nearest(z, vectors, NEAREST)[0]
         words = frequent_words(known.train.counts[rows], known.words)
         lines = [f"- document {i}: {verbatim(' '.join(own))}" for i, own in zip(rows, words, strict=True)]
         return "Nearest training documents, with their most frequent words:\n\n" + "\n".join(lines)

@@ -193,10 +193,7 @@ def test_a_hundred_requests_leave_the_memory_flat(address):
 
     def held_after(requests):
         for request in range(requests):
-            if request % 4:
-                client.predict(0, request, 1.0, 0.0, 0.0, 0.0, api_name="/moved")
-            else:
-                client.predict(1.0, request, api_name="/samples")
+            client.predict(1.0, request, api_name="/samples")
             if request % 10 == 9:
                 gc.collect()  # requests leave cycles, which Python frees at times of its own
         return int(Path("/proc/self/statm").read_text().split()[1]) * 4096 / 2**20  # megabytes

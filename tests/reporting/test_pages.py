@@ -143,8 +143,9 @@ def test_a_document_has_its_chart_without_the_corpus():
         raise InputError("docstrings are not here")
 
     own = text_page.DocumentPage(load_run(PRETRAINED / "nvdm-docstrings"), missing)
-    assert isinstance(own.chart("Return the gradient of a tensor."), Image.Image)
-    assert own.near("Return the gradient of a tensor.") == "No documents beside it: docstrings are not here"
+    z, chart = own.charted("Return the gradient of a tensor.")
+    assert isinstance(chart, Image.Image)
+    assert own.near(z) == "No documents beside it: docstrings are not here"
 
 
 def test_texts_cannot_become_markup():
