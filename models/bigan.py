@@ -161,7 +161,7 @@ class BiGAN(Encodes, GAN):
         """
         return in_batches(self._encode, self.checked(images))
 
-    @tf.function(reduce_retracing=True)
+    @tf.function(reduce_retracing=True, autograph=False)
     def _encode(self, x: tf.Tensor) -> Encoding:
         return self.ema_encoder(x)
 
@@ -185,17 +185,17 @@ class BiGAN(Encodes, GAN):
     def signatures(self) -> dict[str, Any]:
         images = tf.TensorSpec([None, *self.generator.image_shape])
 
-        @tf.function(input_signature=[images])
+        @tf.function(input_signature=[images], autograph=False)
         def encode(images: tf.Tensor) -> dict[str, tf.Tensor]:
             encoding = self.ema_encoder(images)._asdict()
             return {name: value for name, value in encoding.items() if value is not None}
 
-        @tf.function(input_signature=[images])
+        @tf.function(input_signature=[images], autograph=False)
         def reconstruct(images: tf.Tensor) -> dict[str, tf.Tensor]:
             return {"images": self._reconstruct(images)}
 
         return super().signatures() | {"encode": encode, "reconstruct": reconstruct}
 
-    @tf.function(reduce_retracing=True)
+    @tf.function(reduce_retracing=True, autograph=False)
     def _reconstruct(self, x: tf.Tensor) -> tf.Tensor:
         return self.ema_generator(*self.infer_latents(x))

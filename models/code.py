@@ -282,19 +282,19 @@ class Coded(HasCode, GAN):
     def signatures(self) -> dict[str, Any]:
         number, real = (tf.TensorSpec([], dtype) for dtype in (tf.int32, tf.float32))
 
-        @tf.function(input_signature=[tf.TensorSpec([None], tf.int32), number, real])
+        @tf.function(input_signature=[tf.TensorSpec([None], tf.int32), number, real], autograph=False)
         def generate_categories(c: tf.Tensor, seed: tf.Tensor, truncation: tf.Tensor) -> dict[str, tf.Tensor]:
             z, _ = self.latents_of_request(tf.size(c), seed, truncation)
             code = tf.pad(tf.one_hot(c, self.code.num_categories), [[0, 0], [0, self.code.num_continuous]])
             return {"images": self.ema_generator(z, code)}
 
-        @tf.function(input_signature=[tf.TensorSpec([None, *self.generator.image_shape])])
+        @tf.function(input_signature=[tf.TensorSpec([None, *self.generator.image_shape])], autograph=False)
         def classify(images: tf.Tensor) -> dict[str, tf.Tensor]:
             return {"probabilities": self._classify(images)}
 
         return super().signatures() | {"generate_categories": generate_categories, "classify": classify}
 
-    @tf.function(reduce_retracing=True)
+    @tf.function(reduce_retracing=True, autograph=False)
     def _classify(self, x: tf.Tensor) -> tf.Tensor:
         with self.averaged_weights():
             return self.code.probabilities(self.recognize(self.judge(self.inferred_pair(x))))

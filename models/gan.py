@@ -409,7 +409,7 @@ class GAN(SharedModel):
             warnings.warn("no value is below 0: map images in [0, 1] to [-1, 1], as 2 * images - 1", stacklevel=3)
         return images
 
-    @tf.function(reduce_retracing=True)
+    @tf.function(reduce_retracing=True, autograph=False)
     def _decode(self, *latents: tf.Tensor) -> tf.Tensor:
         return self.ema_generator(*latents)
 
@@ -420,7 +420,7 @@ class GAN(SharedModel):
         """
         number, real = (tf.TensorSpec([], dtype) for dtype in (tf.int32, tf.float32))
 
-        @tf.function(input_signature=[number, number, real])
+        @tf.function(input_signature=[number, number, real], autograph=False)
         def generate(n: tf.Tensor, seed: tf.Tensor, truncation: tf.Tensor) -> dict[str, tf.Tensor]:
             return {"images": self.ema_generator(*self.latents_of_request(n, seed, truncation))}
 

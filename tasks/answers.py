@@ -293,13 +293,14 @@ class RankingTask(Task[RankingData]):
         return [Scalars(run, writer), *shown]
 
 
-@tf.function(reduce_retracing=True)  # compiled once for each model, however often a training is scored
+# Compiled once for each model, however often a training is scored.
+@tf.function(reduce_retracing=True, autograph=False)
 def scored(model: Ranker, batch: AnswerBatch, seed: Any) -> tf.Tensor:
     """Return `Ranker.scores`, [N, K]; `seed`: int32 [2]."""
     return model.scores(batch, seed)
 
 
-@tf.function(reduce_retracing=True)
+@tf.function(reduce_retracing=True, autograph=False)
 def kl_of_h(model: NASM, batch: AnswerBatch) -> tf.Tensor:
     """Return the KL of h for each candidate, [N], in nats."""
     return model.elbo_terms(batch, tf.constant([0, 0])).kl

@@ -270,7 +270,8 @@ def by_length(part: Documents, kl: np.ndarray) -> dict[str, float]:
     return {f"{name}_{end}": float(np.mean(values[name][own])) for end, own in ends.items() for name in values}
 
 
-@tf.function(reduce_retracing=True)  # compiled once for each model, however often a training is scored
+# Compiled once for each model, however often a training is scored.
+@tf.function(reduce_retracing=True, autograph=False)
 def terms(model: NVDM, x: tf.Tensor, mu: tf.Tensor, log_variance: tf.Tensor, seed: Any) -> tuple[tf.Tensor, tf.Tensor]:
     """Return (nll, kl) of `NVDM.terms_under`, [B] each."""
     found = model.terms_under(x, mu, log_variance, seed)

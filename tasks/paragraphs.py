@@ -93,7 +93,7 @@ class ParagraphTask(SentenceTask):
         return [Scalars(run, writer), SentenceSummary(run, writer, data)]
 
 
-@tf.function(reduce_retracing=True)
+@tf.function(reduce_retracing=True, autograph=False)
 def kl_levels(model: MLVAED, batch: SentenceBatch, seed: tf.Tensor) -> tf.Tensor:
     """Return (kl_z1, kl_z2) at one z1 and z2 for each paragraph, [2, B]."""
     draw = model.draw(model.infer(batch), seed)

@@ -13,10 +13,9 @@ ENCODER = "--encoder-widths 8 --feature-dim 8 --latent-width 8 --latent-blocks 0
 NVDM = "--batch-size 36 --vocabulary-size 12 --topics 2 --encoder-widths 8 --samples 2".split()
 
 
-def pytest_configure(config):
-    """Compute the tiny tensors of the quick tests in one thread: two cores run two tests."""
-    if config.option.markexpr.startswith("not slow"):
-        os.environ.update(TF_NUM_INTRAOP_THREADS="1", TF_NUM_INTEROP_THREADS="1")
+def pytest_configure():
+    """Compute the tiny tensors of tests in one thread: two cores run two tests."""
+    os.environ.update(TF_NUM_INTRAOP_THREADS="1", TF_NUM_INTEROP_THREADS="1")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -115,7 +115,7 @@ class LanguageModel(TextVAE):
         number, real = (tf.TensorSpec([], dtype) for dtype in (tf.int32, tf.float32))
         written: Any = self.table
 
-        @tf.function(input_signature=[number, number, real, real])
+        @tf.function(input_signature=[number, number, real, real], autograph=False)
         def generate(n: tf.Tensor, seed: tf.Tensor, temperature: tf.Tensor, top_p: tf.Tensor) -> dict[str, tf.Tensor]:
             z_seed, word_seed = tf.unstack(tf.random.split(tf.stack([seed, 2]), 2))
             ids = self.decoder.sample(self.prior_samples(n, z_seed), word_seed, temperature, top_p)
@@ -141,7 +141,7 @@ class LanguageModel(TextVAE):
         )
         return [np.asarray(own, np.int32) for own in ids]
 
-    @tf.function(reduce_retracing=True)
+    @tf.function(reduce_retracing=True, autograph=False)
     def _sample(self, z: tf.Tensor, seed: tf.Tensor, temperature: tf.Tensor, top_p: tf.Tensor) -> Any:
         return self.decoder.sample(z, seed, temperature, top_p)
 
@@ -233,11 +233,11 @@ class LanguageVAE(LanguageModel):
         written: Any = self.table
         tokens = tf.TensorSpec([None, None], tf.string)
 
-        @tf.function(input_signature=[tokens])
+        @tf.function(input_signature=[tokens], autograph=False)
         def encode(tokens: tf.Tensor) -> dict[str, tf.Tensor]:
             return {"mu": self.infer(written.batch(tokens)).mu}
 
-        @tf.function(input_signature=[tokens])
+        @tf.function(input_signature=[tokens], autograph=False)
         def reconstruct(tokens: tf.Tensor) -> dict[str, tf.Tensor]:
             mu = self.infer(written.batch(tokens)).mu
             return {"texts": written.texts(self.decoder.sample(mu, tf.constant([0, 2]), 0.0, 1.0))}

@@ -135,12 +135,12 @@ class NVDM(TextVAE):
     def signatures(self) -> dict[str, Any]:
         table, width, topics = self.table, len(self.worded().words), self.topics()
 
-        @tf.function(input_signature=[tf.TensorSpec([None, None], tf.string)])
+        @tf.function(input_signature=[tf.TensorSpec([None, None], tf.string)], autograph=False)
         def transform(tokens: tf.Tensor) -> dict[str, tf.Tensor]:
             counts = tf.reduce_sum(tf.one_hot(table.numbers(tokens), width), 1)
             return {"mu": self.infer(counts)[0]}
 
-        @tf.function(input_signature=[])
+        @tf.function(input_signature=[], autograph=False)
         def list_topics() -> dict[str, tf.Tensor]:
             return {"words": tf.constant(topics)}
 
@@ -193,7 +193,7 @@ class NVDM(TextVAE):
         optimizer = adam(rate, 0.0, steps)
         optimizer.build(q)
 
-        @tf.function
+        @tf.function(autograph=False)
         def step(seed: Any) -> None:  # int32 [2]; the stubs declare the result of fold_in an int
             with tf.GradientTape() as tape:
                 # TensorFlow computes with the Keras variables as with tensors

@@ -103,7 +103,7 @@ class Ranker(TextVAE):
         every, every_stem = (tf.TensorSpec([None, None], dtype) for dtype in (tf.string, tf.int32))
         table = self.table
 
-        @tf.function(input_signature=[tokens, stems, every, every_stem, tf.TensorSpec([], tf.float32)])
+        @tf.function(input_signature=[tokens, stems, every, every_stem, tf.TensorSpec([], tf.float32)], autograph=False)
         def rank(
             question: tf.Tensor,
             question_stems: tf.Tensor,

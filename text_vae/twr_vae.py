@@ -118,7 +118,8 @@ class TWRVAE(RecurrentVAE):
         return z * deviation if self.decoded == "sum" else z / deviation
 
 
-@tf.function(reduce_retracing=True)  # compiled once for each model, although training calls it after every epoch
+# Compiled once for each model, although training calls it after every epoch.
+@tf.function(reduce_retracing=True, autograph=False)
 def inferred_steps(model: TWRVAE, batch: SentenceBatch) -> tuple[tf.Tensor, tf.Tensor]:
     """Return `TWRVAE.infer_steps` of a batch."""
     return model.infer_steps(batch)
