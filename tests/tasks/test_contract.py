@@ -140,8 +140,8 @@ def runs_dir(tmp_path_factory):
 
 
 @pytest.fixture(scope="module", params=MODES)
-def trained(request, datasets, runs_dir):
-    """A mode after one step: its row, task, data, run and model."""
+def built(request, datasets, runs_dir):
+    """A mode with a new model: its row, task, data, run and model."""
     row = MODES[request.param]
     task = row.make_task()
     assert row.name in OPTIONS, f"give {row.name} a row of OPTIONS: its smallest sizes"
@@ -149,14 +149,20 @@ def trained(request, datasets, runs_dir):
     config, data = task.resolve(given)
     run = create_run(str(runs_dir), row.name, row, config, task.facts(data), task.wording(data))
     keras.utils.clear_session(free_memory=False)  # a checkpoint holds layer names, numbered from here
-    model = task.build(config, run.facts)
+    return SimpleNamespace(row=row, task=task, data=data, run=run, model=task.build(config, run.facts))
+
+
+@pytest.fixture(scope="module")
+def trained(built):
+    """A mode after one step: its row, task, data, run and model, and the first weights."""
+    task, data, run, model = built.task, built.data, built.run, built.model
     first = weights_of(model)
     task.initialize(model, run, data)
     followers = [Keeper(run), *task.callbacks(run, data)]
     end = EpochEnd(run, functools.partial(task.curve_point, run, data), followers)
-    x = task.batches(config, data, first_epoch=0)
+    x = task.batches(run.config, data, first_epoch=0)
     model.fit(x, epochs=1, steps_per_epoch=1, verbose=0, shuffle=False, callbacks=[NonFiniteGuard(run), end])
-    return SimpleNamespace(row=row, task=task, data=data, run=run, model=model, first=first)
+    return SimpleNamespace(**vars(built), first=first)
 
 
 def test_resolving_leaves_no_field_open(trained):
@@ -347,13 +353,20 @@ def calls_of(model, data):
     return given, expected
 
 
+@pytest.fixture
+def given_away(built):
+    """A mode with a run that holds new weights and a score."""
+    built.run.save(built.model, 1)
+    built.run.write_scores(built.run.scores | {"epoch": 1})
+    return built
+
+
 @pytest.mark.slow
-def test_a_saved_model_computes_the_same_with_tensorflow_alone(trained, compiled, outside, tmp_path):
-    run, task = trained.run, trained.task
+def test_a_saved_model_computes_the_same_with_tensorflow_alone(given_away, compiled, outside, tmp_path):
+    run, task = given_away.run, given_away.task
     model = load_run(run.path)
-    run.write_scores(run.scores | {"epoch": 1})
-    export_run(run, model, 1, tmp_path / "given", "saved-model", trained.row.summary, task.limits)
-    given, expected = calls_of(model, trained.data)
+    export_run(run, model, 1, tmp_path / "given", "saved-model", given_away.row.summary, task.limits)
+    given, expected = calls_of(model, given_away.data)
     assert {name.split("/")[0] for name in given} == model.signatures().keys()
     np.savez(tmp_path / "given.npz", **given)
     found = outside(tmp_path)
@@ -377,10 +390,9 @@ def test_a_saved_model_computes_the_same_with_tensorflow_alone(trained, compiled
 
 
 @pytest.mark.slow
-def test_weights_to_give_away_open_as_a_run(trained, tmp_path):
-    run, model = trained.run, load_run(trained.run.path)
-    run.write_scores(run.scores | {"epoch": 1})
-    export_run(run, model, 1, tmp_path / "given", "weights", trained.row.summary, trained.task.limits)
+def test_weights_to_give_away_open_as_a_run(given_away, tmp_path):
+    run, model = given_away.run, load_run(given_away.run.path)
+    export_run(run, model, 1, tmp_path / "given", "weights", given_away.row.summary, given_away.task.limits)
     again, pairs = load_run(tmp_path / "given"), []
     for own, other in zip(model.in_use, again.in_use, strict=True):
         pairs.append(np.max(np.abs(own.numpy() - other.numpy())))
@@ -388,7 +400,7 @@ def test_weights_to_give_away_open_as_a_run(trained, tmp_path):
     assert "load_run" in (tmp_path / "given/README.md").read_text()
 
 
-@pytest.mark.parametrize("trained", ["nvdm"], indirect=True)
+@pytest.mark.parametrize("built", ["nvdm"], indirect=True)
 def test_another_seed_gives_other_first_weights(trained):
     other = dataclasses.replace(trained.run.config, seed=1)
     assert not same(weights_of(trained.task.build(other, trained.run.facts)), trained.first)

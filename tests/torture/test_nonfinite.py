@@ -40,7 +40,7 @@ def trained(request, datasets, tmp_path_factory, eagerly):  # noqa: F811
         added = {}  # of the optimizers that are used
         for optimizer in optimizers:
             optimizer.apply = functools.partial(apply, optimizer.apply, tf.Variable(0.0), added)
-        step = tf.function(model.train_step)
+        step = tf.function(model.train_step, autograph=False)
         batches = [batch for batch, _ in zip(task.batches(config, data, first_epoch=0), range(3), strict=False)]
         first = [weight.numpy() for weight in model.trainable_variables]
         step(batches[0])
