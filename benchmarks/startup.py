@@ -10,6 +10,7 @@ It prints a JSON object of seconds, each from a command on:
 
 import json
 import shlex
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -56,8 +57,9 @@ def measure(argv: list[str]) -> None:
             "first_epoch": seconds("train.py", *TRAINING, "--runs-dir", folder, until="epoch 1/1"),
             "resumed": seconds("train.py", "--resume", f"{folder}/run", until="infobigbigan on digits"),
         }
-    if score:
-        found["scores"] = seconds("evaluate.py", score)
+        if score:
+            shutil.copytree(score, copy := f"{folder}/scored")  # evaluations write into a run
+            found["scores"] = seconds("evaluate.py", copy)
     print(json.dumps({name: round(value, 1) for name, value in found.items()}, indent=1))
 
 

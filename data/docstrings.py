@@ -1,21 +1,27 @@
 """The built-in English corpus: the prose in the docstrings of the installed scientific packages. Needs no network.
 
 The import system finds the source files, which are parsed; no package is imported. The corpus is a function of the
-versions of the packages. `versions` returns them, so that a run can record them.
+versions of the packages. `versions` returns them, so that a run can record them. Parsing takes half a minute on a slow
+processor, so the cache folder keeps what was found.
 """
 
 import ast
 import functools
 import importlib.metadata
 import importlib.util
+import json
 import re
+import sys
 import warnings
 from collections.abc import Iterator
 from itertools import takewhile
 from pathlib import Path
 from typing import NamedTuple
 
+from data import text
+from data.digests import short_sha256
 from data.errors import DataError
+from data.streaming import cache_dir, progressed, state_of, whole_file
 from data.text import split_sentences
 
 # Package -> the distribution that installs it. The order decides which of two equal texts is kept.
@@ -88,23 +94,67 @@ def read_docstrings() -> tuple[Docstring, ...]:
         DataError: a package is not installed.
     """
     versions()  # raises if a package is missing
-    found, seen = [], set()
+    sources = list(_sources())
+    parser = [Path(file).read_bytes() for file in (__file__, text.__file__)]
+    states = [(str(source.path), state_of(source.file)) for source in sources]
+    kept = cache_dir() / f"docstrings-{short_sha256([*parser, repr((sys.version_info, states)).encode()])}.json"
+    if (found := _read(kept)) is None:
+        found = _parse(sources)
+        _write(kept, found)
+    return tuple(found)
+
+
+class _Source(NamedTuple):
+    package: str
+    file: Path
+    path: Path  # from the folder that holds the package
+
+
+def _sources() -> Iterator[_Source]:
+    """Yield the source files of PACKAGES that are not left out, in the order of packages and paths."""
     for package in PACKAGES:
         spec = importlib.util.find_spec(package)
         assert spec is not None and spec.origin is not None
         root = Path(spec.origin).parent
         for file in sorted(root.rglob("*.py")):
-            path = file.relative_to(root.parent)
-            if _skipped(path):
+            if not _skipped(path := file.relative_to(root.parent)):
+                yield _Source(package, file, path)
+
+
+def _parse(sources: list[_Source]) -> list[Docstring]:
+    """Return the docstrings of `read_docstrings`, and show on standard error how far it is."""
+    found, seen = [], set()
+    for package, file, path in progressed(sources, len(sources), "docstrings are read"):
+        for name, docstring in _documented(file):
+            summary, *paragraphs = _prose(docstring) or [""]
+            if not summary or summary in seen:
                 continue
-            for name, text in _documented(file):
-                summary, *paragraphs = _prose(text) or [""]
-                if not summary or summary in seen:
-                    continue
-                paragraphs = [p for p in dict.fromkeys(paragraphs) if p not in seen]
-                seen.update((summary, *paragraphs))
-                found.append(Docstring(package, _label(path), ".".join([*_module(path), *name]), summary, paragraphs))
-    return tuple(found)
+            paragraphs = [p for p in dict.fromkeys(paragraphs) if p not in seen]
+            seen.update((summary, *paragraphs))
+            found.append(Docstring(package, _label(path), ".".join([*_module(path), *name]), summary, paragraphs))
+    return found
+
+
+def _read(file: Path) -> list[Docstring] | None:
+    """Return what `_write` kept; None if there is no such file, or if it is damaged, which is said."""
+    if not file.exists():
+        return None
+    digest, content = (stored := file.read_bytes())[:16], stored[16:]
+    if short_sha256([content]).encode() != digest:
+        print(f"{file} is damaged: it is made anew", file=sys.stderr)
+        return None
+    return [Docstring(*own) for own in json.loads(content)]
+
+
+def _write(file: Path, found: list[Docstring]) -> None:
+    """Keep docstrings, behind a digest of them. If the folder cannot be written, say so."""
+    content = json.dumps(found).encode()
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with whole_file(file) as beside:
+            beside.write_bytes(short_sha256([content]).encode() + content)
+    except OSError as error:
+        print(f"{file.parent} cannot be written ({error.strerror}): every run parses the docstrings", file=sys.stderr)
 
 
 @functools.cache

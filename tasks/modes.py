@@ -16,6 +16,7 @@ from metrics.catalogue import Evaluation
 from tasks import configs
 from training.cli import Parser, add_config_options
 from training.config import Config
+from training.devices import compile_soon
 from training.runs import Run, known_runs, open_run
 
 if TYPE_CHECKING:
@@ -38,7 +39,9 @@ class Mode:
 
     def make_task(self) -> "Task":
         """Return the task of this mode. This imports TensorFlow."""
-        return resolved(self.task)(resolved(self.model))
+        task = resolved(self.task)(resolved(self.model))
+        compile_soon()
+        return task
 
     def load(self, run: Run) -> Any:
         """Return the model of a run of this mode, restored from its best whole checkpoint. This imports TensorFlow.

@@ -50,6 +50,18 @@ def strategy_of(devices: int | None, row: Row) -> "tf.distribute.Strategy":
     return tf.distribute.MirroredStrategy([f"{'GPU' if gpus else 'CPU'}:{i}" for i in range(count)])
 
 
+def compile_soon() -> None:
+    """Make TensorFlow compile functions for the processor as they are, without rewriting their graphs first (Grappler).
+
+    Their first call takes half the time then, and later calls take no longer (docs/speed.md). GPUs need the rewriting,
+    which chooses layouts for them.
+    """
+    import tensorflow as tf
+
+    if not tf.config.list_physical_devices("GPU"):
+        tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
+
+
 def machines() -> list[str]:
     """Return the addresses of the machines that train together, as TF_CONFIG has them; none without it.
 

@@ -148,6 +148,37 @@ def test_tests_and_copies_are_skipped(read):
     assert [d.name for d in read(**{file: text.format(i) for i, file in enumerate(files)})] == ["toyfish.x"]
 
 
+@pytest.fixture
+def cache(monkeypatch, tmp_path):
+    """The cache folder of a test alone."""
+    monkeypatch.setenv("INFOBIGBIGAN_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def test_what_was_parsed_is_kept_until_a_source_changes(read, cache, monkeypatch):
+    found = read(toyfish__x='"""The text of it all."""')
+    with monkeypatch.context() as patch:
+        patch.setattr(reader, "_parse", lambda _: pytest.fail("the sources are parsed again"))
+        assert read() == found and isinstance(found[0], reader.Docstring)
+    assert read(toyfish__x='"""Another text of it all."""')[0].summary == "Another text of it all."
+    assert len(list(cache.iterdir())) == 2
+
+
+def test_a_damaged_file_is_made_anew(read, cache, capsys):
+    found = read(toyfish__x='"""The text of it all."""')
+    (file,) = cache.iterdir()
+    file.write_bytes(file.read_bytes().replace(b"text", b"tent"))
+    assert read() == found
+    assert f"{file} is damaged: it is made anew" in capsys.readouterr().err
+    assert read() == found and "damaged" not in capsys.readouterr().err
+
+
+def test_without_a_cache_folder_the_sources_are_parsed(read, cache, capsys):
+    cache.write_text("a file in the folder's place")
+    assert len(read(toyfish__x='"""The text of it all."""')) == 1
+    assert f"{cache} cannot be written (File exists): every run parses the docstrings" in capsys.readouterr().err
+
+
 def test_versions(read, monkeypatch):
     import numpy
 
