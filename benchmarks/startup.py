@@ -18,7 +18,9 @@ import time
 
 from benchmarks.processes import ROOT
 from data.errors import InputError
+from tasks.modes import MODES
 from training.cli import Parser, run_program
+from training.runs import open_run
 
 TRAINING = ["--mode", "infobigbigan", "--dataset", "digits", "--epochs", "1", "--name", "run"]
 
@@ -58,7 +60,8 @@ def measure(argv: list[str]) -> None:
             "resumed": seconds("train.py", "--resume", f"{folder}/run", until="infobigbigan on digits"),
         }
         if score:
-            shutil.copytree(score, copy := f"{folder}/scored")  # evaluations write into a run
+            run = open_run(score, "runs", MODES).path
+            shutil.copytree(run, copy := f"{folder}/scored")  # evaluations write into a run
             found["scores"] = seconds("evaluate.py", copy)
     print(json.dumps({name: round(value, 1) for name, value in found.items()}, indent=1))
 

@@ -1,7 +1,7 @@
 import dataclasses
 import functools
-import io
 import json
+import os
 import time
 
 import keras
@@ -325,13 +325,10 @@ def test_scores_of_large_images_are_of_a_fixed_choice(monkeypatch):
 def test_a_folder_of_200_000_images_starts_soon(tmp_path, compiled, monkeypatch):
     monkeypatch.setenv("INFOBIGBIGAN_CACHE", str(tmp_path / "cache"))
     (tmp_path / "x").mkdir()
-    contents = []
     for value in range(250):
-        file = io.BytesIO()
-        Image.new("RGB", (16, 16), (value, 250 - value, 7)).save(file, "PNG")
-        contents.append(file.getvalue())
+        Image.new("RGB", (16, 16), (value, 250 - value, 7)).save(tmp_path / f"{value}.png")
     for i in range(200_000):
-        (tmp_path / f"x/{i:06d}.png").write_bytes(contents[i % 250])
+        os.link(tmp_path / f"{i % 250}.png", tmp_path / f"x/{i:06d}.png")  # takes a fifth of the time of a copy
     config = BigGANConfig(
         dataset=str(tmp_path / "x"), generator_widths=(8,), discriminator_widths=(8,), epochs=1, cache_gb=0.1
     )
