@@ -131,9 +131,8 @@ def alone(alone_folder, start, flags_of):
     return file_of
 
 
-@pytest.mark.parametrize(
-    "mode", ["nvdm", *(pytest.param(m, marks=pytest.mark.slow) for m in ("infobigbigan", "twrvae"))]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", FLAGS)
 def test_two_devices_give_the_weights_of_one(mode, flags_of, start, alone, tmp_path):
     ended(start([__file__, tmp_path, "2", *flags_of(mode)]))
     check_equal(alone(mode), tmp_path / "2.npz")
