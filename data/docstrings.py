@@ -136,7 +136,7 @@ def _parse(sources: list[_Source]) -> list[Docstring]:
 
 
 def _read(file: Path) -> list[Docstring] | None:
-    """Return what `_write` kept; None if there is no such file, or if it is damaged, which is said."""
+    """Return what `_write` kept, or None if the file is missing or damaged. Damage is announced."""
     if not file.exists():
         return None
     digest, content = (stored := file.read_bytes())[:16], stored[16:]
