@@ -106,6 +106,8 @@ def evaluate(argv: list[str]) -> None:
         raise InputError("--data-dir is the folder of --dataset: give that too")
     if options.dataset and options.export:
         raise InputError("--dataset and --export: give one of them")
+    # a run that was given away brings its scores, so that its data, which may not be at hand, are not read
+    kept = options.export is not None and runs[0].exported and not asked
     for run in runs:  # an error of any run comes before the work
         if not options.dataset:
             MODES[run.mode].wanted(run, asked)
@@ -115,11 +117,15 @@ def evaluate(argv: list[str]) -> None:
         scored = []
         for run in runs:
             # now: importing TensorFlow takes seconds
-            print(f"{run.mode} on {run.config.dataset} in {run.path} is being scored", flush=True)
+            work = "given away with its scores" if kept else "scored"
+            print(f"{run.mode} on {run.config.dataset} in {run.path} is being {work}", flush=True)
             if options.dataset:
                 scored.append(score_elsewhere(run, options.dataset, options.data_dir, asked))
                 continue
-            model, epoch, scores = score(run, asked)
+            if kept:
+                (model, epoch), scores = MODES[run.mode].make_task().restored(run), run.scores
+            else:
+                model, epoch, scores = score(run, asked)
             scored.append(scores)
             if options.export:
                 give_away(run, model, epoch, options.export, options.format or FORMATS[0])

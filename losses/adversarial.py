@@ -1,7 +1,8 @@
 """Adversarial losses of discriminator scores (logits): one value per example, to be minimised.
 
 Each score has a loss of its own. The losses of s_x, s_z and s_xz are the parts "x", "z" and "xz" that these functions
-return: BigBiGAN uses `hinge_discriminator` and `signed_generator`, BiGAN the logistic pair.
+return: BigBiGAN uses `hinge_discriminator` and `signed_generator`, BiGAN the logistic pair, and InfoGAN as published
+`logistic_discriminator` and `non_saturating_generator`.
 """
 
 from typing import NamedTuple
@@ -45,6 +46,14 @@ def signed_generator(real: Scores, fake: Scores) -> dict[str, tf.Tensor]:
     """
     real_parts, fake_parts = real.parts(), fake.parts()
     return {name: real_parts.get(name, 0.0) - s_fake for name, s_fake in fake_parts.items()}
+
+
+def non_saturating_generator(real: Scores, fake: Scores) -> dict[str, tf.Tensor]:
+    """Return -log D(fake) for every score of `fake`, a part [B] each, where D = sigmoid(s).
+
+    Goodfellow et al. 2014, section 3: what G maximises in place of -log(1 - D). Real scores do not depend on G.
+    """
+    return {name: tf.nn.softplus(-score) for name, score in fake.parts().items()}
 
 
 def logistic_discriminator(real: Scores, fake: Scores) -> dict[str, tf.Tensor]:

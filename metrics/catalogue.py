@@ -92,8 +92,25 @@ DISTANCES = [
     Score("samples", "images", None, "", False, "How many generated, test and floor images the distances compare."),
     Score("feature_network", "feature network", None, "", False, "What the feature network is and was trained on."),
     Score("feature_network_accuracy", "feature network's accuracy", None, "", False,
-          "Test accuracy of the feature network. It tells apart the networks of two machines, whose distances differ by "
-          "up to 10 %."),
+          "Test accuracy of the feature network. It tells apart networks that two machines trained, whose distances differ "
+          "by up to 10 %. MNIST's network comes with the project, and is the same everywhere."),
+]  # fmt: skip
+COVERAGE_SCORES = [
+    Score("precision", "precision", "max", "", False,
+          "Share of generated images that lie close to a test image, in the features of the FID's network."),
+    Score("recall", "recall", "max", "", False, "Share of test images that lie close to a generated image."),
+    Score("precision_floor", "precision of real images", None, "", False,
+          "The precision of validation images: what perfect samples would have."),
+    Score("recall_floor", "recall of real images", None, "", False, "The recall of validation images."),
+    Score("class_gap", "wrong shares of classes", "min", "", True,
+          "Total variation distance between the classes of generated and of test images, both told by the FID's network: "
+          "the share of samples that stand in a class in place of another. A lost class of ten costs .1."),
+    Score("class_gap_floor", "wrong shares of classes, real images", None, "", True,
+          "The same for validation images."),
+    Score("sample_shares", "shares of classes, generated", None, "", True,
+          "The share of each class among generated images, told by the FID's network."),
+    Score("test_shares", "shares of classes, test", None, "", True,
+          "The share of each class among test images, told by the same network."),
 ]  # fmt: skip
 PROBES = [
     Score("linear_accuracy", "linear accuracy, mu", "max", "", True,
@@ -299,7 +316,7 @@ CHOOSING = validation(s for s in (*BOUNDS, *LATENTS) if s.key in ("elbo_nll", "p
 SCORES: dict[str, Score] = {
     score.key: score
     for score in (
-        *RUN, *DISTANCES, *PROBES, *CODES, *RECONSTRUCTIONS, *BOUNDS, *REFINED, *LATENTS, *CHOOSING,
+        *RUN, *DISTANCES, *COVERAGE_SCORES, *PROBES, *CODES, *RECONSTRUCTIONS, *BOUNDS, *REFINED, *LATENTS, *CHOOSING,
         *DIVERSITY, *PARAGRAPHS, *TOP_P, *REAL, *WRITTEN, *TOPICS, *LDA, *LSA, *LISTED,
         *rankings(RANKERS), *QUESTIONS,
     )
@@ -318,6 +335,11 @@ def keys(scores: Iterable[Score]) -> tuple[str, ...]:
 
 FID = Evaluation("fid", "distance of generated and test images", ("fid", "fid_floor", *DISTANCES_BY))
 KID = Evaluation("kid", "kernel distance of generated and test images", ("kid", "kid_floor", *DISTANCES_BY))
+COVERAGE = Evaluation(
+    "coverage",
+    "what generated images leave out: precision, recall, and the share of each class",
+    (*keys(COVERAGE_SCORES), "class_names", *DISTANCES_BY),
+)
 LINEAR = Evaluation(
     "linear",
     "classes read from latents and features by a linear classifier",
@@ -395,7 +417,7 @@ RANKING_CONTROLS = Evaluation(
 ATTENTION = Evaluation("attention", "a picture of the attention; nearest questions", ("nearest_questions",))
 
 EVALUATIONS = (
-    FID, KID, LINEAR, RECONSTRUCTION, KMEANS, HUNGARIAN, CONSISTENCY, SENTENCE_LIKELIHOOD, PARAGRAPH_LIKELIHOOD,
+    FID, KID, COVERAGE, LINEAR, RECONSTRUCTION, KMEANS, HUNGARIAN, CONSISTENCY, SENTENCE_LIKELIHOOD, PARAGRAPH_LIKELIHOOD,
     DOCUMENT_LIKELIHOOD, SENTENCE_GENERATION, PARAGRAPH_GENERATION, TOPIC_QUALITY, DOCUMENT_LINEAR, DOCUMENT_CONTROLS,
     RANKING, RANKING_CONTROLS, ATTENTION,
 )  # fmt: skip

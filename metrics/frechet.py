@@ -1,8 +1,9 @@
 """Fréchet and kernel distances between sets of images, on the features of one small fixed network.
 
-The distances are tf-gan's. The features come from a CNN that `train_features` trains on the data set itself, since
-Inception was not trained for 28x28 digits. A distance means something only beside its network: report the network's
-description and test accuracy, both sample counts, and the floor (held-out training images against test images).
+The distances are tf-gan's. The features come from a CNN that is trained on the data set itself, since Inception was not
+trained for 28x28 digits. MNIST's network comes with the project, so that all distances on MNIST compare; `train_features`
+trains those of other data sets. A distance means something only beside its network: report the network's description
+and test accuracy, both sample counts, and the floor (held-out training images against test images).
 """
 
 import dataclasses
@@ -11,7 +12,8 @@ import importlib.util
 import math
 import sys
 import types
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -38,9 +40,13 @@ class FeatureRecipe(NamedTuple):
     shift: int = 14  # each batch is rolled by at most 1/14 of the image's side: 2 pixels of 28, 0 of 8
     rate: float = 2e-3  # initial rate of Adam; a cosine schedule lowers it to 0
     seed: int = 0  # of the initial weights and of the order of the images
+    dtype: str = "float32"  # that the trained weights are rounded to
 
 
 RECIPE = FeatureRecipe()
+# MNIST's network is kept in git, so its weights are few and short. `python -m tasks.ruler` trains it.
+RULER_RECIPE = RECIPE._replace(widths=(32, 64, 64), dtype="float16")
+RULER = Path(__file__).with_name("networks") / "mnist.npz"
 
 
 def _import_classifier_metrics() -> types.ModuleType:
@@ -126,7 +132,7 @@ def kernel_distance(real: np.ndarray, generated: np.ndarray) -> float:
 class FeatureWeights(NamedTuple):
     """A trained classifier, from which `FeatureNetwork.from_weights` builds the feature network."""
 
-    arrays: list[np.ndarray]  # the classifier's weights, in Keras's order
+    arrays: list[np.ndarray]  # the classifier's weights, in Keras's order, of the recipe's dtype
     test_accuracy: float  # in [0, 1], in the task it was trained for: classes, or which of four rotations
     description: str  # of the network and its training, to be printed with every distance that uses it
     image_shape: tuple[int, ...]  # (H, W, C)
@@ -139,15 +145,16 @@ class FeatureNetwork:
     """A trained feature extractor."""
 
     extractor: keras.Model  # images [B, H, W, C] -> features [B, F]
+    classifier: keras.Model  # images [B, H, W, C] -> logits [B, num_classes]
     test_accuracy: float  # as in FeatureWeights
     description: str  # as in FeatureWeights
 
     @classmethod
     def from_weights(cls, weights: FeatureWeights) -> "FeatureNetwork":
-        """Build the extractor from the result of `train_features`."""
+        """Build the network from the result of `train_features` or of `ruler`."""
         classifier, extractor = _networks(weights.image_shape, weights.num_classes, weights.recipe)
         classifier.set_weights(weights.arrays)
-        return cls(extractor, weights.test_accuracy, weights.description)
+        return cls(extractor, classifier, weights.test_accuracy, weights.description)
 
     def features(self, images: np.ndarray) -> np.ndarray:
         """Return the features, float32 [N, F], of images float32 [N, H, W, C] in [-1, 1].
@@ -155,6 +162,26 @@ class FeatureNetwork:
         Batch normalisation standardises each feature, to about zero mean and unit variance on the training images.
         """
         return _predict(self.extractor, images)
+
+    def classes(self, images: np.ndarray) -> np.ndarray:
+        """Return what the network takes images [N, H, W, C] in [-1, 1] for, int64 [N] in [0, num_classes)."""
+        return _predict(self.classifier, images).argmax(1)
+
+
+def ruler() -> FeatureWeights:
+    """Return MNIST's feature network, by which every distance on MNIST is measured."""
+    with np.load(RULER) as kept:
+        arrays = [kept[name] for name in kept.files if name.isdigit()]
+        accuracy, description = float(kept["test_accuracy"]), str(kept["description"])
+    return FeatureWeights(arrays, accuracy, description, (28, 28, 1), len(arrays[-1]), RULER_RECIPE)
+
+
+def write_ruler(weights: FeatureWeights) -> None:
+    """Keep MNIST's feature network for `ruler`."""
+    RULER.parent.mkdir(exist_ok=True)
+    kept: dict[str, Any] = {str(number): array for number, array in enumerate(weights.arrays)}
+    kept |= {"test_accuracy": np.array(weights.test_accuracy), "description": np.array(weights.description)}
+    np.savez_compressed(RULER, **kept)
 
 
 def train_features(
@@ -196,11 +223,13 @@ def train_features(
     classifier, _ = _networks(image_shape, num_classes, recipe)
     updates = min(recipe.updates, math.ceil(recipe.passes * len(targets) / recipe.batch))
     _train(classifier, views, targets, recipe, updates)
+    arrays = [array.astype(recipe.dtype) for array in classifier.get_weights()]
+    classifier.set_weights(arrays)  # the accuracy is that of the rounded weights
     logits = [_predict(classifier, view) for view in test_views]
     test_accuracy = float(np.mean(np.concatenate(logits).argmax(axis=1) == test_targets))
     network = f"CNN {'-'.join(map(str, recipe.widths))}, {recipe.features} features"
     description = f"{network}, trained {task} ({len(images):,} images, {updates:,} updates)"
-    return FeatureWeights(classifier.get_weights(), test_accuracy, description, image_shape, num_classes, recipe)
+    return FeatureWeights(arrays, test_accuracy, description, image_shape, num_classes, recipe)
 
 
 def _predict(network: keras.Model, images: np.ndarray) -> np.ndarray:

@@ -41,7 +41,7 @@ CODE: Arguments = {
     "code_to": "first",
     "info_weight": 1.0,
 }
-INFOGAN: Arguments = GAN | CODE
+INFOGAN: Arguments = GAN | CODE | {"networks": "biggan"}
 # The bounds teach E too, and lean networks give better codes.
 INFOBIGBIGAN: Arguments = (
     BIGBIGAN

@@ -29,6 +29,8 @@ class ImageDiscriminator(Composed, keras.Model):
         compute_dtype: "float32" or "bfloat16", the dtype of the convolutions and of the operations between them.
     """
 
+    normalizes_batches = False
+
     def __init__(
         self,
         image_shape: tuple[int, int, int],

@@ -18,6 +18,7 @@ from models import defaults
 from models.capabilities import fastest_dtype
 from models.discriminators import ImageDiscriminator
 from models.generator import Generator
+from models.plain import PlainDiscriminator, PlainGenerator
 
 tfd = tfp.distributions
 
@@ -117,6 +118,7 @@ class GAN(SharedModel):
         code_dim: int = 0,
         code_to: str = "first",
         s_x: bool = True,
+        networks: str = "biggan",
         **options: Any,
     ) -> dict[str, Any]:
         """Return the constructor's arguments: G, the network of its average, F, and `options`.
@@ -129,30 +131,25 @@ class GAN(SharedModel):
             attention: `attention` of both G and F.
             precision: `compute_dtype` of all networks, "float32" or "bfloat16".
             s_x: whether F computes the image score.
+            networks: "biggan", or "plain", whose G and F are those of `models.plain`. Plain networks have no attention,
+                join c to z, and need a `layout_dim`, the width of F's dense layer.
             options: arguments of the constructor, such as `d_updates` and `seed`, which are returned as they are.
         """
-        generator, ema_generator = (
-            Generator(
-                image_shape,
-                generator_widths,
-                latent_dim,
-                code_dim,
-                code_to=code_to,
-                attention=attention,
-                compute_dtype=precision,
+        if networks == "plain":
+            make_generator = PlainGenerator
+            make_discriminator = functools.partial(PlainDiscriminator, units=layout_dim)
+        else:
+            make_generator = functools.partial(Generator, code_to=code_to, attention=attention)
+            make_discriminator = functools.partial(
+                ImageDiscriminator, scored=s_x, layout_dim=layout_dim, attention=attention
             )
+        generator, ema_generator = (
+            make_generator(image_shape, generator_widths, latent_dim, code_dim, compute_dtype=precision)
             for _ in range(2)
         )
-        image_discriminator = ImageDiscriminator(
-            image_shape,
-            discriminator_widths,
-            scored=s_x,
-            layout_dim=layout_dim,
-            attention=attention,
-            compute_dtype=precision,
-        )
-        networks = {"generator": generator, "ema_generator": ema_generator, "image_discriminator": image_discriminator}
-        return networks | options
+        image_discriminator = make_discriminator(image_shape, discriminator_widths, compute_dtype=precision)
+        made = {"generator": generator, "ema_generator": ema_generator, "image_discriminator": image_discriminator}
+        return made | options
 
     # What a subclass extends
 
@@ -328,13 +325,15 @@ class GAN(SharedModel):
         """Compute the scores and losses for one update of the discriminators.
 
         Real and fake pairs have passes of their own, because G needs F's gradient for generated images alone. The first
-        pass takes the power iteration, so both passes use the same sigma.
+        pass takes the power iteration, so both passes use the same sigma. With batch normalisation, which comes without
+        spectral norms, both passes are in training mode.
 
         Returns:
             The gradient tape, the judgements (real, fake), and the discriminators' losses by their reported names.
         """
         with tf.GradientTape() as tape:
-            judged = self.judge(real, training=True), self.judge(fake)
+            normalizes = self.image_discriminator.normalizes_batches
+            judged = self.judge(real, training=True), self.judge(fake, training=normalizes)
             losses = totalled("d", self.discriminator_losses(*judged, real, fake))
         return tape, judged, losses
 

@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, findfont, fontManager
 from matplotlib.ft2font import FT2Font
 from matplotlib.text import Text
+from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
 from data.answers import AnswerCorpus, evaluation_batches
@@ -258,7 +259,7 @@ def confusion_figure(table: np.ndarray, code_to_class: np.ndarray, class_names: 
     names = [as_written(" ".join(name.split()), LONGEST_NAME) for name in class_names]
     longest = max(map(len, names))
     upright = longest > 3
-    size = 0.45 * classes + 2 + 0.08 * longest, 0.4 * codes + 1.2 + 0.08 * longest * upright
+    size = max(0.45 * classes + 2 + 0.08 * longest, 4), 0.4 * codes + 1.2 + 0.08 * longest * upright  # 4: the title
     figure = Figure(figsize=size, dpi=DPI, layout="constrained")
     axes = figure.subplots()
     axes.imshow(table[order], cmap="Blues", aspect="auto")
@@ -266,7 +267,7 @@ def confusion_figure(table: np.ndarray, code_to_class: np.ndarray, class_names: 
         shade = "white" if count > table.max() / 2 else "black" if count else "lightgray"
         axes.text(column, row, str(count), ha="center", va="center", color=shade, fontsize=9)
     title = f"{dataset}: the head's code against the class\nof {table.sum():,} test images"
-    axes.set_title(as_written(title), fontsize=10)
+    figure.suptitle(as_written(title), fontsize=10)  # wider than a map of few classes
     axes.set_xticks(range(classes), names, rotation=90 if upright else 0)
     axes.set_xlabel("class of the image")
     axes.set_yticks(range(codes), [f"c = {code}, stands for {names[code_to_class[code]]}" for code in order])
@@ -295,6 +296,8 @@ def heat_map_figure(maps: dict[str, np.ndarray], title: str, down: str) -> Figur
             vmax=np.nanmax(list(maps.values())),
         )
         axes.set_xlabel(across)
+        for axis in (axes.xaxis, axes.yaxis):  # of a few epochs, no half is marked
+            axis.set_major_locator(MaxNLocator("auto", integer=True))
     grid[0].set_ylabel(down)
     figure.colorbar(grid[-1].images[0], ax=grid)
     figure.suptitle(as_written(title), fontsize=10)

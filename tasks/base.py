@@ -183,7 +183,7 @@ class Task(Generic[Data]):
     def evaluate(self, run: Run, data: Data, model: Any, epoch: int, wanted: Sequence[Evaluation]) -> dict[str, Any]:
         """Score a model of a run; merge the scores into the run's metrics.json, and write its pictures.
 
-        An exported run keeps the metrics.json that it came with.
+        An exported run keeps the metrics.json that it came with, and gets pictures alone.
 
         Args:
             model: a model in the state of the checkpoint of `epoch`.
@@ -204,7 +204,7 @@ class Task(Generic[Data]):
                 scorer.compute(evaluation)
         for name, figure in scorer.figures().items():
             save_figure(figure, run.figures / f"{name}.png")
-        for name, arrays in scorer.arrays().items():
+        for name, arrays in ({} if run.exported else scorer.arrays()).items():
             write_arrays(run.path / name, **arrays)
         found |= scorer.found | {"n_parameters": model.count_params()}
         if run.history:  # an exported run has no history, and its metrics.json has the cost of its training

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from data.errors import InputError
 from data.images import BACKGROUND, background_colour
-from models.defaults import BIGAN, BIGBIGAN, CODE, GAN, INFOBIGBIGAN
+from models.defaults import BIGAN, BIGBIGAN, CODE, GAN, INFOBIGBIGAN, INFOGAN
 from text_vae.defaults import LANGUAGE_MODEL, LANGUAGE_VAE, ML_VAE, NASM, NVDM, RANKER, RECURRENT_VAE, TWR_VAE
 from training.config import Config, data_option, evaluation_option, network_option, other_default, training_option
 
@@ -151,7 +151,41 @@ class CodeConfig:
 
 @dataclasses.dataclass(frozen=True)
 class InfoGANConfig(CodeConfig, BigGANConfig):
-    """G, F and the code."""
+    """G, F and the code. The preset "published" has the networks and the rates of the paper (app. C.1)."""
+
+    presets: ClassVar = BigGANConfig.presets | {
+        "published": {
+            "networks": "plain",
+            "generator_widths": (128, 64),
+            "discriminator_widths": (64, 128),
+            "layout_dim": 1024,
+            "latent_dim": 62,
+            "num_continuous": 2,
+            "d_rate": 2e-4,
+            "ge_rate": 1e-3,
+        }
+    }
+
+    preset: str = training_option(
+        "default",
+        BigGANConfig.__dataclass_fields__["preset"].metadata["help"],
+        choices=("quick", "default", "reference", "published"),
+    )
+    networks: str = network_option(
+        INFOGAN["networks"],
+        "G and F: BigGAN's, or plain convolutions with batch norms and the logistic loss, as InfoGAN was published",
+        choices=("biggan", "plain"),
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.networks == "plain":
+            if not self.layout_dim:
+                raise InputError("--networks plain: F needs its dense layer: give --layout-dim, such as 1024")
+            if self.attention:
+                raise InputError("--attention: plain networks have none: use --attention 0, or --networks biggan")
+            if self.code_to == "all":
+                raise InputError("--code-to all: plain networks join c to z: use --code-to first, or --networks biggan")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -22,6 +22,7 @@ from metrics.clustering import (
     mutual_information,
     normalized_mutual_information,
 )
+from metrics.coverage import class_gap, class_shares, precision_and_recall
 from metrics.frechet import FeatureNetwork, frechet_distance, kernel_distance
 from metrics.linear_probe import linear_accuracy
 from models.capabilities import Encodes, HasCode
@@ -88,6 +89,8 @@ class ImageScorer(Scorer[ImageDataset]):
     @cached_property
     def network(self) -> FeatureNetwork:
         """The fixed feature network of the data set. It is not trained on the validation part, which gives the floor."""
+        if self.data.name == "mnist":
+            return FeatureNetwork.from_weights(frechet.ruler())
         train = self.run.cached(frechet.train_features)
         labels, test_labels = self.labels if self.data.class_names else (None, None)
         weights = train(self.train, labels, self.test, test_labels, recipe=frechet.RECIPE)
@@ -99,14 +102,19 @@ class ImageScorer(Scorer[ImageDataset]):
         return self.model.encode(self.train), self.model.encode(self.test)
 
     @cached_property
-    def activations(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """The features of generated, of validation and of test images.
+    def compared(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Generated, validation and test images.
 
         There are as many generated as validation images, because the bias of FID depends on the number.
         """
         count = min(GENERATED, len(self.test), len(self.held_out))
-        generated = self.network.features(self.model.generate(count, seed=SAMPLE_SEED))
-        return generated, self.network.features(self.held_out[:count]), self.network.features(self.test[:GENERATED])
+        return self.model.generate(count, seed=SAMPLE_SEED), self.held_out[:count], self.test[:GENERATED]
+
+    @cached_property
+    def activations(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The features of generated, of validation and of test images."""
+        generated, floor, test = (self.network.features(images) for images in self.compared)
+        return generated, floor, test
 
     def distances(self, name: str, distance: Callable[[np.ndarray, np.ndarray], float]) -> dict[str, Any]:
         """Return a distance from the test images of the generated images, and of the validation images (the floor)."""
@@ -114,12 +122,17 @@ class ImageScorer(Scorer[ImageDataset]):
         return {
             name: distance(test, generated),
             f"{name}_floor": distance(test, floor),
-            "samples": {"generated": len(generated), "test": len(test), "floor": len(floor)},
-        } | self.described_network
+        } | self.described_distances
+
+    @property
+    def described_distances(self) -> dict[str, Any]:
+        """What distances depend on: their feature network, and how many images they compare."""
+        generated, floor, test = map(len, self.compared)
+        return self.described_network | {"samples": {"generated": generated, "test": test, "floor": floor}}
 
     @property
     def described_network(self) -> dict[str, Any]:
-        """What tells apart the feature networks of two machines, by which distances must not be compared."""
+        """What tells apart two feature networks, by which distances must not be compared."""
         return {
             "feature_network": self.network.description,
             "feature_network_accuracy": self.network.test_accuracy,
@@ -132,6 +145,33 @@ class ImageScorer(Scorer[ImageDataset]):
     @computes(catalogue.KID)
     def kid(self) -> dict[str, Any]:
         return self.distances("kid", kernel_distance)
+
+    @computes(catalogue.COVERAGE)
+    def coverage(self) -> dict[str, Any]:
+        """Compare the generated images with test images where they lie, and, if there are labels, by their classes."""
+        generated, floor, test = self.activations
+        (precision, recall), (real_precision, real_recall) = (
+            precision_and_recall(test, others) for others in (generated, floor)
+        )
+        scores: dict[str, Any] = {
+            "precision": precision,
+            "recall": recall,
+            "precision_floor": real_precision,
+            "recall_floor": real_recall,
+        }
+        if self.data.class_names is not None:
+            order, count = self.data.class_order, len(self.class_names)
+            of_samples, of_floor, of_test = (
+                class_shares(order[self.network.classes(images)], count) for images in self.compared
+            )
+            scores |= {
+                "class_gap": class_gap(of_samples, of_test),
+                "class_gap_floor": class_gap(of_floor, of_test),
+                "sample_shares": of_samples.tolist(),
+                "test_shares": of_test.tolist(),
+                "class_names": list(self.class_names),
+            }
+        return scores | self.described_distances
 
     def curve(self) -> dict[str, float]:
         """Return a point of a learning curve, with the keys of the catalogue; nothing without `--curves`.

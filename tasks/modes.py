@@ -92,7 +92,7 @@ def quiet_imports() -> Iterator[None]:
         os.close(kept)
 
 
-SAMPLES = (catalogue.FID, catalogue.KID)
+SAMPLES = (catalogue.FID, catalogue.KID, catalogue.COVERAGE)
 ENCODINGS = (*SAMPLES, catalogue.LINEAR, catalogue.RECONSTRUCTION)
 CODES = (catalogue.HUNGARIAN, catalogue.CONSISTENCY)
 SENTENCES = (catalogue.SENTENCE_LIKELIHOOD, catalogue.SENTENCE_GENERATION)

@@ -24,6 +24,7 @@ from metrics.catalogue import RUN, score_of
 from reporting.tables import comparison
 from tasks.base import Task
 from tasks.configs import BigGANConfig
+from tasks.images import ImageTask
 from tasks.modes import MODES, load_run
 from training.cli import DIVERGED, run_program
 from training.config import make_config
@@ -241,6 +242,16 @@ def test_an_exported_run_is_scored_within_rounding(whole, exported, one_model, t
     ours, theirs = json.loads(capsys.readouterr().out), json.loads((whole[0].path / "metrics.json").read_text())
     assert abs(ours["hungarian_accuracy"] - theirs["hungarian_accuracy"]) < 0.02
     assert ours["epoch"] == theirs["epoch"]
+
+
+def test_an_exported_run_is_given_away_again_without_its_data(exported, one_model, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(ImageTask, "load", None)
+    again = tmp_path / "again"
+    assert evaluate.main([str(exported), "--export", str(again), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == json.loads((exported / "metrics.json").read_text())
+    assert content(again).keys() == content(exported).keys()
+    with np.load(exported / "weights.npz") as before, np.load(again / "weights.npz") as after:
+        assert all(np.array_equal(before[name], after[name]) for name in before.files)
 
 
 def test_an_exported_run_is_not_trained_on(exported, answer):

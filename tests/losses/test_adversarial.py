@@ -7,6 +7,7 @@ from losses.adversarial import (
     hinge_discriminator,
     logistic_discriminator,
     logistic_generator,
+    non_saturating_generator,
     signed_generator,
 )
 
@@ -54,6 +55,12 @@ def test_logistic_losses_against_numpy(real, fake):
     real_numpy, fake_numpy = ({k: v.numpy().astype("float64") for k, v in s.parts().items()} for s in (real, fake))
     check(logistic_discriminator(real, fake), **expected(real_numpy, fake_numpy))
     check(logistic_generator(real, fake), **expected(fake_numpy, real_numpy))
+
+
+def test_the_non_saturating_loss_is_that_of_the_fake_scores_alone(real, fake):
+    expected = {name: -np.log(1 / (1 + np.exp(-score.numpy()))) for name, score in fake.parts().items()}
+    check(non_saturating_generator(real, fake), **expected)
+    assert non_saturating_generator(Scores(), Scores(x=tf.constant([-1e4])))["x"].numpy() == [1e4]
 
 
 @pytest.mark.parametrize("loss", LOSSES)

@@ -54,7 +54,7 @@ def test_evaluations_of_one_name_have_one_help():
 
 
 def test_which_evaluations_need_labels():
-    """The others can report some of their keys without labels: topics of documents, and the KL of answers."""
+    """The others can report some of their keys without labels: precision, topics of documents, the KL of answers."""
     needing = {evaluation for evaluation in EVALUATIONS if evaluation.needs_labels}
     assert needing == {
         catalogue.LINEAR,
@@ -64,7 +64,7 @@ def test_which_evaluations_need_labels():
         catalogue.RANKING_CONTROLS,
     }
     labelled = {own for own in EVALUATIONS if any(SCORES[key].needs_labels for key in own.keys)}
-    assert labelled - needing == {catalogue.DOCUMENT_CONTROLS, catalogue.RANKING}
+    assert labelled - needing == {catalogue.COVERAGE, catalogue.DOCUMENT_CONTROLS, catalogue.RANKING}
 
 
 @pytest.mark.parametrize(

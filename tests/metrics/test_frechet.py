@@ -1,3 +1,4 @@
+import os
 import pickle
 import random
 import subprocess
@@ -9,6 +10,7 @@ import pytest
 import tensorflow as tf
 from sklearn.datasets import load_digits
 
+from data.images import load, to_float
 from metrics import frechet
 from metrics.frechet import FeatureNetwork, FeatureRecipe, frechet_distance, kernel_distance, train_features
 
@@ -107,6 +109,37 @@ def test_features_of_digits_detect_damage(digits):
     noise = np.random.default_rng(0).uniform(-1, 1, digits[2].shape).astype(np.float32)
     train, damaged = network.features(digits[0]), network.features(noise)
     assert frechet_distance(train, damaged) > 10 * frechet_distance(train, features)
+
+
+def test_the_network_of_mnist_is_small_and_reads_digits():
+    weights = frechet.ruler()
+    assert frechet.RULER.stat().st_size < 300_000
+    assert {array.dtype for array in weights.arrays} == {np.dtype("float16")}
+    images, labels = load("mnist_5k").train
+    network = FeatureNetwork.from_weights(weights)
+    assert np.mean(network.classes(to_float(images[:500])) == labels[:500]) > 0.99
+    assert network.features(to_float(images[:10])).shape == (10, 64)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif("INFOBIGBIGAN_DATA" not in os.environ, reason="INFOBIGBIGAN_DATA names no folder of data sets")
+def test_the_network_of_mnist_reads_the_test_part_as_it_says():
+    images, labels = load("mnist").test
+    network = FeatureNetwork.from_weights(frechet.ruler())
+    assert np.mean(network.classes(to_float(images[:])) == labels) == pytest.approx(network.test_accuracy, abs=3e-4)
+
+
+def test_the_network_of_mnist_is_kept_as_it_was_trained(tmp_path, monkeypatch, digits):
+    recipe = FeatureRecipe(updates=4, dtype="float16")
+    weights = train_features(*digits, recipe=recipe)
+    monkeypatch.setattr(frechet, "RULER", tmp_path / "networks" / "mnist.npz")
+    frechet.write_ruler(weights)
+    kept = frechet.ruler()
+    assert [a.tobytes() for a in kept.arrays] == [a.tobytes() for a in weights.arrays]
+    assert kept[1:3] == weights[1:3] and kept.num_classes == weights.num_classes
+    # the accuracy is that of the rounded weights
+    exact = train_features(*digits, recipe=recipe._replace(dtype="float32"))
+    assert all(np.array_equal(a, b.astype("float16")) for a, b in zip(weights.arrays, exact.arrays, strict=True))
 
 
 def test_training_neither_depends_on_global_state_nor_changes_it(eager, digits):

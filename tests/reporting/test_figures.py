@@ -123,6 +123,21 @@ def test_great_circle_keeps_length_and_turns_evenly():
     np.testing.assert_allclose(path, [[[2, 0], [2**0.5, 2**0.5], [0, 2]]], atol=1e-12)
 
 
+def test_the_title_of_a_confusion_of_two_classes_lies_inside_its_figure():
+    figure = figures.confusion_figure(np.full([2, 2], 5000), np.arange(2), ["a", "b"], "mnist_unequal")
+    figure.draw_without_rendering()
+    (title,) = figure.texts
+    box, whole = title.get_window_extent(), figure.bbox
+    assert whole.x0 < box.x0 and box.x1 < whole.x1 and box.y1 < whole.y1
+
+
+def test_a_heat_map_of_few_rows_marks_whole_rows():
+    figure = figures.heat_map_figure({"step": np.ones([4, 9])}, "KL", "epoch")
+    figure.draw_without_rendering()
+    marks = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert marks and all(mark.isdigit() for mark in marks)
+
+
 def test_labels_stand_at_the_middle_of_their_rows():
     tiled = figures.tile(np.zeros([6, 8, 8, 1], np.uint8), columns=2)  # rows at pixels 0-7, 9-16, 18-25
     axes = figures.picture(tiled, "digits: nothing", ["a", "b", "c"]).axes[0]
@@ -134,7 +149,7 @@ def test_confusion_rows_are_ordered_by_class():
     table = np.array([[0, 7], [5, 1], [0, 3]])
     figure = figures.confusion_figure(table, np.array([1, 0, 1]), ["cat", "$5$ dog with a very long name"], "digits")
     axes = figure.axes[0]
-    assert axes.get_title().startswith("digits: ") and axes.get_title().endswith("16 test images")
+    assert figure.get_suptitle().startswith("digits: ") and figure.get_suptitle().endswith("16 test images")
     assert [label.get_text()[:5] for label in axes.get_yticklabels()] == ["c = 1", "c = 0", "c = 2"]
     assert [text.get_text() for text in axes.texts] == ["5", "1", "0", "7", "0", "3"]
     long = r"\$5\$ dog with a very…"  # no formula
@@ -202,8 +217,9 @@ def test_characters_that_only_another_font_has_are_drawn_in_it(own_fonts, capsys
 def test_titles_and_words_of_every_figure_are_drawn_as_written(own_fonts):
     title = figures.picture(np.zeros([8, 8, 1], np.uint8), "中$x$: samples").axes[0].get_title()
     assert title == r"\u4e2d\$x\$: samples"
-    axes = figures.confusion_figure(np.eye(2, dtype=int), np.arange(2), ("a", "$b"), "$x$").axes[0]
-    assert axes.get_title().startswith(r"\$x\$: ")
+    figure = figures.confusion_figure(np.eye(2, dtype=int), np.arange(2), ("a", "$b"), "$x$")
+    assert figure.get_suptitle().startswith(r"\$x\$: ")
+    axes = figure.axes[0]
     assert [label.get_text() for label in axes.get_xticklabels()] == ["a", r"\$b"]
     assert figures.heat_map_figure({"step": np.ones([2, 2])}, "$x$", "epoch").get_suptitle() == r"\$x\$"
 

@@ -184,6 +184,14 @@ def test_the_scores_of_a_loaded_run_are_the_same(runs, mode, capsys):
     assert (runs[mode].path / CANDIDATES).read_bytes() == kept
 
 
+def test_scoring_a_run_that_was_given_away_adds_no_file_to_it(runs, tmp_path, capsys):
+    given = tmp_path / "given"
+    assert evaluate.main([str(runs["gqa"].path), "--ranking", "--export", str(given)]) == 0
+    before = sorted(given.iterdir())
+    assert evaluate.main([str(given), "--ranking"]) == 0
+    assert sorted(given.iterdir()) == before and not (given / CANDIDATES).exists()
+
+
 @pytest.mark.slow
 def test_a_resumed_training_ends_in_the_same_bits(runs, tmp_path, monkeypatch):
     """It continues after one epoch of two, and the words' vectors do not begin again."""

@@ -9,7 +9,7 @@ from data.errors import InputError
 from tasks.configs import BiGANConfig, BigGANConfig, InfoBigBiGANConfig, InfoGANConfig
 from tasks.modes import MODES
 from training.cli import Parser, add_config_options
-from training.config import GROUPS, Config, field_names, flag, make_config
+from training.config import GROUPS, field_names, flag, make_config
 from training.runs import create_run, open_run, resumed_config, write_config
 
 CONFIGS = {mode: row.config for mode, row in MODES.items()}
@@ -26,7 +26,7 @@ def parsed(config_class, *argv):
 @pytest.mark.parametrize("mode", CONFIGS)
 def test_every_mode_takes_every_preset(mode):
     presets = CONFIGS[mode].presets
-    assert Config.__dataclass_fields__["preset"].metadata["choices"] == tuple(presets)
+    assert CONFIGS[mode].__dataclass_fields__["preset"].metadata["choices"] == tuple(presets)
     for preset, values in presets.items():
         config = make_config(CONFIGS[mode], {"preset": preset})
         for name, value in values.items():
@@ -144,7 +144,18 @@ def test_a_run_that_was_written_before_backgrounds_opens_with_the_default(tmp_pa
 
 
 def test_a_code_may_come_with_any_other_option():
-    assert set(field_names(BigGANConfig)) < set(field_names(InfoGANConfig)) < set(field_names(InfoBigBiGANConfig))
+    gan, infogan, infobigbigan = (set(field_names(own)) for own in (BigGANConfig, InfoGANConfig, InfoBigBiGANConfig))
+    assert gan < infogan - {"networks"} < infobigbigan
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [({"layout_dim": 0}, "--layout-dim"), ({"attention": 7}, "--attention"), ({"code_to": "all"}, "--code-to all")],
+)
+def test_plain_networks_lack_what_big_ones_have(options, message):
+    with pytest.raises(InputError, match=message):
+        make_config(InfoGANConfig, {"preset": "published"} | options)
+    assert make_config(InfoGANConfig, {"preset": "published"}).networks == "plain"
 
 
 # config.json

@@ -12,6 +12,7 @@ from sklearn.metrics import normalized_mutual_info_score
 
 from data.images import ImageDataset, Split, load, to_float
 from metrics.catalogue import HUNGARIAN
+from metrics.coverage import precision_and_recall
 from metrics.frechet import frechet_distance
 from metrics.linear_probe import linear_accuracy
 from models.capabilities import Encodes, HasCode
@@ -70,7 +71,10 @@ def scores_of(test):
     run = SimpleNamespace(config=SimpleNamespace(curves=True), facts={}, cached=lambda function: function)
     made = ImageScorer(task, run, data, Stub(0))
     made.network = SimpleNamespace(
-        features=lambda x: x.reshape(len(x), -1)[:, ::3] ** 2, description="squares", test_accuracy=0.5
+        features=lambda x: x.reshape(len(x), -1)[:, ::3] ** 2,
+        classes=lambda x: np.digitize(x.mean((1, 2, 3)), [-0.75, -0.55]),
+        description="squares",
+        test_accuracy=0.5,
     )
     return made
 
@@ -88,6 +92,35 @@ def test_distances_are_those_of_generated_and_of_held_out_images_from_test_image
     assert found["fid"] > 2 * found["fid_floor"]
     assert found["samples"] == {"generated": 30, "test": 200, "floor": 30}
     assert scores.kid()["kid"] > scores.kid()["kid_floor"]
+
+
+def test_coverage_compares_generated_and_held_out_with_test_images(scores):
+    generated, held_out, test = Stub(0).generate(30, 0), *(to_float(part.images) for part in scores.data[2:4])
+    features = scores.network.features
+    found = scores.coverage()
+    assert (found["precision"], found["recall"]) == precision_and_recall(features(test), features(generated))
+    assert (found["precision_floor"], found["recall_floor"]) == precision_and_recall(features(test), features(held_out))
+    # the network numbers the classes as the training part first shows them
+    shares = [np.mean([scores.network.classes(x) == c for c in np.argsort(scores.data.class_order)], 1) for x in
+              (generated, test)]  # fmt: skip
+    assert found["sample_shares"] == pytest.approx(list(shares[0]))
+    assert found["test_shares"] == pytest.approx(list(shares[1]))
+    assert found["class_gap"] == pytest.approx(np.abs(shares[0] - shares[1]).sum() / 2)
+    assert found["samples"] == {"generated": 30, "test": 200, "floor": 30}
+
+
+def test_without_labels_coverage_has_no_classes(scores):
+    scores.data = scores.data._replace(class_names=None)
+    assert scores.coverage().keys() == {
+        "precision", "recall", "precision_floor", "recall_floor", "samples", "feature_network",
+        "feature_network_accuracy",
+    }  # fmt: skip
+
+
+def test_mnist_is_measured_by_the_network_that_comes_with_the_project(scores, monkeypatch):
+    monkeypatch.setattr(image_scores.frechet, "train_features", None)
+    made = ImageScorer(scores.task, scores.run, scores.data._replace(name="mnist"), scores.model)
+    assert made.network.description == image_scores.frechet.ruler().description
 
 
 def test_probes_are_fitted_on_training_and_scored_on_test_images_beside_their_controls(scores):
