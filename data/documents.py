@@ -32,9 +32,9 @@ from data.streaming import mapped, memory_limit, state_of
 from data.text import (
     PARTS,
     RULES,
+    SPLIT_SEED,
     Tally,
     content_words,
-    cut,
     cut_places,
     cut_three,
     cut_three_places,
@@ -48,6 +48,7 @@ from data.text import (
     report_unread,
     text_file,
 )
+from data.twins import clusters, cut_clusters, vectors_of, with_twin
 from data.vocabulary import RESERVED, most_frequent
 from data.wording import CONTENT, ENGLISH, Wording, english_content_words
 
@@ -55,7 +56,7 @@ if TYPE_CHECKING:
     import tensorflow as tf
     from sklearn.utils import Bunch
 
-PREPARED = ("20news",)  # folders of `data_dir` whose words are counted already
+PREPARED = ("20news", "20news_clean")  # folders of `data_dir` whose words are counted already
 DATASETS = (*PREPARED, "docstrings", "newsgroups", "ag_news")
 
 COUNTED = ("train.feat", "test.feat", "vocab.new")  # the files of a counted corpus
@@ -86,7 +87,8 @@ class DocumentCorpus(NamedTuple):
     test: Documents
     words: tuple[str, ...]  # V; column i of the counts belongs to words[i]
     label_names: tuple[str, ...] | None  # None: the documents came without labels
-    # part -> documents, words, unknown, left_out (documents without a word); for docstrings also the packages' versions
+    # part -> documents, words, unknown, left_out (documents without a word); of 20news and 20news_clean also the twins that
+    # documents of validation and test have in train; for docstrings also the packages' versions
     facts: dict[str, Any]
     wording: Wording  # its words, and how texts were split, or would be if they came as counts
 
@@ -108,7 +110,8 @@ def load_documents(
     """Read a whole corpus of documents into memory, or, if it is larger than `cache_gb`, into files that it streams from.
 
     The parts are fixed. An official test set stays as it is, and a random tenth of its training set becomes
-    `validation`. Everything else is cut at random: 80 % train, 10 % validation, 10 % test.
+    `validation`; of 20news and 20news_clean, a tenth without near duplicates in the rest (`data.twins`). Everything
+    else is cut at random: 80 % train, 10 % validation, 10 % test.
     Documents without a word of the vocabulary are left out and counted in `facts`.
 
     `data.text.content_words` finds the words of a raw text. If the corpus is English, scikit-learn's English stop words
@@ -120,6 +123,7 @@ def load_documents(
             name; write `./20news` to mean the file.
 
             - 20news: 20 Newsgroups as Miao, Yu and Blunsom (2016) prepared it, a folder in the format below.
+            - 20news_clean: the same as later papers cleaned it, without labels.
             - docstrings: the docstrings that have prose after the summary. The label is the sub-package.
             - newsgroups: 20 Newsgroups without headers, footers and quotes. scikit-learn downloads it.
             - ag_news: the descriptions of AG News. tensorflow-datasets downloads it.
@@ -135,8 +139,8 @@ def load_documents(
               name of its sub-folder. Deeper folders are not read.
 
             All files of text may be compressed, as NAME.txt.gz; `data.text.read_text` has the accepted encodings.
-        data_dir: for 20news, the folder that holds 20news/ (None: $INFOBIGBIGAN_DATA). For ag_news, the folder to
-            download to (None: the default of the library). newsgroups is kept in scikit-learn's own folder.
+        data_dir: for 20news and 20news_clean, the folder that holds theirs (None: $INFOBIGBIGAN_DATA). For ag_news, the
+            folder to download to (None: the default of the library). newsgroups is kept in scikit-learn's own folder.
         vocabulary_size: highest number of words in the vocabulary of raw text. Documents that are counted already keep
             their vocabulary.
         cache_gb: memory for the user's raw text, as int32 ids of its words, in 2^30 bytes. A larger text streams; its
@@ -163,6 +167,11 @@ def load_documents(
         }
     if dataset == "docstrings":
         facts["versions"] = versions()
+    if dataset in PREPARED:
+        official = vstack([kept[0].counts, kept[1].counts])
+        known, *others = (vectors_of(documents.counts, official) for documents in kept)
+        for part, vectors in zip(PARTS[1:], others, strict=True):
+            facts[part]["twins"] = with_twin(vectors, known)
     train, validation, test = kept
     return DocumentCorpus(dataset, train, validation, test, words, label_names, facts, Wording(words, splitting))
 
@@ -234,7 +243,7 @@ def _read(
     else:
         path = locate(dataset, DATASETS, PREPARED, data_dir)
         if dataset in PREPARED or any(text_file(path, name).exists() for name in COUNTED):
-            return *_read_folder(path), CONTENT
+            return *_read_folder(path, dataset in PREPARED), CONTENT
         if path.name.removesuffix(".gz").endswith((".svmlight", ".libsvm")):
             return *_cut_counted(dataset, *_read_svmlight(path)), CONTENT
         if bags := [path] if path.name.startswith("docword.") else sorted(path.glob("docword.*")):
@@ -534,15 +543,20 @@ def _not_fetched(dataset: str, library: str, error: Exception, **arguments: str)
     )
 
 
-def _read_folder(folder: Path) -> tuple[list[Documents], tuple[str, ...], tuple[str, ...]]:
-    """Return the train, validation and test parts of a counted corpus, its vocabulary, and the names of its labels."""
+def _read_folder(folder: Path, apart: bool) -> tuple[list[Documents], tuple[str, ...], tuple[str, ...]]:
+    """Return the train, validation and test parts of a counted corpus, its vocabulary, and the names of its labels.
+
+    Args:
+        apart: whether no document of `validation` may have a twin in `train`.
+    """
     words = _read_words(text_file(folder, COUNTED[2]))
     (counts, labels), (test_counts, test_labels) = (
         _read_counts(text_file(folder, name), len(words)) for name in COUNTED[:2]
     )
     numbers = np.union1d(labels, test_labels)
     labels, test_labels = np.searchsorted(numbers, labels), np.searchsorted(numbers, test_labels)
-    chosen, rest = cut(range(len(labels)), len(labels) // 10)
+    size = len(labels) // 10
+    chosen, rest = cut_clusters(clusters(counts), size, SPLIT_SEED) if apart else cut_places(len(labels), size)
     validation, train = (Documents(counts[rows], labels[rows]) for rows in (chosen, rest))
     return [train, validation, Documents(test_counts, test_labels)], words, tuple(map(str, numbers))
 

@@ -37,6 +37,19 @@ def gaussian_kl_between(
     return 0.5 * tf.reduce_sum(distance + tf.math.expm1(log_ratio) - log_ratio, -1)
 
 
+def full_gaussian_kl(mu: tf.Tensor, scale: tf.Tensor) -> tf.Tensor:
+    """Return KL(N(mu, A A') || N(0, I)) = 1/2 (|mu|^2 + |A|^2 - D) - log |det A|, [..., D] -> [...].
+
+    |A| is the Frobenius norm.
+
+    Args:
+        scale: A, triangular with a positive diagonal, [..., D, D].
+    """
+    size = tf.cast(tf.shape(mu)[-1], mu.dtype)
+    squares = tf.reduce_sum(tf.square(mu), -1) + tf.reduce_sum(tf.square(scale), [-2, -1])
+    return 0.5 * (squares - size) - tf.reduce_sum(tf.math.log(tf.linalg.diag_part(scale)), -1)
+
+
 def timestep_kl(kl_per_step: tf.Tensor, lengths: tf.Tensor, part: float = 1.0) -> tf.Tensor:
     """Return the mean KL over the last `part` of each sentence's real steps, [B]: TWR-VAE's regularizer.
 

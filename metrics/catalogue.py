@@ -302,10 +302,19 @@ def validation(scores: Iterable[Score]) -> list[Score]:
     return variants(scores, "", "validation", "Of the validation part.", prefix="validation_")
 
 
-REFINED = variants(
-    [s for s in (*BOUNDS, *LATENTS) if s.key in ("elbo_nll", "kl", "perplexity_document", "perplexity_corpus")],
-    "_refined", "refined", "Each document's posterior is refined by gradient steps on its own bound.",
-)  # fmt: skip
+REFINED = [
+    variant
+    for ending, label, which in (
+        ("_diagonal", "refined, diagonal", "among the diagonal Gaussians, as the inference network's"),
+        ("_refined", "refined", "among all Gaussians"),
+    )
+    for variant in variants(
+        [s for s in (*BOUNDS, *LATENTS) if s.key in ("elbo_nll", "kl", "perplexity_document", "perplexity_corpus")],
+        ending,
+        label,
+        f"Each document's posterior is refined by Newton's method to the best {which}.",
+    )
+]
 LDA = variants(
     [s for s in BOUNDS if s.key in ("perplexity_document", "perplexity_corpus")],
     "_lda", "LDA", "By LDA with as many topics: a control.",

@@ -328,7 +328,7 @@ def nvdm_vectors(counts: Any, sides: dict[str, list], topics: int, updates: int)
         topics=topics,
         encoder_widths=(200,),
         dropout=0.2,
-        log_counts=True,
+        reads="log_counts",
         alternate=0,
         kl_warm_up=updates // 5,
         rate=1e-3,

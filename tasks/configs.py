@@ -261,12 +261,12 @@ class NVDMConfig(Config):
     """Topics of documents. The preset "reference" is the paper's recipe."""
 
     presets: ClassVar = {
-        "quick": {"updates": 2000, "kl_warm_up": 400},
+        "quick": {"updates": 2000},
         "default": {},
         "reference": {
             "batch_size": 64,
             "encoder_widths": (500, 500),
-            "log_counts": False,
+            "reads": "counts",
             "dropout": 0.0,
             "length_power": 0.0,
             "rate": 5e-5,
@@ -279,10 +279,10 @@ class NVDMConfig(Config):
 
     dataset: str = data_option(
         "docstrings",
-        "20news, docstrings, newsgroups, ag_news, a text file, a folder of .txt files, or word counts (.feat, docword, "
-        ".svmlight)",
+        "20news, 20news_clean, docstrings, newsgroups, ag_news, a text file, a folder of .txt files, or word counts "
+        "(.feat, docword, .svmlight)",
     )
-    data_dir: str | None = data_option(None, "folder that holds 20news, or to download to")
+    data_dir: str | None = data_option(None, "folder that holds 20news and 20news_clean, or to download to")
     cache_gb: float | None = other_default(BigGANConfig, "cache_gb", None)
     vocabulary_size: int = data_option(2000, "most frequent words of raw text that are kept", low=10)
     updates: int = other_default(Config, "updates", 10_000)
@@ -291,8 +291,11 @@ class NVDMConfig(Config):
     encoder_widths: tuple[int, ...] = network_option(
         NVDM["encoder_widths"], "hidden layers of the inference network", low=1
     )
-    log_counts: bool = network_option(
-        NVDM["log_counts"], "the inference network reads log(1 + count) in place of the counts"
+    reads: str = network_option(
+        NVDM["reads"],
+        "what the inference network reads: counts, as in the paper; log(1 + count); or about the mode of p(z | x), which a "
+        "few of Newton's steps find",
+        choices=("counts", "log_counts", "mode"),
     )
     dropout: float = network_option(NVDM["dropout"], "dropout rate after the last hidden layer", low=0, high=0.95)
     length_power: float = training_option(

@@ -12,11 +12,16 @@ import numpy as np
 import tensorflow as tf
 
 from losses.replicas import batch_mean, sampled
-from losses.variational import gaussian_kl, linear_weight, multinomial_nll
+from losses.variational import full_gaussian_kl, gaussian_kl, linear_weight, multinomial_nll
 from text_vae import defaults
 from text_vae.base import ElboTerms, TextVAE, adam
 from text_vae.layers import dropped, gaussian
 from text_vae.written import Words
+
+MODE_STEPS = 4  # of Newton's method towards a mode that the inference network reads
+SHARES = (0.1, 0.3, 0.6, 1.0, 1.5)  # of a step of Newton's method; the best is taken
+# Of a posterior that is refined: Newton's steps, and samples of z for the expectations in each.
+REFINEMENTS, REFINEMENT_DRAWS = 8, 8
 
 
 class NVDM(TextVAE):
@@ -25,13 +30,18 @@ class NVDM(TextVAE):
     The inference network is a multilayer perceptron over the counts of a document. The rows of R [topics, V] are the
     topics, and its columns are the word vectors. A batch is a tensor of counts, float32 [B, V].
 
+    Our default network reads something else, which is not in the paper. It takes a few of Newton's steps towards the mode
+    of p(z | x), whose logarithm is concave. The perceptron reads the mode, the width of a Gaussian there and the number of
+    words, and corrects both. So it sees the counts only through R x, which is all of a document that its posterior depends
+    on, and cannot learn documents by heart.
+
     Args:
         words: V, size of the vocabulary.
         topics: size of z.
         widths: widths of the hidden layers of the inference network.
         dropout: dropout rate after the last hidden layer, in training. Not in the paper.
-        log_counts: whether the inference network receives log(1 + count) instead of the count, so that long documents
-            do not saturate it. Not in the paper.
+        reads: what the perceptron reads: "counts", as in the paper; "log_counts", log(1 + count), so that long documents
+            do not saturate it; or "mode".
         length_power: a document of N words has a weight proportional to N^-length_power in the loss. With 0, as in the
             paper, a document of 500 words has fifty times the gradient of a document of 10 words. The perplexity per
             document, which the paper reports, gives both the same weight.
@@ -50,17 +60,20 @@ class NVDM(TextVAE):
         topics: int,
         widths: tuple[int, ...],
         dropout: float = 0.0,
-        log_counts: bool = False,
+        reads: str = "counts",
         length_power: float = 0.0,
         turns: int = 0,
         **options: Any,
     ):
         super().__init__(**options)
-        self.rate, self.log_counts, self.length_power, self.turns = dropout, log_counts, length_power, turns
+        self.rate, self.reads, self.length_power, self.turns = dropout, reads, length_power, turns
         self.hidden = [keras.layers.Dense(width, "relu") for width in widths]
-        self.mu = keras.layers.Dense(topics)
-        self.log_variance = keras.layers.Dense(topics, kernel_initializer="zeros")  # sigma is the prior's at first
+        self.mu = keras.layers.Dense(topics, kernel_initializer="zeros" if reads == "mode" else "glorot_uniform")
+        # sigma is at first the prior's, or that of the Gaussian at the mode
+        self.log_variance = keras.layers.Dense(topics, kernel_initializer="zeros")
         self.decoder = keras.layers.Dense(words)
+        if reads == "mode":  # which needs R
+            self.decoder.build([None, topics])
         self.decoder(self.infer(tf.zeros([1, words]))[0])
 
     @classmethod
@@ -109,11 +122,41 @@ class NVDM(TextVAE):
             x: counts, float32 [B, V].
             dropout_seed: int32 [2]; None: no dropout.
         """
-        h = tf.math.log1p(x) if self.log_counts else x
+        if self.reads == "mode":
+            start = self.mode(x)
+            h = tf.concat([*start, tf.math.log1p(tf.reduce_sum(x, 1, keepdims=True))], 1)
+        else:
+            start = 0.0, 0.0
+            h = tf.math.log1p(x) if self.reads == "log_counts" else x
         for layer in self.hidden:
             h = layer(h)
         h = dropped(h, self.rate, dropout_seed)
-        return self.mu(h), self.log_variance(h)
+        return start[0] + self.mu(h), start[1] + self.log_variance(h)
+
+    def mode(self, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Return about the mode of p(z | x), and log sigma^2 of the Gaussian there without correlations; [B, topics] each.
+
+        The gradient of log p(x, z) is R (x - N p(z)) - z for a document of N words, and minus its Hessian is
+        I + N Cov(R), the covariance of the word vectors under p(z). The steps are those of Newton's method along the axes
+        of the covariance at z = 0, which all documents share. So only variances along them are computed for a document.
+        No gradient passes.
+
+        Args:
+            x: counts, float32 [B, V].
+        """
+        topics, bias = (tf.stop_gradient(tf.convert_to_tensor(v)) for v in (self.decoder.kernel, self.decoder.bias))
+        common = tf.nn.softmax(bias)
+        centred = topics - tf.linalg.matvec(topics, common)[:, None]
+        axes = tf.linalg.eigh(tf.matmul(centred * common, centred, transpose_b=True))[1]
+        words, along = tf.reduce_sum(x, 1, keepdims=True), tf.matmul(axes, topics, transpose_a=True)
+        seen, z, logits = tf.matmul(x, along, transpose_b=True), tf.zeros([tf.shape(x)[0], topics.shape[0]]), bias
+        for _ in range(MODE_STEPS):
+            mean, variance = moments(logits, along)
+            step = (seen - words * mean - z) / (1.0 + words * variance)
+            change = tf.matmul(step, along)
+            taken = best_share(z, step, seen, words, logits, change)
+            z, logits = z + taken * step, logits + taken * change
+        return tf.matmul(z, axes, transpose_b=True), -tf.math.log1p(words * moments(logits, topics)[1])
 
     def topics(self, count: int = 10) -> list[list[str]]:
         """Return the `count` heaviest words of each topic, heaviest first: of each row of R."""
@@ -161,49 +204,60 @@ class NVDM(TextVAE):
             mu, log_variance = tf.cond(self.decoder_learns, lambda: tuple(map(tf.stop_gradient, q())), q)
         else:
             mu, log_variance = q()
-        return self.terms_under(batch, mu, log_variance, z_seed)
+        z, kl = sampled(gaussian(mu, log_variance), z_seed), gaussian_kl(mu, log_variance)
+        return ElboTerms(multinomial_nll(self.decoder(z), batch), kl, kl)
 
-    def terms_under(self, x: tf.Tensor, mu: tf.Tensor, log_variance: tf.Tensor, seed: tf.Tensor) -> ElboTerms:
-        """Return the terms of counts x [B, V] for q(z | x) = N(mu, exp(log_variance)).
+    @tf.function(reduce_retracing=True, autograph=False)
+    def refine(self, x: tf.Tensor, seed: tf.Tensor, full: bool) -> tuple[tf.Tensor, tf.Tensor]:
+        """Return the Gaussian q of the best bound for each document: mu [B, topics] and A [B, topics, topics].
 
-        Args:
-            mu, log_variance: [B, topics] each, computed by `infer` or in another way.
-            seed: int32 [2].
-        """
-        z = sampled(gaussian(mu, log_variance), seed)
-        kl = gaussian_kl(mu, log_variance)
-        return ElboTerms(multinomial_nll(self.decoder(z), x), kl, kl)
+        The covariance of q is A A'. q starts as the prior, where no word has all the probability. Each of REFINEMENTS
+        steps is Newton's, on the expected log p(x, z) under q: its gradient moves mu, and minus its Hessian,
+        I + N E[Cov(R)], becomes the inverse covariance (Opper & Archambeau 2009, eq. 7 and 8). The expectations are means
+        over REFINEMENT_DRAWS samples, which stay the same from step to step. The inference network takes no part.
 
-    def refine(self, x: tf.Tensor, steps: int, rate: float, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Return refined (mu, log sigma^2) of x [B, V], each [B, topics].
-
-        They start as the result of `infer`. Then `steps` steps of Adam improve the bound of each document. The bound
-        holds for every q, and is tighter for a refined one. The inference network, which computes q in one pass, stays
-        as it is.
-
-        Refining is not in the paper. It follows Krishnan, Liang & Hoffman 2018, who also refine in training. The
-        inference of LDA is a loop of this kind, too.
+        Refining is not in the paper. The inference of LDA is a loop of this kind, too.
 
         Args:
-            steps: number of steps.
-            rate: Adam's learning rate at the first step, in the units of mu and log sigma^2; it falls linearly to 0.
+            x: counts, float32 [B, V].
             seed: int32 [2].
+            full: whether z's dimensions may correlate under q; if not, A is diagonal, as in the paper.
         """
-        mu, log_variance = q = [keras.Variable(start) for start in self.infer(x)]
-        optimizer = adam(rate, 0.0, steps)
-        optimizer.build(q)
+        topics, bias = (tf.convert_to_tensor(v) for v in (self.decoder.kernel, self.decoder.bias))
+        count, width = topics.shape
+        products = tf.reshape(topics[:, None] * topics[None], [count * count, width])
+        words, seen = tf.reduce_sum(x, 1, keepdims=True), tf.matmul(x, topics, transpose_b=True)
+        mu, scale = tf.zeros_like(seen), tf.eye(count, batch_shape=[tf.shape(x)[0]])
+        draws = tf.random.stateless_normal([REFINEMENT_DRAWS // 2, tf.shape(x)[0], count], seed)
+        draws = tf.concat([draws, -draws], 0)
+        for _ in range(REFINEMENTS):
+            z = mu + tf.einsum("bij,sbj->sbi", scale, draws)
+            logits = tf.einsum("sbk,kv->sbv", z, topics) + bias
+            p = tf.nn.softmax(logits)
+            mean = tf.einsum("sbv,kv->sbk", p, topics)
+            square = tf.reshape(tf.matmul(tf.reduce_mean(p, 0), products, transpose_b=True), [-1, count, count])
+            covariance = square - tf.einsum("sbi,sbj->bij", mean, mean) / REFINEMENT_DRAWS
+            factor = tf.linalg.cholesky(tf.eye(count) + words[..., None] * covariance)
+            slope = seen - words * tf.reduce_mean(mean, 0) - mu
+            step = tf.linalg.cholesky_solve(factor, slope[..., None])[..., 0]
+            mu += best_share(mu, step, seen, words, logits, tf.matmul(step, topics)) * step
+            if full:
+                scale = tf.linalg.triangular_solve(factor, tf.eye(count, batch_shape=[tf.shape(x)[0]]), adjoint=True)
+            else:  # the diagonal of the inverse covariance
+                scale = tf.linalg.diag(tf.math.rsqrt(tf.reduce_sum(tf.square(factor), -1)))
+        return mu, scale
 
-        @tf.function(autograph=False)
-        def step(seed: Any) -> None:  # int32 [2]; the stubs declare the result of fold_in an int
-            with tf.GradientTape() as tape:
-                # TensorFlow computes with the Keras variables as with tensors
-                terms = self.terms_under(x, mu, log_variance, seed)  # pyright: ignore[reportArgumentType]
-                loss = tf.reduce_sum(terms.nll + terms.kl)
-            optimizer.apply(tape.gradient(loss, [v.value for v in q]), q)
+    @tf.function(reduce_retracing=True, autograph=False)
+    def bound(self, x: tf.Tensor, mu: tf.Tensor, scale: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Return nll and KL, [B] each, of counts x [B, V] for q(z | x) = N(mu, A A').
 
-        for i in range(steps):
-            step(tf.random.fold_in(seed, i))
-        return mu.value, log_variance.value
+        Args:
+            mu: [B, topics].
+            scale: A, triangular, [B, topics, topics].
+            seed: int32 [2], of the one z of each document.
+        """
+        z = mu + tf.linalg.matvec(scale, tf.random.stateless_normal(tf.shape(mu), seed))
+        return multinomial_nll(self.decoder(z), x), full_gaussian_kl(mu, scale)
 
     def shares(self, batch: tf.Tensor) -> tf.Tensor:
         """Return the weight of each document in the loss, [B], by its number of words; the mean over the batch is 1.
@@ -246,3 +300,34 @@ class NVDM(TextVAE):
         else:
             learn_decoder()
             learn_encoder()
+
+
+def moments(logits: tf.Tensor, vectors: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Return mean and variance of each coordinate of the words' vectors [K, V] under softmax(logits), [B, K] each."""
+    p = tf.nn.softmax(logits)
+    if p.shape.rank == 1:
+        p = p[None]
+    mean, square = (tf.matmul(p, v, transpose_b=True) for v in (vectors, tf.square(vectors)))
+    return mean, tf.maximum(square - tf.square(mean), 0.0)
+
+
+def best_share(
+    z: tf.Tensor, step: tf.Tensor, seen: tf.Tensor, words: tf.Tensor, logits: tf.Tensor, change: tf.Tensor
+) -> tf.Tensor:
+    """Return the share of SHARES of a step that raises log p(x, z) most, [B, 1].
+
+    Args:
+        z, step: [B, K].
+        seen: R x, [B, K].
+        words: N, [B, 1].
+        logits: of p(z), [B, V], or [S, B, V] of S samples whose mean counts.
+        change: of the logits by the whole step, [B, V].
+    """
+    losses = []
+    for share in SHARES:
+        normalizer = tf.reduce_logsumexp(logits + share * change, -1)
+        if normalizer.shape.rank == 2:
+            normalizer = tf.reduce_mean(normalizer, 0)
+        prior = 0.5 * tf.reduce_sum(tf.square(z + share * step), 1)
+        losses.append(words[:, 0] * normalizer + prior - share * tf.reduce_sum(step * seen, 1))
+    return tf.gather(tf.constant(SHARES), tf.argmin(tf.stack(losses, 1), 1))[:, None]

@@ -608,14 +608,21 @@ def test_little_memory_is_taken_for_many_documents(tmp_path, own_cache, monkeypa
 # The prepared corpus
 
 
-def test_20news():
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "sizes", "words", "twins"),
+    [("20news", (10_142, 1_126, 7_505), 2000, 593), ("20news_clean", (10_133, 1_125, 7_487), 1994, 619)],
+)
+def test_20_newsgroups(name, sizes, words, twins):
     folder = os.environ.get("INFOBIGBIGAN_DATA")
-    if folder is None or not Path(folder, "20news").is_dir():
-        pytest.skip("INFOBIGBIGAN_DATA does not name a folder that holds 20news")
-    corpus = reader.load_documents("20news", folder)
-    assert [d.counts.shape for d in corpus[1:4]] == [(10_142, 2000), (1_126, 2000), (7_505, 2000)]
-    assert corpus.label_names == tuple(map(str, range(1, 21))) and corpus.words[:2] == ("who", "out")
-    assert set(corpus.validation.labels) == set(range(20))
+    if folder is None or not Path(folder, name).is_dir():
+        pytest.skip(f"INFOBIGBIGAN_DATA does not name a folder that holds {name}")
+    corpus = reader.load_documents(name, folder)
+    assert [d.counts.shape for d in corpus[1:4]] == [(size, words) for size in sizes]
+    classes = 20 if name == "20news" else 1
+    assert len(corpus.label_names) == classes and set(corpus.validation.labels) == set(range(classes))
     total = sum(d.counts.sum() for d in corpus[1:3])
-    lines = Path(folder, "20news", "train.feat").read_text().splitlines()
+    lines = Path(folder, name, "train.feat").read_text().splitlines()
     assert total == sum(int(pair.split(":")[1]) for line in lines for pair in line.split()[1:])
+    # the training part cannot give away the validation part
+    assert [corpus.facts[part].get("twins") for part in ("train", "validation", "test")] == [None, 0, twins]

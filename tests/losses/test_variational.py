@@ -8,6 +8,7 @@ import tensorflow_probability as tfp
 from losses.variational import (
     cyclical_weight,
     free_bits,
+    full_gaussian_kl,
     gaussian_kl,
     gaussian_kl_between,
     linear_weight,
@@ -42,6 +43,16 @@ def test_gaussian_kl_against_tfp(gaussians):
     assert kl.shape == [2, 3] and kl.dtype == tf.float32
     prior = normal(tf.zeros(4), tf.zeros(4))
     np.testing.assert_allclose(kl, tfd.kl_divergence(normal(mu, log_variance), prior), rtol=1e-5)
+
+
+@pytest.mark.parametrize("lower", [True, False])
+def test_full_gaussian_kl_against_tfp(gaussians, lower):
+    mu, random = gaussians[0], np.random.default_rng(4)
+    scale = np.tril(random.normal(size=(2, 3, 4, 4)), -1) + np.eye(4) * random.uniform(0.2, 2, (2, 3, 4, 1))
+    scale = (scale if lower else np.swapaxes(scale, -1, -2)).astype("float32")
+    q = tfd.MultivariateNormalFullCovariance(mu, scale @ np.swapaxes(scale, -1, -2))
+    expected = tfd.kl_divergence(q, normal(tf.zeros(4), tf.zeros(4)))
+    np.testing.assert_allclose(full_gaussian_kl(tf.constant(mu), tf.constant(scale)), expected, rtol=1e-4)
 
 
 def test_gaussian_kl_by_hand():

@@ -23,9 +23,10 @@ from metrics.catalogue import EVALUATIONS, FID, KID, RUN, SCORES, score_of
 from models.capabilities import Encodes, HasCode
 from models.gan import GAN
 from reporting.export import export_run
-from tasks import answers, documents, paragraphs, sentences
+from tasks import answers, paragraphs, sentences
 from tasks.base import Scorer, Task, computes
 from tasks.modes import MODES, load_run
+from text_vae import nvdm
 from text_vae.language_vae import LanguageVAE
 from text_vae.nasm import NASM
 from text_vae.nvdm import NVDM
@@ -86,7 +87,7 @@ def cheap(eagerly):
     """Nothing is traced, little is generated, and controls are hardly trained."""
     with eagerly(), pytest.MonkeyPatch.context() as patch:
         patch.setattr(frechet, "RECIPE", frechet.FeatureRecipe(updates=2))
-        patch.setattr(documents, "REFINEMENT", 2)
+        patch.setattr(nvdm, "REFINEMENTS", 1)
         patch.setattr(sentences, "GENERATED", 12)
         patch.setattr(paragraphs, "GENERATED", 12)
         patch.setattr(answers, "TOPIC_UPDATES", 2)

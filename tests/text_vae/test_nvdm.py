@@ -2,7 +2,11 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from scipy.optimize import minimize
+from scipy.special import logsumexp
 
+from losses.variational import full_gaussian_kl
+from text_vae import nvdm
 from text_vae.nvdm import NVDM
 
 WORDS, TOPICS = 7, 3
@@ -11,7 +15,7 @@ SEED = tf.constant([1, 2])
 
 def build(turns=0, rate=0.1, **options):
     keras.utils.set_random_seed(0)
-    options = {"log_counts": False, "dropout": 0.0, "kl_weight": lambda step: tf.ones([])} | options
+    options = {"reads": "counts", "dropout": 0.0, "kl_weight": lambda step: tf.ones([])} | options
     model = NVDM(words=WORDS, topics=TOPICS, widths=(5, 4), turns=turns, **options)
     model.compile(keras.optimizers.Adam(rate), keras.optimizers.Adam(rate))
     return model
@@ -61,7 +65,7 @@ def test_the_reconstruction_is_of_a_sample_of_the_posterior():
 
 
 def test_log_counts_and_dropout():
-    model = build(log_counts=True, dropout=0.5)
+    model = build(reads="log_counts", dropout=0.5)
     plain = build()
     np.testing.assert_allclose(model.infer(tf.exp(counts()) - 1)[0], plain.infer(counts())[0], rtol=1e-4, atol=1e-5)
     dropped = model.infer(counts(), SEED)[0]
@@ -174,25 +178,124 @@ def test_it_finds_two_topics():
     assert np.linalg.norm(mu[0] - mu[-1]) > 1.5
 
 
-@pytest.mark.slow
-def test_a_refined_posterior_is_the_best_gaussian_of_each_document():
-    """A refined posterior has a tighter bound than `infer`'s. If R is 0, so that words ignore z, it is the prior."""
-    model, x = build(), counts()
-    model.mu.bias.assign([2.0, -1.0, 0.5])
+def log_density(model, x, z):
+    """log p(x, z) up to a constant, [N], of one document's counts x [V] and z [N, K]."""
+    logits = z @ model.decoder.kernel.numpy() + model.decoder.bias.numpy()
+    return np.sum(x * (logits - logsumexp(logits, 1)[:, None]), 1) - 0.5 * np.sum(z**2, 1)
+
+
+def with_topics(**options):
+    """A model whose topics differ, and documents of up to hundreds of words, on which plain steps would overshoot."""
+    model = build(**options)
+    random = np.random.default_rng(3)
+    model.decoder.kernel.assign(random.normal(0, 1.5, [TOPICS, WORDS]))
+    return model, np.float32(random.integers(0, 4, (6, WORDS)) * [[0.25], [1], [1], [5], [30], [60]])
+
+
+def test_newtons_steps_find_the_mode_and_the_width_there(monkeypatch):
+    monkeypatch.setattr(nvdm, "MODE_STEPS", 20)
+    model, x = with_topics(reads="mode")
+    mode, log_variance = (part.numpy() for part in model.mode(tf.constant(x)))
+    for document, z, own in zip(x, mode, log_variance, strict=True):
+        best = -minimize(lambda z, x=document: -log_density(model, x, z[None])[0], np.zeros(TOPICS)).fun
+        assert best - 0.3 < log_density(model, document, z[None])[0] < best + 1e-3
+        p = np.exp(z @ model.decoder.kernel.numpy() + model.decoder.bias.numpy())
+        p /= p.sum()
+        variance = np.sum(p * model.decoder.kernel.numpy() ** 2, 1) - np.sum(p * model.decoder.kernel.numpy(), 1) ** 2
+        np.testing.assert_allclose(np.exp(-own), 1 + document.sum() * variance, rtol=1e-3)
+
+
+def test_every_step_raises_the_density_of_every_document(monkeypatch):
+    x = with_topics()[1]
+    densities = []
+    for steps in range(1, 6):
+        monkeypatch.setattr(nvdm, "MODE_STEPS", steps)
+        model, _ = with_topics(reads="mode")
+        modes = model.mode(tf.constant(x))[0].numpy()
+        densities.append([log_density(model, own, z[None])[0] for own, z in zip(x, modes, strict=True)])
+    assert np.all(np.diff(densities, axis=0) > -1e-3)
+
+
+def test_a_new_inference_network_that_reads_the_mode_gives_the_gaussian_there():
+    model, x = with_topics(reads="mode")
+    for found, own in zip(model.infer(tf.constant(x)), model.mode(tf.constant(x)), strict=True):
+        np.testing.assert_allclose(found, own, atol=1e-5)
+
+
+def test_no_gradient_passes_through_the_steps_to_the_mode():
+    model, x = with_topics(reads="mode")
+    with tf.GradientTape() as tape:
+        total = tf.add_n([tf.reduce_sum(part) for part in model.mode(tf.constant(x))])
+    assert all(gradient is None for gradient in tape.gradient(total, model.trainable_variables))
+    before = weights(model.trainable_variables)
+    model.train_step(counts())
+    model.train_step(counts())  # only the second reaches what lies below the kernels that begin as zeros
+    changed = [not np.array_equal(a, b) for a, b in zip(before, weights(model.trainable_variables), strict=True)]
+    assert all(changed)
+
+
+def numbers_of(q, draws=4000):
+    """Draws of Gaussians (mu, A), [draws, N, K]."""
+    mu, scale = (np.asarray(part) for part in q)
+    return mu + np.einsum("nij,snj->sni", scale, np.random.default_rng(5).normal(size=(draws, *mu.shape)))
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_a_refined_posterior_is_the_best_gaussian_of_each_document(full):
+    """No Gaussian nearby has a tighter bound; the draws are the same for all."""
+    model, x = with_topics()
     before = weights(model.variables)
-    seeds = [tf.constant([7, s]) for s in range(200)]
-
-    def bound(q):
-        terms = [model.terms_under(x, *q, seed) for seed in seeds]
-        return np.mean([term.nll + term.kl for term in terms], 0)
-
-    q = model.refine(x, 300, 0.1, SEED)
-    assert np.all(bound(q) < bound(model.infer(x)))
+    mu, scale = (part.numpy() for part in model.refine(tf.constant(x), SEED, full))
     assert same(before, weights(model.variables))  # the weights of the model stay
+    assert full or np.array_equal(scale, np.stack([np.diag(np.diag(own)) for own in scale]))
+
+    def loss(mu, scale):
+        kl = full_gaussian_kl(tf.constant(mu), tf.constant(scale)).numpy()
+        z = numbers_of((mu, scale))
+        likelihood = [np.mean(log_density(model, x[i], z[:, i]) + 0.5 * np.sum(z[:, i] ** 2, 1)) for i in range(len(x))]
+        return kl - np.array(likelihood)
+
+    own, width = loss(mu, scale), np.linalg.norm(scale, axis=1)
+    for sign in (-1.0, 1.0):  # half a width is within the noise of eight draws
+        for k in range(TOPICS):
+            moved = mu.copy()
+            moved[:, k] += sign * width[:, k]
+            assert np.all(loss(moved, scale) > own)
+        assert np.all(loss(mu, scale * (1 + 0.5 * sign)) > own)
+
+
+def test_a_full_covariance_is_at_least_as_good_as_a_diagonal_one_and_both_beat_one_pass():
+    model, x = with_topics()
+    x, (mu, log_variance) = tf.constant(x), model.infer(x)
+    found = {"one pass": (mu, tf.linalg.diag(tf.exp(0.5 * log_variance)))}
+    found |= {name: model.refine(x, SEED, name == "full") for name in ("diagonal", "full")}
+    bounds = {
+        name: np.mean([np.sum(model.bound(x, *q, tf.constant([9, s])), 0) for s in range(300)], 0)
+        for name, q in found.items()
+    }
+    assert np.all(bounds["diagonal"] < bounds["one pass"])
+    assert np.all(bounds["full"] < bounds["diagonal"] + 0.02)
+    assert np.mean(bounds["full"]) < np.mean(bounds["diagonal"]) - 0.02
+
+
+def test_a_refined_posterior_of_words_that_ignore_z_is_the_prior():
+    model, x = build(), counts()
     model.decoder.kernel.assign(tf.zeros_like(model.decoder.kernel))
-    mu, log_variance = model.refine(x, 300, 0.1, SEED)
-    np.testing.assert_allclose(mu, 0.0, atol=0.02)
-    np.testing.assert_allclose(log_variance, 0.0, atol=0.02)
+    model.mu.bias.assign([2.0, -1.0, 0.5])
+    for full in (False, True):
+        mu, scale = model.refine(x, SEED, full)
+        np.testing.assert_allclose(mu, 0.0, atol=1e-5)
+        np.testing.assert_allclose(scale, np.tile(np.eye(TOPICS), [6, 1, 1]), atol=1e-5)
+
+
+def test_the_bound_of_a_diagonal_gaussian_is_that_of_the_elbo():
+    model, x = build(), counts()
+    model.log_variance.bias.assign([-60.0] * TOPICS)  # z is mu
+    mu, log_variance = model.infer(x)
+    nll, kl = model.bound(x, mu, tf.linalg.diag(tf.exp(0.5 * log_variance)), SEED)
+    terms = model.elbo_terms(x, SEED)
+    np.testing.assert_allclose(nll, terms.nll, rtol=1e-5)
+    np.testing.assert_allclose(kl, terms.kl, rtol=1e-5)
 
 
 def test_the_noise_of_a_step_is_a_function_of_seed_and_step():

@@ -25,9 +25,9 @@ import train
 from data.errors import InputError
 from data.streaming import cache_dir
 from reporting.tensorboard import Scalars
-from tasks import documents
 from tasks.base import Task
 from tasks.modes import MODES
+from text_vae import nvdm
 from training.cli import error_number, run_program
 from training.files import digest
 from training.runs import latest_run, open_run
@@ -54,7 +54,7 @@ def flipped(file, position, bit=0):
 @pytest.fixture(autouse=True)
 def cheap(eager, monkeypatch):
     """Nothing is traced, and test documents are hardly refined."""
-    monkeypatch.setattr(documents, "REFINEMENT", 2)
+    monkeypatch.setattr(nvdm, "REFINEMENTS", 1)
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +62,7 @@ def whole(documents_folder, eagerly, tmp_path_factory):
     """A run of NVDM of four epochs that nothing disturbs."""
     folder = tmp_path_factory.mktemp("whole")
     with eagerly(), pytest.MonkeyPatch.context() as patch:
-        patch.setattr(documents, "REFINEMENT", 2)
+        patch.setattr(nvdm, "REFINEMENTS", 1)
         keras.utils.clear_session(free_memory=False)
         flags = [*FLAGS, "--dataset", str(documents_folder), "--runs-dir", str(folder), "--name", "a"]
         assert train.main(flags) == 0
