@@ -6,7 +6,7 @@ setup: $(python) # the environment
 test: $(python) # the tests that are not slow
 	$(python) -m pytest
 
-torture: $(python) # kills, faults, long trainings, and tens of thousands of damaged inputs; at most an hour
+torture: $(python) # kills, faults, long trainings, benchmarks, and tens of thousands of damaged inputs; at most an hour
 	$(python) -m pytest -m torture
 
 coverage: $(python) # the lines that no test runs; a third more time than the tests alone

@@ -291,6 +291,11 @@ class NVDMConfig(Config):
     encoder_widths: tuple[int, ...] = network_option(
         NVDM["encoder_widths"], "hidden layers of the inference network", low=1
     )
+    prior_components: int = network_option(
+        NVDM["prior_components"],
+        "Gaussians of the prior of z, which is learned; 0: the prior is N(0, I), as in the paper",
+        low=0,
+    )
     reads: str = network_option(
         NVDM["reads"],
         "what the inference network reads: counts, as in the paper; log(1 + count); or about the mode of p(z | x), which a "

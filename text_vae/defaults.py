@@ -15,6 +15,7 @@ NVDM: Arguments = {
     "length_power": 0.5,
     "alternate": 0,
     "kl_warm_up": 0,
+    "prior_components": 0,
     "rate": 1e-3,
     "final_rate": 0.0,
     "seed": 0,

@@ -5,6 +5,7 @@ numbers of words + 1. Padding follows a sentence, so it changes no state of the 
 mask.
 """
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -15,7 +16,7 @@ import tensorflow_probability as tfp
 from data.sentences import SentenceBatch
 from data.vocabulary import BOS, EOS, UNPREDICTED
 from losses.replicas import own_rows, replicas
-from losses.variational import token_nll
+from losses.variational import full_gaussian_kl, gaussian_kl, token_nll
 
 if TYPE_CHECKING:
     from tensorflow_probability.python.distributions import Distribution
@@ -117,6 +118,74 @@ def last(h: tf.Tensor, lengths: tf.Tensor) -> tf.Tensor:
 def gaussian(mu: tf.Tensor, log_variance: tf.Tensor) -> "Distribution":
     """Return N(mu, diag exp(log_variance)), batch [B], event [D]."""
     return tfd.MultivariateNormalDiag(mu, tf.exp(0.5 * log_variance))
+
+
+class StandardPrior:
+    """p(z) = N(0, I). `MixturePrior` has the same methods."""
+
+    def kl(self, z: tf.Tensor, mu: tf.Tensor, log_variance: tf.Tensor) -> tf.Tensor:
+        """Return KL(q || p), [B], for q = N(mu, exp(log_variance)); z [B, D], a sample of q, is not needed."""
+        return gaussian_kl(mu, log_variance)
+
+    def full_kl(self, z: tf.Tensor, mu: tf.Tensor, scale: tf.Tensor) -> tf.Tensor:
+        """Return KL(q || p), [B], for q = N(mu, A A'), where A [B, D, D] is triangular."""
+        return full_gaussian_kl(mu, scale)
+
+    def log_density(self, z: tf.Tensor) -> tf.Tensor:
+        """Return log p(z), [B], up to a constant."""
+        return -0.5 * tf.reduce_sum(tf.square(z), -1)
+
+    def pull(self, z: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Return the gradient of log p(z), [B, D], and how curved log p(z) is: 1 in every direction, [B, 1]."""
+        return -z, tf.ones_like(z[:, :1])
+
+
+class MixturePrior(keras.layers.Layer):
+    """p(z) = sum_k pi_k N(m_k, s_k^2 I), trained with the model (as in Dilokthanakul et al. 2016, without classes).
+
+    Args:
+        components: number of Gaussians.
+        size: D, the size of z.
+    """
+
+    def __init__(self, components: int, size: int):
+        super().__init__()
+        apart = keras.initializers.RandomNormal(stddev=0.5)  # Gaussians that begin alike stay alike
+        self.means = self.add_weight(shape=(components, size), initializer=apart, name="means")
+        self.log_variances = self.add_weight(shape=(components,), initializer="zeros", name="log_variances")
+        self.logits = self.add_weight(shape=(components,), initializer="zeros", name="logits")
+        self.built = True
+
+    def joint(self, z: tf.Tensor) -> tf.Tensor:
+        """Return log pi_k + log N(z; m_k, s_k^2 I), [..., components], for z [..., D]."""
+        size = self.means.shape[-1]
+        means, log_variances = (tf.convert_to_tensor(v) for v in (self.means, self.log_variances))
+        products = tf.tensordot(z, means, [[-1], [1]])
+        distances = tf.reduce_sum(tf.square(z), -1, keepdims=True) - 2 * products + tf.reduce_sum(tf.square(means), 1)
+        each = size * (log_variances + math.log(2 * math.pi)) + distances * tf.exp(-log_variances)
+        return tf.nn.log_softmax(tf.convert_to_tensor(self.logits)) - 0.5 * each
+
+    def log_density(self, z: tf.Tensor) -> tf.Tensor:
+        """Return log p(z), [B]."""
+        return tf.reduce_logsumexp(self.joint(z), -1)
+
+    def kl(self, z: tf.Tensor, mu: tf.Tensor, log_variance: tf.Tensor) -> tf.Tensor:
+        """Return an unbiased estimate of KL(q || p), [B], from the sample z; arguments as for `StandardPrior`."""
+        entropy = 0.5 * tf.reduce_sum(log_variance + math.log(2 * math.pi * math.e), -1)
+        return -entropy - self.log_density(z)
+
+    def full_kl(self, z: tf.Tensor, mu: tf.Tensor, scale: tf.Tensor) -> tf.Tensor:
+        """Return the same for a Gaussian with covariance A A'."""
+        return self.kl(z, mu, 2 * tf.math.log(tf.linalg.diag_part(scale)))
+
+    def pull(self, z: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Return the gradient of log p(z), [B, D], and the mean of 1 / s_k^2 over the Gaussians that z may be from, [B, 1].
+
+        It is at least minus the Hessian, which the spread of those Gaussians lowers.
+        """
+        weights = tf.nn.softmax(self.joint(z)) * tf.exp(-tf.convert_to_tensor(self.log_variances))
+        curvature = tf.reduce_sum(weights, -1, keepdims=True)
+        return tf.matmul(weights, tf.convert_to_tensor(self.means)) - curvature * z, curvature
 
 
 class GaussianNetwork(keras.layers.Layer):

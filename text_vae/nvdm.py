@@ -1,6 +1,6 @@
 """NVDM (Miao, Yu & Blunsom 2016): a document is a bag of words, which are drawn from a softmax of a Gaussian latent.
 
-z ~ N(0, I)        p(w | z) = softmax(z R + b)        q(z | x) = N(mu(x), diag sigma^2(x))
+z ~ p(z)           p(w | z) = softmax(z R + b)        q(z | x) = N(mu(x), diag sigma^2(x))
 """
 
 import functools
@@ -12,10 +12,10 @@ import numpy as np
 import tensorflow as tf
 
 from losses.replicas import batch_mean, sampled
-from losses.variational import full_gaussian_kl, gaussian_kl, linear_weight, multinomial_nll
+from losses.variational import linear_weight, multinomial_nll
 from text_vae import defaults
 from text_vae.base import ElboTerms, TextVAE, adam
-from text_vae.layers import dropped, gaussian
+from text_vae.layers import MixturePrior, StandardPrior, dropped, gaussian
 from text_vae.written import Words
 
 MODE_STEPS = 4  # of Newton's method towards a mode that the inference network reads
@@ -45,6 +45,7 @@ class NVDM(TextVAE):
         length_power: a document of N words has a weight proportional to N^-length_power in the loss. With 0, as in the
             paper, a document of 500 words has fifty times the gradient of a document of 10 words. The perplexity per
             document, which the paper reports, gives both the same weight.
+        prior: p(z), N(0, I) as in the paper, or a mixture of Gaussians, which the decoder's optimizer trains.
         turns: number of steps in a turn. In alternation, only the decoder or only the inference network is trained; the
             decoder is the first. The paper alternates likewise by epochs (wake and sleep). 0: both are trained in every
             step.
@@ -62,6 +63,7 @@ class NVDM(TextVAE):
         dropout: float = 0.0,
         reads: str = "counts",
         length_power: float = 0.0,
+        prior: StandardPrior | MixturePrior | None = None,
         turns: int = 0,
         **options: Any,
     ):
@@ -74,6 +76,7 @@ class NVDM(TextVAE):
         self.decoder = keras.layers.Dense(words)
         if reads == "mode":  # which needs R
             self.decoder.build([None, topics])
+        self.prior = prior or StandardPrior()
         self.decoder(self.infer(tf.zeros([1, words]))[0])
 
     @classmethod
@@ -85,6 +88,7 @@ class NVDM(TextVAE):
         encoder_widths: tuple[int, ...],
         alternate: int,
         kl_warm_up: int,
+        prior_components: int,
         rate: float,
         final_rate: float,
         epochs: int,
@@ -99,6 +103,7 @@ class NVDM(TextVAE):
             alternate: number of epochs in each turn of the decoder or the inference network; 0: both are trained in
                 every step.
             kl_warm_up: number of steps in which the weight of the KL rises linearly from 0 to 1.
+            prior_components: number of Gaussians of the prior; 0: it is N(0, I).
             rate, final_rate: the learning rate of both optimizers falls linearly from `rate` to `final_rate`.
             epochs, steps_per_epoch: length of the training.
             options: the other arguments of the constructor.
@@ -107,6 +112,7 @@ class NVDM(TextVAE):
             words=words,
             topics=topics,
             widths=encoder_widths,
+            prior=MixturePrior(prior_components, topics) if prior_components else StandardPrior(),
             turns=alternate * steps_per_epoch,
             kl_weight=lambda step: linear_weight(step, kl_warm_up),
             **options,
@@ -144,19 +150,42 @@ class NVDM(TextVAE):
         Args:
             x: counts, float32 [B, V].
         """
-        topics, bias = (tf.stop_gradient(tf.convert_to_tensor(v)) for v in (self.decoder.kernel, self.decoder.bias))
+        topics, bias = (tf.convert_to_tensor(v) for v in (self.decoder.kernel, self.decoder.bias))
         common = tf.nn.softmax(bias)
         centred = topics - tf.linalg.matvec(topics, common)[:, None]
         axes = tf.linalg.eigh(tf.matmul(centred * common, centred, transpose_b=True))[1]
-        words, along = tf.reduce_sum(x, 1, keepdims=True), tf.matmul(axes, topics, transpose_a=True)
-        seen, z, logits = tf.matmul(x, along, transpose_b=True), tf.zeros([tf.shape(x)[0], topics.shape[0]]), bias
+        along = tf.matmul(axes, topics, transpose_a=True)
+        words, seen = tf.reduce_sum(x, 1, keepdims=True), tf.matmul(x, along, transpose_b=True)
+        z, logits = tf.zeros_like(seen), bias[None]
         for _ in range(MODE_STEPS):
-            mean, variance = moments(logits, along)
-            step = (seen - words * mean - z) / (1.0 + words * variance)
-            change = tf.matmul(step, along)
-            taken = best_share(z, step, seen, words, logits, change)
-            z, logits = z + taken * step, logits + taken * change
-        return tf.matmul(z, axes, transpose_b=True), -tf.math.log1p(words * moments(logits, topics)[1])
+            (mean, variance), (pull, curvature) = moments(logits, along), self.prior.pull(z)
+            slope = seen - words * mean + tf.matmul(pull, axes)
+            step = slope / (curvature + words * variance)
+            move, change = tf.matmul(step, axes, transpose_b=True), tf.matmul(step, along)
+            share = self.best_share(z, move, tf.reduce_sum(step * seen, 1), words, logits, change)
+            z, logits = z + share * move, logits + share * change
+        precision = self.prior.pull(z)[1] + words * moments(logits, topics)[1]
+        return tf.stop_gradient(z), tf.stop_gradient(-tf.math.log(precision))
+
+    def best_share(
+        self, z: tf.Tensor, move: tf.Tensor, gain: tf.Tensor, words: tf.Tensor, logits: tf.Tensor, change: tf.Tensor
+    ) -> tf.Tensor:
+        """Return the share of SHARES of a step that raises log p(x, z) most, [B, 1].
+
+        Args:
+            z, move: [B, K], and the whole step from there.
+            gain: what the step adds to the product of the counts and the logits, [B].
+            words: N, [B, 1].
+            logits: of p(w | z), [B, V], or [S, B, V] of S samples whose mean counts.
+            change: of the logits by the step, [B, V].
+        """
+        densities = []
+        for share in SHARES:
+            normalizer = tf.reduce_logsumexp(logits + share * change, -1)
+            if normalizer.shape.rank == 2:
+                normalizer = tf.reduce_mean(normalizer, 0)
+            densities.append(share * gain - words[:, 0] * normalizer + self.prior.log_density(z + share * move))
+        return tf.gather(tf.constant(SHARES), tf.argmax(tf.stack(densities, 1), 1))[:, None]
 
     def topics(self, count: int = 10) -> list[list[str]]:
         """Return the `count` heaviest words of each topic, heaviest first: of each row of R."""
@@ -204,7 +233,8 @@ class NVDM(TextVAE):
             mu, log_variance = tf.cond(self.decoder_learns, lambda: tuple(map(tf.stop_gradient, q())), q)
         else:
             mu, log_variance = q()
-        z, kl = sampled(gaussian(mu, log_variance), z_seed), gaussian_kl(mu, log_variance)
+        z = sampled(gaussian(mu, log_variance), z_seed)
+        kl = self.prior.kl(z, mu, log_variance)
         return ElboTerms(multinomial_nll(self.decoder(z), batch), kl, kl)
 
     @tf.function(reduce_retracing=True, autograph=False)
@@ -224,25 +254,28 @@ class NVDM(TextVAE):
             full: whether z's dimensions may correlate under q; if not, A is diagonal, as in the paper.
         """
         topics, bias = (tf.convert_to_tensor(v) for v in (self.decoder.kernel, self.decoder.bias))
-        count, width = topics.shape
-        products = tf.reshape(topics[:, None] * topics[None], [count * count, width])
+        count = self.mu.units
+        products = tf.reshape(tf.expand_dims(topics, 1) * topics, [count * count, -1])
         words, seen = tf.reduce_sum(x, 1, keepdims=True), tf.matmul(x, topics, transpose_b=True)
-        mu, scale = tf.zeros_like(seen), tf.eye(count, batch_shape=[tf.shape(x)[0]])
-        draws = tf.random.stateless_normal([REFINEMENT_DRAWS // 2, tf.shape(x)[0], count], seed)
+        mu, identity = tf.zeros_like(seen), tf.eye(count) + tf.zeros_like(seen)[:, None]
+        scale = identity
+        half: Any = [REFINEMENT_DRAWS // 2, tf.shape(x)[0], count]
+        draws = tf.random.stateless_normal(half, seed)
         draws = tf.concat([draws, -draws], 0)
         for _ in range(REFINEMENTS):
-            z = mu + tf.einsum("bij,sbj->sbi", scale, draws)
-            logits = tf.einsum("sbk,kv->sbv", z, topics) + bias
+            logits = tf.einsum("sbk,kv->sbv", mu + tf.einsum("bij,sbj->sbi", scale, draws), topics) + bias
             p = tf.nn.softmax(logits)
             mean = tf.einsum("sbv,kv->sbk", p, topics)
             square = tf.reshape(tf.matmul(tf.reduce_mean(p, 0), products, transpose_b=True), [-1, count, count])
             covariance = square - tf.einsum("sbi,sbj->bij", mean, mean) / REFINEMENT_DRAWS
-            factor = tf.linalg.cholesky(tf.eye(count) + words[..., None] * covariance)
-            slope = seen - words * tf.reduce_mean(mean, 0) - mu
-            step = tf.linalg.cholesky_solve(factor, slope[..., None])[..., 0]
-            mu += best_share(mu, step, seen, words, logits, tf.matmul(step, topics)) * step
+            pull, curvature = self.prior.pull(mu)
+            factor = tf.linalg.cholesky(curvature[:, :, None] * identity + words[:, :, None] * covariance)
+            slope = seen - words * tf.reduce_mean(mean, 0) + pull
+            move = tf.linalg.cholesky_solve(factor, slope[:, :, None])[:, :, 0]
+            gain = tf.reduce_sum(move * seen, 1)
+            mu += self.best_share(mu, move, gain, words, logits, tf.matmul(move, topics)) * move
             if full:
-                scale = tf.linalg.triangular_solve(factor, tf.eye(count, batch_shape=[tf.shape(x)[0]]), adjoint=True)
+                scale = tf.linalg.triangular_solve(factor, identity, adjoint=True)
             else:  # the diagonal of the inverse covariance
                 scale = tf.linalg.diag(tf.math.rsqrt(tf.reduce_sum(tf.square(factor), -1)))
         return mu, scale
@@ -257,7 +290,7 @@ class NVDM(TextVAE):
             seed: int32 [2], of the one z of each document.
         """
         z = mu + tf.linalg.matvec(scale, tf.random.stateless_normal(tf.shape(mu), seed))
-        return multinomial_nll(self.decoder(z), x), full_gaussian_kl(mu, scale)
+        return multinomial_nll(self.decoder(z), x), self.prior.full_kl(z, mu, scale)
 
     def shares(self, batch: tf.Tensor) -> tf.Tensor:
         """Return the weight of each document in the loss, [B], by its number of words; the mean over the batch is 1.
@@ -274,14 +307,20 @@ class NVDM(TextVAE):
         # Keras also accepts a bool
         keras.Model.compile(self, optimizer=optimizer, jit_compile=False)  # pyright: ignore[reportArgumentType]
         self.encoder_optimizer = encoder_optimizer
-        self.optimizer.build(self.decoder.trainable_variables)
+        self.optimizer.build(self.generative_variables)
         self.encoder_optimizer.build(self.encoder_variables)
         self.track()
 
     @property
+    def generative_variables(self) -> list[keras.Variable]:
+        """The variables of p(x, z), the last of `trainable_variables`: the decoder's, and those of a mixture."""
+        prior = self.prior.trainable_variables if isinstance(self.prior, MixturePrior) else []
+        return self.decoder.trainable_variables + prior
+
+    @property
     def encoder_variables(self) -> list[keras.Variable]:
-        """The variables of the inference network: all of `trainable_variables` but the last two, the decoder's."""
-        return self.trainable_variables[:-2]
+        """The variables of the inference network: the other `trainable_variables`."""
+        return self.trainable_variables[: -len(self.generative_variables)]
 
     @property
     def decoder_learns(self) -> tf.Tensor:
@@ -290,10 +329,10 @@ class NVDM(TextVAE):
 
     def update(self, gradients: list[tf.Tensor | tf.IndexedSlices]) -> None:
         def learn_decoder() -> None:
-            self.optimizer.apply(gradients[-2:], self.decoder.trainable_variables)
+            self.optimizer.apply(gradients[len(self.encoder_variables) :], self.generative_variables)
 
         def learn_encoder() -> None:
-            self.encoder_optimizer.apply(gradients[:-2], self.encoder_variables)
+            self.encoder_optimizer.apply(gradients[: len(self.encoder_variables)], self.encoder_variables)
 
         if self.turns:
             tf.cond(self.decoder_learns, learn_decoder, learn_encoder)
@@ -303,31 +342,7 @@ class NVDM(TextVAE):
 
 
 def moments(logits: tf.Tensor, vectors: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Return mean and variance of each coordinate of the words' vectors [K, V] under softmax(logits), [B, K] each."""
+    """Return mean and variance of the coordinates of the words' vectors [K, V] under softmax(logits) [B, V], [B, K] each."""
     p = tf.nn.softmax(logits)
-    if p.shape.rank == 1:
-        p = p[None]
     mean, square = (tf.matmul(p, v, transpose_b=True) for v in (vectors, tf.square(vectors)))
     return mean, tf.maximum(square - tf.square(mean), 0.0)
-
-
-def best_share(
-    z: tf.Tensor, step: tf.Tensor, seen: tf.Tensor, words: tf.Tensor, logits: tf.Tensor, change: tf.Tensor
-) -> tf.Tensor:
-    """Return the share of SHARES of a step that raises log p(x, z) most, [B, 1].
-
-    Args:
-        z, step: [B, K].
-        seen: R x, [B, K].
-        words: N, [B, 1].
-        logits: of p(z), [B, V], or [S, B, V] of S samples whose mean counts.
-        change: of the logits by the whole step, [B, V].
-    """
-    losses = []
-    for share in SHARES:
-        normalizer = tf.reduce_logsumexp(logits + share * change, -1)
-        if normalizer.shape.rank == 2:
-            normalizer = tf.reduce_mean(normalizer, 0)
-        prior = 0.5 * tf.reduce_sum(tf.square(z + share * step), 1)
-        losses.append(words[:, 0] * normalizer + prior - share * tf.reduce_sum(step * seen, 1))
-    return tf.gather(tf.constant(SHARES), tf.argmin(tf.stack(losses, 1), 1))[:, None]

@@ -23,7 +23,7 @@ def test_an_unknown_commit_is_named():
     assert worktrees() == before
 
 
-@pytest.mark.slow
+@pytest.mark.torture
 def test_a_model_takes_turns_with_another_commit(capsys):
     before, written = worktrees(), RESULT.read_bytes() if RESULT.exists() else None
     benchmark(["--only", "nvdm", "--rounds", "1", "--against", "HEAD"])
@@ -45,7 +45,7 @@ def test_the_options_of_a_curve_change_with_its_size_and_are_those_of_its_mode(c
     assert len(set(configs)) == len(curve.sizes) > 2
 
 
-@pytest.mark.slow
+@pytest.mark.torture
 def test_a_point_of_a_curve_whose_option_has_several_values(tmp_path):
     (curve,) = (curve for curve in CURVES if curve.name == "width")
     point = measure(curve, 8, tmp_path)

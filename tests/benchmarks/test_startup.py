@@ -35,7 +35,7 @@ def test_a_command_that_fails_is_named(program, code, said):
         startup.seconds(program(code), until="a")
 
 
-@pytest.mark.slow
+@pytest.mark.torture
 def test_a_training_and_its_resumption_are_timed(monkeypatch, capsys):
     monkeypatch.setattr(startup, "TRAINING", ["--mode", "infobigbigan", *SMALLEST, *ENCODER, "--name", "run"])
     assert run_program(startup.measure, []) == 0

@@ -14,14 +14,14 @@ def test_two_epochs_are_the_least(capsys):
     assert "the first epoch is not counted, so give at least 2" in capsys.readouterr().err
 
 
-@pytest.mark.slow
+@pytest.mark.torture
 def test_a_training_that_fails_is_named(monkeypatch):
     monkeypatch.setitem(workers.MODELS, "nvdm", ["--dataset", "nowhere"])
     with pytest.raises(InputError, match="nvdm, one worker: the training failed: .*nowhere"):
         workers.seconds("nvdm", "one worker", 2)
 
 
-@pytest.mark.slow
+@pytest.mark.torture
 def test_every_way_has_its_seconds(documents_folder, monkeypatch, capsys):  # noqa: F811
     monkeypatch.setattr(workers, "MODELS", {"nvdm": ["--dataset", str(documents_folder), *NVDM, "--no-curves"]})
     workers.measure(["--epochs", "2"])

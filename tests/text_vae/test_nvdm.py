@@ -2,13 +2,16 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+import tensorflow_probability as tfp
 from scipy.optimize import minimize
 from scipy.special import logsumexp
 
 from losses.variational import full_gaussian_kl
 from text_vae import nvdm
+from text_vae.layers import MixturePrior, StandardPrior
 from text_vae.nvdm import NVDM
 
+tfd = tfp.distributions
 WORDS, TOPICS = 7, 3
 SEED = tf.constant([1, 2])
 
@@ -220,6 +223,66 @@ def test_a_new_inference_network_that_reads_the_mode_gives_the_gaussian_there():
     model, x = with_topics(reads="mode")
     for found, own in zip(model.infer(tf.constant(x)), model.mode(tf.constant(x)), strict=True):
         np.testing.assert_allclose(found, own, atol=1e-5)
+
+
+def mixture(components=4, size=TOPICS):
+    """A prior of Gaussians of several widths and weights."""
+    prior, random = MixturePrior(components, size), np.random.default_rng(8)
+    prior.means.assign(random.normal(size=[components, size]))
+    prior.log_variances.assign(random.normal(size=components) - 0.5)
+    prior.logits.assign(random.normal(size=components))
+    return prior
+
+
+def test_the_density_of_a_mixture_against_tfp():
+    prior, z = mixture(), tf.constant(np.random.default_rng(9).normal(0, 2, [7, TOPICS]), tf.float32)
+    each = tfd.MultivariateNormalDiag(prior.means, tf.exp(0.5 * prior.log_variances)[:, None] * tf.ones([4, TOPICS]))
+    expected = tfd.MixtureSameFamily(tfd.Categorical(logits=prior.logits), each)
+    np.testing.assert_allclose(prior.log_density(z), expected.log_prob(z), rtol=1e-4, atol=1e-4)
+
+
+def test_the_pull_of_a_mixture_is_its_gradient_and_its_curvature_is_no_less_than_that_of_the_density():
+    prior, z = mixture(), tf.constant(np.random.default_rng(9).normal(0, 2, [7, TOPICS]), tf.float32)
+    with tf.GradientTape() as outer:
+        outer.watch(z)
+        with tf.GradientTape() as inner:
+            inner.watch(z)
+            density = prior.log_density(z)
+        gradient = inner.gradient(density, z)
+    hessian = outer.batch_jacobian(gradient, z)
+    pull, curvature = prior.pull(z)
+    np.testing.assert_allclose(pull, gradient, rtol=1e-3, atol=1e-3)
+    assert np.all(np.linalg.eigvalsh(-hessian).max(1) < curvature.numpy()[:, 0] + 1e-3)
+
+
+def test_the_kl_to_a_mixture_is_right_in_the_mean_and_to_one_standard_gaussian_exact():
+    mu, log_variance = tf.constant([[0.5, -1.0, 0.2]]), tf.constant([[-1.0, 0.3, -0.5]])
+    one = MixturePrior(1, TOPICS)
+    one.means.assign([[0.0] * TOPICS])
+    q = tfd.MultivariateNormalDiag(mu, tf.exp(0.5 * log_variance))
+    z = q.sample(50_000, seed=[1, 2])[:, 0]
+    found = one.kl(z, mu, log_variance).numpy()
+    exact = StandardPrior().kl(z, mu, log_variance).numpy()[0]
+    assert np.mean(found) == pytest.approx(exact, abs=float(4 * np.std(found) / len(z) ** 0.5))
+    scale = tf.linalg.diag(tf.exp(0.5 * log_variance))
+    for prior in (one, StandardPrior()):
+        np.testing.assert_allclose(prior.full_kl(z, mu, scale), prior.kl(z, mu, log_variance), rtol=1e-4, atol=1e-4)
+
+
+def test_with_a_mixture_all_of_its_parts_learn_and_documents_are_pulled_to_its_gaussians(monkeypatch):
+    monkeypatch.setattr(nvdm, "MODE_STEPS", 30)
+    model = build(reads="mode", prior=mixture())
+    before = weights(model.trainable_variables)
+    for _ in range(2):
+        logs = model.train_step(counts())
+    assert all(np.isfinite(value) for value in logs.values())
+    assert not any(np.array_equal(a, b) for a, b in zip(before, weights(model.trainable_variables), strict=True))
+    assert {v.name for v in model.generative_variables} == {"kernel", "bias", "means", "log_variances", "logits"}
+    assert len(model.encoder_variables) == 2 * 4
+    model.decoder.kernel.assign(tf.zeros_like(model.decoder.kernel))  # words ignore z
+    mode, log_variance = model.mode(counts())
+    np.testing.assert_allclose(model.prior.pull(mode)[0], 0.0, atol=0.05)
+    np.testing.assert_allclose(np.exp(-log_variance), np.tile(model.prior.pull(mode)[1], [1, TOPICS]), rtol=1e-4)
 
 
 def test_no_gradient_passes_through_the_steps_to_the_mode():
