@@ -331,6 +331,7 @@ def nvdm_vectors(counts: Any, sides: dict[str, list], topics: int, updates: int)
         reads="log_counts",
         alternate=0,
         kl_warm_up=updates // 5,
+        decay=0.0,
         rate=1e-3,
         final_rate=1e-3,
         epochs=1,

@@ -267,7 +267,7 @@ class NVDMConfig(Config):
             "batch_size": 64,
             "encoder_widths": (500, 500),
             "reads": "counts",
-            "dropout": 0.0,
+            "decay": 0.0,
             "length_power": 0.0,
             "rate": 5e-5,
             "final_rate": 5e-5,
@@ -285,7 +285,7 @@ class NVDMConfig(Config):
     data_dir: str | None = data_option(None, "folder that holds 20news and 20news_clean, or to download to")
     cache_gb: float | None = other_default(BigGANConfig, "cache_gb", None)
     vocabulary_size: int = data_option(2000, "most frequent words of raw text that are kept", low=10)
-    updates: int = other_default(Config, "updates", 10_000)
+    updates: int = other_default(Config, "updates", 5000)
     batch_size: int = training_option(128, "documents in a step", low=1)
     topics: int = network_option(NVDM["topics"], "size of z", low=1)
     encoder_widths: tuple[int, ...] = network_option(
@@ -306,6 +306,7 @@ class NVDMConfig(Config):
     length_power: float = training_option(
         NVDM["length_power"], "the loss of a document of N words has the weight N^-length_power", low=0, high=1
     )
+    decay: float = training_option(NVDM["decay"], "weight of |R|^2, the squares of the topics, in the loss", low=0)
     rate: float = training_option(NVDM["rate"], "learning rate at the start (Adam)", low=0)
     final_rate: float = training_option(
         NVDM["final_rate"], "learning rate at the end; it falls on a straight line", low=0

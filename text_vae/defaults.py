@@ -16,7 +16,8 @@ NVDM: Arguments = {
     "alternate": 0,
     "kl_warm_up": 0,
     "prior_components": 0,
-    "rate": 1e-3,
+    "decay": 1e-3,
+    "rate": 2e-3,
     "final_rate": 0.0,
     "seed": 0,
 }

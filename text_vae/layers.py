@@ -132,12 +132,12 @@ class StandardPrior:
         return full_gaussian_kl(mu, scale)
 
     def log_density(self, z: tf.Tensor) -> tf.Tensor:
-        """Return log p(z), [B], up to a constant."""
+        """Return log p(z), [...], up to a constant, for z [..., D]."""
         return -0.5 * tf.reduce_sum(tf.square(z), -1)
 
     def pull(self, z: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Return the gradient of log p(z), [B, D], and how curved log p(z) is: 1 in every direction, [B, 1]."""
-        return -z, tf.ones_like(z[:, :1])
+        """Return the gradient of log p(z), [..., D], and how curved log p(z) is: 1 in every direction, [..., 1]."""
+        return -z, tf.ones_like(tf.reduce_sum(z, -1, keepdims=True))
 
 
 class MixturePrior(keras.layers.Layer):
@@ -166,7 +166,7 @@ class MixturePrior(keras.layers.Layer):
         return tf.nn.log_softmax(tf.convert_to_tensor(self.logits)) - 0.5 * each
 
     def log_density(self, z: tf.Tensor) -> tf.Tensor:
-        """Return log p(z), [B]."""
+        """Return log p(z), [...], for z [..., D]."""
         return tf.reduce_logsumexp(self.joint(z), -1)
 
     def kl(self, z: tf.Tensor, mu: tf.Tensor, log_variance: tf.Tensor) -> tf.Tensor:
@@ -179,13 +179,13 @@ class MixturePrior(keras.layers.Layer):
         return self.kl(z, mu, 2 * tf.math.log(tf.linalg.diag_part(scale)))
 
     def pull(self, z: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Return the gradient of log p(z), [B, D], and the mean of 1 / s_k^2 over the Gaussians that z may be from, [B, 1].
+        """Return the gradient of log p(z), [..., D], and the mean 1 / s_k^2 of the Gaussians that z may be from, [..., 1].
 
         It is at least minus the Hessian, which the spread of those Gaussians lowers.
         """
         weights = tf.nn.softmax(self.joint(z)) * tf.exp(-tf.convert_to_tensor(self.log_variances))
         curvature = tf.reduce_sum(weights, -1, keepdims=True)
-        return tf.matmul(weights, tf.convert_to_tensor(self.means)) - curvature * z, curvature
+        return tf.tensordot(weights, tf.convert_to_tensor(self.means), 1) - curvature * z, curvature
 
 
 class GaussianNetwork(keras.layers.Layer):

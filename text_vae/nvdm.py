@@ -45,6 +45,8 @@ class NVDM(TextVAE):
         length_power: a document of N words has a weight proportional to N^-length_power in the loss. With 0, as in the
             paper, a document of 500 words has fifty times the gradient of a document of 10 words. The perplexity per
             document, which the paper reports, gives both the same weight.
+        decay: weight of |R|^2 in the loss of each document: R has a Gaussian prior. Not in the paper, whose inference
+            network is too weak to fit the training documents as closely.
         prior: p(z), N(0, I) as in the paper, or a mixture of Gaussians, which the decoder's optimizer trains.
         turns: number of steps in a turn. In alternation, only the decoder or only the inference network is trained; the
             decoder is the first. The paper alternates likewise by epochs (wake and sleep). 0: both are trained in every
@@ -63,12 +65,14 @@ class NVDM(TextVAE):
         dropout: float = 0.0,
         reads: str = "counts",
         length_power: float = 0.0,
+        decay: float = 0.0,
         prior: StandardPrior | MixturePrior | None = None,
         turns: int = 0,
         **options: Any,
     ):
         super().__init__(**options)
         self.rate, self.reads, self.length_power, self.turns = dropout, reads, length_power, turns
+        self.decay = decay
         self.hidden = [keras.layers.Dense(width, "relu") for width in widths]
         self.mu = keras.layers.Dense(topics, kernel_initializer="zeros" if reads == "mode" else "glorot_uniform")
         # sigma is at first the prior's, or that of the Gaussian at the mode
@@ -173,18 +177,18 @@ class NVDM(TextVAE):
         """Return the share of SHARES of a step that raises log p(x, z) most, [B, 1].
 
         Args:
-            z, move: [B, K], and the whole step from there.
+            z: [B, K], or [S, B, K] of S samples whose mean counts.
+            move: the whole step from there, [B, K].
             gain: what the step adds to the product of the counts and the logits, [B].
             words: N, [B, 1].
-            logits: of p(w | z), [B, V], or [S, B, V] of S samples whose mean counts.
+            logits: of p(w | z), [B, V] or [S, B, V].
             change: of the logits by the step, [B, V].
         """
         densities = []
         for share in SHARES:
-            normalizer = tf.reduce_logsumexp(logits + share * change, -1)
-            if normalizer.shape.rank == 2:
-                normalizer = tf.reduce_mean(normalizer, 0)
-            densities.append(share * gain - words[:, 0] * normalizer + self.prior.log_density(z + share * move))
+            normalizer = words[:, 0] * tf.reduce_logsumexp(logits + share * change, -1)
+            own = self.prior.log_density(z + share * move) - normalizer
+            densities.append(share * gain + (tf.reduce_mean(own, 0) if own.shape.rank == 2 else own))
         return tf.gather(tf.constant(SHARES), tf.argmax(tf.stack(densities, 1), 1))[:, None]
 
     def topics(self, count: int = 10) -> list[list[str]]:
@@ -235,15 +239,16 @@ class NVDM(TextVAE):
             mu, log_variance = q()
         z = sampled(gaussian(mu, log_variance), z_seed)
         kl = self.prior.kl(z, mu, log_variance)
-        return ElboTerms(multinomial_nll(self.decoder(z), batch), kl, kl)
+        penalty = self.decay * tf.reduce_sum(tf.square(tf.convert_to_tensor(self.decoder.kernel)))
+        return ElboTerms(multinomial_nll(self.decoder(z), batch), kl, kl + penalty)
 
     @tf.function(reduce_retracing=True, autograph=False)
     def refine(self, x: tf.Tensor, seed: tf.Tensor, full: bool) -> tuple[tf.Tensor, tf.Tensor]:
         """Return the Gaussian q of the best bound for each document: mu [B, topics] and A [B, topics, topics].
 
         The covariance of q is A A'. q starts as the prior, where no word has all the probability. Each of REFINEMENTS
-        steps is Newton's, on the expected log p(x, z) under q: its gradient moves mu, and minus its Hessian,
-        I + N E[Cov(R)], becomes the inverse covariance (Opper & Archambeau 2009, eq. 7 and 8). The expectations are means
+        steps is Newton's, on the expected log p(x, z) under q. Its gradient moves mu. Minus its Hessian, I + N E[Cov(R)],
+        becomes the inverse covariance (Opper & Archambeau 2009, eq. 7 and 8). The expectations are means
         over REFINEMENT_DRAWS samples, which stay the same from step to step. The inference network takes no part.
 
         Refining is not in the paper. The inference of LDA is a loop of this kind, too.
@@ -263,17 +268,18 @@ class NVDM(TextVAE):
         draws = tf.random.stateless_normal(half, seed)
         draws = tf.concat([draws, -draws], 0)
         for _ in range(REFINEMENTS):
-            logits = tf.einsum("sbk,kv->sbv", mu + tf.einsum("bij,sbj->sbi", scale, draws), topics) + bias
+            z = mu + tf.einsum("bij,sbj->sbi", scale, draws)
+            logits = tf.einsum("sbk,kv->sbv", z, topics) + bias
             p = tf.nn.softmax(logits)
             mean = tf.einsum("sbv,kv->sbk", p, topics)
             square = tf.reshape(tf.matmul(tf.reduce_mean(p, 0), products, transpose_b=True), [-1, count, count])
             covariance = square - tf.einsum("sbi,sbj->bij", mean, mean) / REFINEMENT_DRAWS
-            pull, curvature = self.prior.pull(mu)
+            pull, curvature = (tf.reduce_mean(part, 0) for part in self.prior.pull(z))
             factor = tf.linalg.cholesky(curvature[:, :, None] * identity + words[:, :, None] * covariance)
             slope = seen - words * tf.reduce_mean(mean, 0) + pull
             move = tf.linalg.cholesky_solve(factor, slope[:, :, None])[:, :, 0]
             gain = tf.reduce_sum(move * seen, 1)
-            mu += self.best_share(mu, move, gain, words, logits, tf.matmul(move, topics)) * move
+            mu += self.best_share(z, move, gain, words, logits, tf.matmul(move, topics)) * move
             if full:
                 scale = tf.linalg.triangular_solve(factor, identity, adjoint=True)
             else:  # the diagonal of the inverse covariance
