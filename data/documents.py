@@ -168,7 +168,7 @@ def load_documents(
     if dataset == "docstrings":
         facts["versions"] = versions()
     if dataset in PREPARED:
-        official = vstack([kept[0].counts, kept[1].counts])
+        official = cast(csr_array, vstack([kept[0].counts, kept[1].counts]))
         known, *others = (vectors_of(documents.counts, official) for documents in kept)
         for part, vectors in zip(PARTS[1:], others, strict=True):
             facts[part]["twins"] = with_twin(vectors, known)

@@ -27,7 +27,8 @@ def clusters(counts: csr_array) -> np.ndarray:
     """
     vectors = vectors_of(counts, counts)
     rows, columns = (np.concatenate(part) for part in zip(*_pairs(vectors, vectors), strict=True))
-    joined = csr_array((np.ones(len(rows), bool), (rows, columns)), shape=(vectors.shape[0],) * 2)
+    size = len(vectors.indptr) - 1
+    joined = csr_array((np.ones(len(rows), bool), (rows, columns)), shape=(size, size))
     return connected_components(joined, directed=False)[1].astype(np.int64)
 
 
@@ -54,15 +55,15 @@ def vectors_of(counts: csr_array, fitted_on: csr_array) -> csr_array:
     """Return the vectors of documents, [D, V] of length 1 or 0, with the frequencies of the words among others [E, V]."""
     from sklearn.feature_extraction.text import TfidfTransformer
 
-    size = fitted_on.shape[0]  # pyright: ignore[reportOptionalSubscript]  # SciPy has no stubs
-    rare = np.bincount(fitted_on.indices, minlength=counts.shape[1]) <= COMMON * size  # pyright: ignore[reportOptionalSubscript]
+    size, words = fitted_on.shape  # pyright: ignore[reportGeneralTypeIssues]  # SciPy has no stubs
+    rare = np.bincount(fitted_on.indices, minlength=words) <= COMMON * size
     return csr_array(TfidfTransformer(sublinear_tf=True).fit(fitted_on[:, rare]).transform(counts[:, rare]))
 
 
 def _pairs(vectors: csr_array, others: csr_array) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Give the places of twins, ROWS documents at a time: in `vectors`, and in `others`."""
     turned = others.T.tocsr()
-    for start in range(0, vectors.shape[0], ROWS):  # pyright: ignore[reportOptionalSubscript]  # SciPy has no stubs
+    for start in range(0, len(vectors.indptr) - 1, ROWS):
         near = (vectors[start : start + ROWS] @ turned).tocoo()
         kept = near.data >= TWIN
         yield near.row[kept] + start, near.col[kept]
