@@ -17,7 +17,7 @@ import sys
 from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import chain
+from itertools import chain, groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
@@ -38,6 +38,7 @@ from data.text import (
     cut_places,
     cut_three,
     cut_three_places,
+    has_empty_lines,
     is_english,
     lines,
     locate,
@@ -56,13 +57,16 @@ if TYPE_CHECKING:
     import tensorflow as tf
     from sklearn.utils import Bunch
 
-PREPARED = ("20news", "20news_clean")  # folders of `data_dir` whose words are counted already
+NEWSGROUPS = ("20news", "20news_clean")  # folders of `data_dir` whose words are counted already
+PREPARED = (*NEWSGROUPS, "reuters")  # folders of `data_dir`
 DATASETS = (*PREPARED, "docstrings", "newsgroups", "ag_news")
 
 COUNTED = ("train.feat", "test.feat", "vocab.new")  # the files of a counted corpus
+TEXT_PARTS = ("train.txt", "test.txt", "valid.txt")  # the files of a corpus in parts; the last may be missing
 FORMS = (
     "a text file of one document a line, a folder of .txt files (in sub-folders if they have labels), a folder of "
-    "train.feat, test.feat and vocab.new, docword.NAME.txt with vocab.NAME.txt, or NAME.svmlight"
+    "train.txt, test.txt and, if wanted, valid.txt, a folder of train.feat, test.feat and vocab.new, docword.NAME.txt with "
+    "vocab.NAME.txt, or NAME.svmlight"
 )
 
 AG_NEWS_SERVER = ("drive.google.com", 443)
@@ -94,7 +98,7 @@ class DocumentCorpus(NamedTuple):
 
 
 class RawText(NamedTuple):
-    """Documents before they are counted. If they come in two groups, the second is the test part."""
+    """Documents before they are counted. Of several groups, the second is the test part, and the third validation."""
 
     texts: Texts  # D texts of content words; a text may be empty
     counted: np.ndarray  # bool [W]: whether a word counts. Stop words of English do not
@@ -125,6 +129,7 @@ def load_documents(
             - 20news: 20 Newsgroups as Miao, Yu and Blunsom (2016) prepared it, a folder in the format below.
             - 20news_clean: the same as later papers cleaned it, without labels.
             - docstrings: the docstrings that have prose after the summary. The label is the sub-package.
+            - reuters: Reuters-21578, a story a document, a folder of train.txt, test.txt and valid.txt as below.
             - newsgroups: 20 Newsgroups without headers, footers and quotes. scikit-learn downloads it.
             - ag_news: the descriptions of AG News. tensorflow-datasets downloads it.
             - a folder of train.feat, test.feat and vocab.new. Each line of a .feat file is a document: its label, then
@@ -135,12 +140,15 @@ def load_documents(
               number, and the ids may start at 0. If vocab.txt lies beside it, line i has word i; otherwise a word is
               its id.
             - a text file with one document a line. An empty line is a document without a word.
-            - a folder of .txt files, each a document. In several sub-folders of such files, a document's label is the
+            - a folder of train.txt, test.txt and, if wanted, valid.txt. An empty line ends a document. In files without
+              empty lines, each line is a document.
+            - a folder of other .txt files, each a document. In several sub-folders of such files, a document's label is the
               name of its sub-folder. Deeper folders are not read.
 
             All files of text may be compressed, as NAME.txt.gz; `data.text.read_text` has the accepted encodings.
-        data_dir: for 20news and 20news_clean, the folder that holds theirs (None: $INFOBIGBIGAN_DATA). For ag_news, the
-            folder to download to (None: the default of the library). newsgroups is kept in scikit-learn's own folder.
+        data_dir: for 20news, 20news_clean and reuters, the folder that holds theirs (None: $INFOBIGBIGAN_DATA). For
+            ag_news, the folder to download to (None: the default of the library). newsgroups is kept in scikit-learn's own
+            folder.
         vocabulary_size: highest number of words in the vocabulary of raw text. Documents that are counted already keep
             their vocabulary.
         cache_gb: memory for the user's raw text, as int32 ids of its words, in 2^30 bytes. A larger text streams; its
@@ -167,7 +175,7 @@ def load_documents(
         }
     if dataset == "docstrings":
         facts["versions"] = versions()
-    if dataset in PREPARED:
+    if dataset in NEWSGROUPS:
         official = cast(csr_array, vstack([kept[0].counts, kept[1].counts]))
         known, *others = (vectors_of(documents.counts, official) for documents in kept)
         for part, vectors in zip(PARTS[1:], others, strict=True):
@@ -242,8 +250,8 @@ def _read(
         raw = _fetch_ag_news(data_dir)
     else:
         path = locate(dataset, DATASETS, PREPARED, data_dir)
-        if dataset in PREPARED or any(text_file(path, name).exists() for name in COUNTED):
-            return *_read_folder(path, dataset in PREPARED), CONTENT
+        if dataset in NEWSGROUPS or any(text_file(path, name).exists() for name in COUNTED):
+            return *_read_folder(path, dataset in NEWSGROUPS), CONTENT
         if path.name.removesuffix(".gz").endswith((".svmlight", ".libsvm")):
             return *_cut_counted(dataset, *_read_svmlight(path)), CONTENT
         if bags := [path] if path.name.startswith("docword.") else sorted(path.glob("docword.*")):
@@ -253,8 +261,9 @@ def _read(
     if len(texts.groups) == 1:
         parts = cut_three_places(size, dataset)
     else:
-        validation, train = cut_places(texts.groups[0], texts.groups[0] // 10)
-        parts = train, validation, np.arange(texts.groups[0], size)
+        official, test, *given = np.split(np.arange(size), np.cumsum(texts.groups)[:-1])
+        validation, train = (given[0], official) if given else cut_places(len(official), len(official) // 10)
+        parts = train, validation, test
     found = [np.where(raw.counted, texts.counts(part), 0) for part in parts]
     if dataset not in DATASETS:
         report_rare(dataset, *found[:2])
@@ -304,17 +313,27 @@ def _counts(texts: Texts, places: np.ndarray, columns: np.ndarray, width: int) -
 
 
 def _read_texts(path: Path, limit: float) -> RawText:
-    """Return the documents of a text file or of a folder of .txt files. Ids of more than `limit` bytes stream."""
+    """Return the documents of a text file, of a corpus in parts, or of a folder of other .txt files.
+
+    Ids of more than `limit` bytes stream.
+    """
     from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 
-    files, labels, names = _find_texts(path) if path.is_dir() else ([path], None, None)
-    store = TextStore([str(path.resolve()), "documents", RULES], [state_of(file) for file in files])
+    labels = names = None
+    if path.is_file():
+        form, files = "lines", [path]
+    elif all(text_file(path, name).exists() for name in TEXT_PARTS[:2]):
+        form, files = "parts", [file for file in (text_file(path, name) for name in TEXT_PARTS) if file.exists()]
+        report_unread(path, files, f"only {', '.join(TEXT_PARTS)} are")
+    else:
+        form, (files, labels, names) = "files", _find_texts(path)
+    store = TextStore([str(path.resolve()), f"documents: {form}", RULES], [state_of(file) for file in files])
 
     def read() -> tuple[Texts, list[str]]:
         tally = Tally()
-        documents = tally.passed(map(read_text, files) if path.is_dir() else lines(path))
-        texts = encoded([([content_words(text)] for text in documents)], False, store, limit, keep_empty=True)
-        return texts, tally.said
+        texts = _blocks(files) if form == "parts" else [map(read_text, files) if form == "files" else lines(path)]
+        groups = (([content_words(text)] for text in tally.passed(group)) for group in texts)
+        return encoded(groups, False, store, limit, keep_empty=True), tally.said
 
     texts = stored(str(path), store, limit, read)
     every = np.arange(len(texts.lengths))
@@ -331,10 +350,21 @@ def _read_texts(path: Path, limit: float) -> RawText:
     counted = ~stop if english else np.ones_like(stop)
     # one column for all words that count
     filled = np.diff(_counts(texts, every, counted.astype(np.int32) - 1, 1).indptr) > 0
-    _report_empty((lambda i: str(files[i])) if path.is_dir() else (lambda i: f"{path}, line {i + 1}"), filled)
+    kind = "line" if form == "lines" else "document"
+    _report_empty((lambda i: str(files[i])) if form == "files" else (lambda i: f"{path}, {kind} {i + 1}"), filled)
     if not filled.any():
         raise DataError(f"{path} has no document with a word in it: give {FORMS}")
     return RawText(texts, counted, filled, labels, names, ENGLISH if english else CONTENT)
+
+
+def _blocks(files: list[Path]) -> Iterator[Iterator[str]]:
+    """Yield the documents of each file, which empty lines end; if no file has one inside its text, the lines."""
+    if not any(map(has_empty_lines, files)):
+        yield from map(lines, files)
+        return
+    for file in files:
+        parts = groupby(lines(file), lambda line: bool(line.strip()))
+        yield ("\n".join(own) for filled, own in parts if filled)
 
 
 def _find_texts(folder: Path) -> tuple[list[Path], np.ndarray | None, tuple[str, ...] | None]:

@@ -28,6 +28,7 @@ from data.text import (
     Tally,
     cut_places,
     cut_three_places,
+    has_empty_lines,
     lines,
     locate,
     report_rare,
@@ -42,7 +43,7 @@ from data.wording import SPLITTINGS, Wording
 if TYPE_CHECKING:
     import tensorflow as tf
 
-PREPARED = ("ptb", "brown", "multi30k")  # folders of `data_dir`, tokenised: spaces separate the tokens
+PREPARED = ("ptb", "brown", "multi30k", "reuters")  # folders of `data_dir`, tokenised: spaces separate the tokens
 DATASETS = ("docstrings", *PREPARED)
 
 POOL = 100  # number of batches that are sorted by length together: padding stays small, neighbours stay random
@@ -123,7 +124,7 @@ def load_paragraphs(
 ) -> SentenceCorpus:
     """Read a whole corpus of paragraphs, each as `join` returns it.
 
-    `brown`, docstrings and the user's text have paragraphs. Each line is a sentence, and an empty line ends a
+    `brown`, `reuters`, docstrings and the user's text have paragraphs. Each line is a sentence, and an empty line ends a
     paragraph. In a text without empty lines, each line is a paragraph, which `data.text.split_sentences` splits into
     sentences. A docstring is one paragraph. Everything else is as for `load_sentences`.
 
@@ -137,7 +138,7 @@ def load_paragraphs(
         DataError: as for `load_sentences`, or the text has no paragraphs.
     """
     if dataset in ("ptb", "multi30k"):
-        raise DataError(f"{dataset} has sentences but no paragraphs: use brown, docstrings or your own text")
+        raise DataError(f"{dataset} has sentences but no paragraphs: use brown, reuters, docstrings or your own text")
     texts, parts = _read(dataset, data_dir, True, cache_gb)
     fits = (min_sentences <= texts.sentences) & (texts.sentences <= max_sentences) & (texts.longest <= max_length)
     limits = f"paragraphs of {min_sentences} to {max_sentences} sentences of 1 to {max_length} words"
@@ -395,25 +396,12 @@ def _by_empty_line(
     files: list[Path], tally: Tally, to_tokens: Callable[[str], Tokens]
 ) -> Iterator[Iterator[Iterable[Tokens]]]:
     """Yield the paragraphs of each file. If no file has empty lines inside its text, each line is a paragraph."""
-    if any(map(_has_empty_lines, files)):
+    if any(map(has_empty_lines, files)):
         for file in files:
             yield (own for filled, own in groupby(map(to_tokens, tally.passed(lines(file))), bool) if filled)
     else:
         for file in files:
             yield (map(to_tokens, split_sentences(line)) for line in tally.passed(lines(file)))
-
-
-def _has_empty_lines(file: Path) -> bool:
-    """Return whether an empty line stands between others."""
-    text = gap = False
-    for line in lines(file):
-        if not line.strip():
-            gap = text
-        elif gap:
-            return True
-        else:
-            text = True
-    return False
 
 
 def _check_kept(dataset: str, every: list[np.ndarray], kept: list[np.ndarray], what: str) -> None:

@@ -162,6 +162,19 @@ def read_text(file: Path) -> str:
     return text.getvalue()
 
 
+def has_empty_lines(file: Path) -> bool:
+    """Return whether an empty line stands between others."""
+    text = gap = False
+    for line in lines(file):
+        if not line.strip():
+            gap = text
+        elif gap:
+            return True
+        else:
+            text = True
+    return False
+
+
 def _ended_lines(file: Path) -> Iterator[str]:
     """Yield the lines of a text file, each with LF; the last may lack it. Raise DataError as `read_text` does."""
     if not file.exists():

@@ -279,10 +279,10 @@ class NVDMConfig(Config):
 
     dataset: str = data_option(
         "docstrings",
-        "20news, 20news_clean, docstrings, newsgroups, ag_news, a text file, a folder of .txt files, or word counts "
-        "(.feat, docword, .svmlight)",
+        "20news, 20news_clean, reuters, docstrings, newsgroups, ag_news, a text file, a folder of .txt files, or word "
+        "counts (.feat, docword, .svmlight)",
     )
-    data_dir: str | None = data_option(None, "folder that holds 20news and 20news_clean, or to download to")
+    data_dir: str | None = data_option(None, "folder that holds 20news, 20news_clean and reuters, or to download to")
     cache_gb: float | None = other_default(BigGANConfig, "cache_gb", None)
     vocabulary_size: int = data_option(2000, "most frequent words of raw text that are kept", low=10)
     updates: int = other_default(Config, "updates", 5000)
@@ -338,9 +338,10 @@ class SentenceConfig(Config):
     retired: ClassVar = ("curves",)
 
     dataset: str = data_option(
-        "docstrings", "docstrings, ptb, brown, multi30k, a text file, or a folder of train.txt, test.txt, valid.txt"
+        "docstrings",
+        "docstrings, ptb, brown, multi30k, reuters, a text file, or a folder of train.txt, test.txt, valid.txt",
     )
-    data_dir: str | None = data_option(None, "folder that holds ptb, brown and multi30k")
+    data_dir: str | None = data_option(None, "folder that holds ptb, brown, multi30k and reuters")
     cache_gb: float | None = other_default(BigGANConfig, "cache_gb", None)
     vocabulary_size: int = data_option(
         10_000, "words that are predicted, the unknown word and the end of a sentence included", low=3
@@ -432,9 +433,9 @@ class MLVAEConfig(LatentConfig):
     }
 
     dataset: str = data_option(
-        "docstrings", "docstrings, brown, a text file, or a folder of train.txt, test.txt, valid.txt"
+        "docstrings", "docstrings, brown, reuters, a text file, or a folder of train.txt, test.txt, valid.txt"
     )
-    data_dir: str | None = data_option(None, "folder that holds brown")
+    data_dir: str | None = data_option(None, "folder that holds brown and reuters")
     min_sentences: int = data_option(2, "fewest sentences of a paragraph; other paragraphs are left out", low=1)
     max_sentences: int = data_option(8, "most sentences of a paragraph; other paragraphs are left out", low=1)
     updates: int = other_default(Config, "updates", 3000)

@@ -206,13 +206,37 @@ def test_a_folder_without_sub_folders_has_no_labels(tmp_path):
         ({"a.csv": "x"}, "has no .txt files .*docword"),
         ({"a/b/c.txt": "x"}, "has no .txt files"),
         ({"a.txt": "x", "b/c.txt": "x"}, "both beside and inside"),
-        ({"train.txt": "x", "test.txt": "x"}, "parts and not documents"),
+        ({"train.txt": "x", "valid.txt": "x"}, "parts and not documents"),
         ({"train/a.txt": "x", "test/a.txt": "x"}, "parts and not documents"),
     ],
 )
 def test_folders_that_are_no_documents(tmp_path, files, match):
     with raises(match):
         reader.load_documents(write_files(tmp_path / "x", files))
+
+
+STORIES = [f"a fish swam {i}\nand a cod{'' if i % 3 else ' fled'}" for i in range(20)]
+
+
+@pytest.mark.parametrize("end", ["", ".gz"])
+@pytest.mark.parametrize("valid", [True, False])
+def test_a_corpus_in_parts_has_a_document_between_empty_lines(tmp_path, capsys, end, valid):
+    parts = {"train": STORIES, "test": STORIES[:4], "valid": STORIES[:6]}
+    files = {f"{part}.txt{end}": "\n\n\n".join(parts[part]) + "\n" for part in parts if valid or part != "valid"}
+    corpus = reader.load_documents(write_files(tmp_path / "x", files | {"notes.txt": "an owl"}))
+    assert [d.counts.shape[0] for d in corpus[1:4]] == ([20, 6, 4] if valid else [18, 2, 4])
+    assert set(corpus.words) == {"fish", "swam", "cod", "fled"} and corpus.label_names is None
+    np.testing.assert_array_equal(corpus.test.counts.sum(1), [4, 3, 3, 4])
+    assert "1 files are not read, such as notes.txt" in capsys.readouterr().err
+
+
+def test_a_corpus_in_parts_without_empty_lines_has_a_document_on_each_line(tmp_path, capsys):
+    files = {f"{part}.txt": "a fish\nan owl\n" * 10 for part in ("train", "test")} | {
+        "valid.txt": "an owl\n?!\na fish\n"
+    }
+    corpus = reader.load_documents(write_files(tmp_path / "x", files))
+    assert [d.counts.shape[0] for d in corpus[1:4]] == [20, 2, 20]
+    assert re.search("document 42: .* no words.* 1 in all", capsys.readouterr().err)
 
 
 def test_a_file_without_words_has_the_accepted_forms_in_its_error(tmp_path):
@@ -626,3 +650,13 @@ def test_20_newsgroups(name, sizes, words, twins):
     assert total == sum(int(pair.split(":")[1]) for line in lines for pair in line.split()[1:])
     # the training part cannot give away the validation part
     assert [corpus.facts[part].get("twins") for part in ("train", "validation", "test")] == [None, 0, twins]
+
+
+@pytest.mark.slow
+def test_reuters_has_a_story_in_each_document():
+    folder = os.environ.get("INFOBIGBIGAN_DATA")
+    if folder is None or not Path(folder, "reuters").is_dir():
+        pytest.skip("INFOBIGBIGAN_DATA does not name a folder that holds reuters")
+    corpus = reader.load_documents("reuters", folder)
+    found = [corpus.facts[part]["documents"] + corpus.facts[part]["left_out"] for part in reader.PARTS]
+    assert found == [10_069, 915, 4_198] and corpus.label_names is None and len(corpus.words) == 2000

@@ -417,15 +417,23 @@ def test_ptb_padding(ptb):
     assert padding(batches) < 0.1
 
 
-@pytest.mark.parametrize("name, sizes", [("brown", [47_241, 5_001, 5_098]), ("multi30k", [29_000, 1_014, 1_000])])
+@pytest.mark.parametrize(
+    "name, sizes",
+    [
+        ("brown", [47_241, 5_001, 5_098]),
+        ("multi30k", [29_000, 1_014, 1_000]),
+        ("reuters", [64_201, 5_960, 25_393]),
+    ],
+)
 def test_sizes_of_the_other_corpora(data_dir, name, sizes):
     facts = reader.load_sentences(name, data_dir).facts
     assert [facts[part]["sentences"] + facts[part]["left_out"] for part in reader.PARTS] == sizes
-    assert facts["test"]["left_out"] <= 1
+    assert facts["test"]["left_out"] <= (42 if name == "reuters" else 1)
 
 
-def test_brown_paragraphs(data_dir):
-    corpus = reader.load_paragraphs("brown", data_dir)
+@pytest.mark.parametrize(("name", "sizes"), [("brown", [12_853, 1_431, 1_383]), ("reuters", [10_069, 915, 4_198])])
+def test_paragraphs_of_the_prepared_corpora(data_dir, name, sizes):
+    corpus = reader.load_paragraphs(name, data_dir)
     facts = corpus.facts
-    assert [facts[part]["paragraphs"] + facts[part]["left_out"] for part in reader.PARTS] == [12_853, 1_431, 1_383]
+    assert [facts[part]["paragraphs"] + facts[part]["left_out"] for part in reader.PARTS] == sizes
     assert padding(take(corpus.train, reader.steps_per_epoch(corpus.train, 32), batch_size=32)) < 0.05
