@@ -30,7 +30,7 @@ def print_table(run: Run, scores: Mapping[str, Any]) -> None:
     for key, value in numbers(scores).items():
         table.add_row(escape(score_of(key).heading), f"{value:,}" if isinstance(value, int) else f"{value:.4f}", key)
     Console().print(table)
-    if "code_to_class" in scores:
+    if "class_shares" in scores:  # scores of older versions have the map without what stands beside it
         Console().print(code_table(scores))
         if scores["classes_without_code"]:
             print(f"{score_of('classes_without_code').label}: {', '.join(scores['classes_without_code'])}")

@@ -27,3 +27,12 @@ def test_every_code_stands_beside_its_class_with_p_of_c_and_the_true_share(capsy
     assert lines[1:] == [["0", "0.750", "dog", "0.500"], ["1", "0.250", "a [b]", "0.200"]]
     assert "evaluation only" in said
     assert ("classes without a code: cat" in said) == bool(missing)
+
+
+def test_scores_of_an_older_version_have_a_table_without_the_map(capsys):
+    print_table(
+        SimpleNamespace(path="runs/x", mode="infogan"),
+        {key: SCORES[key] for key in ("mode", "dataset", "epoch", "seed", "hungarian_accuracy", "code_to_class")},
+    )
+    said = capsys.readouterr().out
+    assert "hungarian_accuracy" in said and "evaluation only" not in said
