@@ -157,7 +157,9 @@ class NVDM(TextVAE):
         topics, bias = (tf.convert_to_tensor(v) for v in (self.decoder.kernel, self.decoder.bias))
         common = tf.nn.softmax(bias)
         centred = topics - tf.linalg.matvec(topics, common)[:, None]
-        axes = tf.linalg.eigh(tf.matmul(centred * common, centred, transpose_b=True))[1]
+        covariance = tf.matmul(centred * common, centred, transpose_b=True)
+        # of weights that are not finite the axes do not exist; z then is not finite either, which training notices
+        axes = tf.linalg.eigh(tf.where(tf.math.is_finite(covariance), covariance, 0.0))[1]
         along = tf.matmul(axes, topics, transpose_a=True)
         words, seen = tf.reduce_sum(x, 1, keepdims=True), tf.matmul(x, along, transpose_b=True)
         z, logits = tf.zeros_like(seen), bias[None]
