@@ -56,6 +56,7 @@ INFOBIGBIGAN: Arguments = (
         "consistency_on": "encoder",
         "consistency_weight": 1.0,
         "views": 1,
+        "cutout": 0,
         "balance_weight": 0.0,
     }
 )

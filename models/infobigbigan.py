@@ -35,7 +35,7 @@ from models.bigbigan import BigBiGAN
 from models.code import Code, Coded
 from models.encoder import Encoding
 from models.gan import Judgement, Pair
-from models.views import random_view
+from models.views import covered, random_view
 
 
 class InfoBigBiGAN(Coded, BigBiGAN):
@@ -49,6 +49,7 @@ class InfoBigBiGAN(Coded, BigBiGAN):
             c, or "head".
         consistency_weight: weight of the mutual information of the codes of two views of an image (Ji et al. 2019).
         views: 1 or 2: how many of the two are random views; with 1 the image itself is the other.
+        cutout: side of a black square that covers a part of half of the random views; 0: none is covered.
         balance_weight: weight of the entropy of the batch's mean code (Krause et al. 2010).
         options: the arguments of `Coded` and `BiGAN`.
     """
@@ -63,12 +64,14 @@ class InfoBigBiGAN(Coded, BigBiGAN):
         consistency_on: str,
         consistency_weight: float,
         views: int,
+        cutout: int,
         balance_weight: float,
         **options: Any,
     ):
         super().__init__(**options)
         self.joint_code, self.real_info_weight, self.consistency_on = joint_code, real_info_weight, consistency_on
-        self.consistency_weight, self.views, self.balance_weight = consistency_weight, views, balance_weight
+        self.consistency_weight, self.views, self.cutout = consistency_weight, views, cutout
+        self.balance_weight = balance_weight
 
     @classmethod
     def parts(
@@ -82,6 +85,7 @@ class InfoBigBiGAN(Coded, BigBiGAN):
         consistency_on: str,
         consistency_weight: float,
         views: int,
+        cutout: int,
         balance_weight: float,
         **options: Any,
     ) -> dict[str, Any]:
@@ -106,6 +110,7 @@ class InfoBigBiGAN(Coded, BigBiGAN):
             "consistency_on": consistency_on,
             "consistency_weight": consistency_weight,
             "views": views,
+            "cutout": cutout,
             "balance_weight": balance_weight,
         }
 
@@ -146,8 +151,14 @@ class InfoBigBiGAN(Coded, BigBiGAN):
         if self.consistency_weight:
             seen = [x if neighbours is None else neighbours, x][: self.views]
             seeds: list[Any] = [tf.random.fold_in(seed, i) for i in (1, 2)]  # pyright: ignore[reportArgumentType]
-            views = tf.concat([random_view(image, own) for image, own in zip(seen, seeds, strict=False)], 0)
+            views = tf.concat([self.view(image, own) for image, own in zip(seen, seeds, strict=False)], 0)
         return Pair(x, sampled(self.posterior(encoding), seed), self.estimate_code(x, encoding), views)
+
+    def view(self, x: tf.Tensor, seed: Any) -> tf.Tensor:
+        """Return a random view of every image, [B, H, W, C]; `seed` is int32 [2]."""
+        view = random_view(x, seed)
+        fold_in: Any = tf.random.fold_in  # the stubs declare its result an int
+        return covered(view, self.cutout, fold_in(seed, 1)) if self.cutout else view
 
     def real_codes(self, real: Judgement, real_pair: Pair) -> tf.Tensor:
         """Return q(c | x) of a batch of real images, [B, num_categories]: by E if E estimates the code, else by the head."""

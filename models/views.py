@@ -51,3 +51,25 @@ def random_view(x: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
     )
     eps = own_rows(tf.random.stateless_normal(tf.concat([[batch], shape[1:]], 0), noise))
     return tf.clip_by_value(view + NOISE * eps, -1.0, 1.0)
+
+
+def covered(x: tf.Tensor, side: int, seed: tf.Tensor) -> tf.Tensor:
+    """Return images of which a random half have a black square at a random place (cutout, DeVries & Taylor 2017).
+
+    The centre of the square is any pixel, so a part of the square may lie beyond the border.
+
+    Args:
+        x: images [B, H, W, C] float32 in [-1, 1].
+        side: height and width of the square, in pixels.
+        seed: int32 [2].
+    """
+    height, width, _ = map_shape(x)
+    count: list = [replicas() * tf.shape(x)[0], 3]
+    down, right, chosen = tf.unstack(own_rows(tf.random.stateless_uniform(count, seed)), axis=1)
+
+    def inside(size: int, centre: tf.Tensor) -> tf.Tensor:
+        distance = tf.range(size, dtype=tf.float32) - tf.floor(centre * size)[:, None]
+        return (distance >= -(side // 2)) & (distance < side - side // 2)
+
+    square = inside(height, down)[:, :, None] & inside(width, right)[:, None] & (chosen < 0.5)[:, None, None]
+    return tf.where(square[..., None], -1.0, x)

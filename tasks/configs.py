@@ -222,6 +222,11 @@ class InfoBigBiGANConfig(CodeConfig, BigBiGANConfig):
         low=1,
         high=2,
     )
+    cutout: int = training_option(
+        INFOBIGBIGAN["cutout"],
+        "side of a black square that covers a part of half of the random views, in pixels; 0: none is covered",
+        low=0,
+    )
     balance_weight: float = training_option(
         INFOBIGBIGAN["balance_weight"], "weight of the entropy of the average code of real images", low=0
     )

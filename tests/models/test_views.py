@@ -3,7 +3,7 @@ import pytest
 import tensorflow as tf
 
 from models import views
-from models.views import random_view
+from models.views import covered, random_view
 
 SEED = tf.constant([3, 4])
 STRENGTHS = {"ROTATION": 0.0, "SCALE": 0.0, "SHIFT": 0.0, "SHEAR": 0.0, "NOISE": 0.0}
@@ -116,3 +116,25 @@ def test_noise_has_its_deviation(only):
 def test_beyond_the_border_the_border_is_repeated(only):
     only(SHIFT=0.2)
     np.testing.assert_allclose(random_view(tf.fill([5, 10, 10, 3], -1.0), SEED), -1.0, atol=1e-6)
+
+
+@pytest.mark.parametrize("side", [1, 3, 4])
+def test_half_of_the_images_have_a_black_square_at_any_place(side):
+    x = tf.ones([4000, 6, 8, 2]) * 0.5
+    black = (covered(x, side, SEED).numpy() == -1).all(-1)
+    assert np.array_equal(covered(x, side, SEED).numpy() == 0.5, np.repeat(~black[..., None], 2, 3))  # all else stays
+    covers = black.any((1, 2))
+    assert np.mean(covers) == pytest.approx(0.5, abs=0.03)
+    rows, columns = black.any(2).sum(1)[covers], black.any(1).sum(1)[covers]
+    assert max(rows) == max(columns) == side  # less at the border
+    np.testing.assert_array_equal(black.sum((1, 2))[covers], rows * columns)
+    centres = black[covers].mean(0)
+    assert centres.min() > 0.2 * centres.max() > 0
+    np.testing.assert_array_equal(black, (covered(x, side, SEED).numpy() == -1).all(-1))
+
+
+def test_a_square_that_covers_everything_leaves_nothing():
+    x = covered(images(50), 60, SEED).numpy()
+    gone = (x == -1).all((1, 2, 3))
+    assert 10 < gone.sum() < 40
+    np.testing.assert_array_equal(x[~gone], images(50).numpy()[~gone])
