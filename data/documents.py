@@ -114,8 +114,9 @@ def load_documents(
     """Read a whole corpus of documents into memory, or, if it is larger than `cache_gb`, into files that it streams from.
 
     The parts are fixed. An official test set stays as it is, and a random tenth of its training set becomes
-    `validation`; of 20news and 20news_clean, a tenth without near duplicates in the rest (`data.twins`). Everything
-    else is cut at random: 80 % train, 10 % validation, 10 % test.
+    `validation`. Of 20news and 20news_clean, it is a tenth without near duplicates in the rest (`data.twins`).
+    Everything else is cut at random: 80 % train, 10 % validation, 10 % test.
+
     Documents without a word of the vocabulary are left out and counted in `facts`.
 
     `data.text.content_words` finds the words of a raw text. If the corpus is English, scikit-learn's English stop words
