@@ -1,5 +1,6 @@
 """Documents: how a corpus of counts is read, which model fits it, what a training shows, and the scores of topic models."""
 
+import functools
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -41,6 +42,8 @@ from training.runs import Run
 EVALUATION_BATCH = 500
 DIVERSITY_WORDS = 25  # of each topic, as Dieng et al. 2020 count them
 SCORED_COUNTS = 2**27  # of a part: about 1 GB, at 8 bytes for each word of each document
+# Counts x [B, V] and a seed -> q(z | x) = N(mu, A A'): mu [B, topics], and A [B, topics, topics], which is triangular.
+Posterior = Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
 SHOWN, NEAREST = 10, 5  # words and documents that are listed, and how many neighbours each has
 
 
@@ -54,26 +57,27 @@ class DocumentScorer(Scorer[DocumentCorpus]):
                 print(f"{part}: scored on {count:,} of {every:,} documents, a fixed random choice", file=sys.stderr)
         super().__init__(task, run, data._replace(**parts), model)
 
-    def bounds(self, part: Documents, refined: str | None = None) -> tuple[np.ndarray, np.ndarray]:
+    def bounds(self, part: Documents, posterior: Posterior | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Return (nll, kl) of every document, float64 [D] each, in nats: means of the ELBO's terms over samples of z.
 
         Args:
-            refined: "diagonal" or "full", the covariance of each document's refined posterior; None: the posterior is
-                the inference network's, as in the paper.
+            posterior: computes q(z | x); None: it is the inference network's, as in the paper.
         """
+        posterior = posterior or self.one_pass
         found = []
         for i, x in enumerate(documents.evaluation_batches(part.counts, EVALUATION_BATCH)):
             seed: Any = tf.random.fold_in([self.config.seed, 2], i)
             z_seed, own_seed = tf.unstack(tf.random.split(seed, 2))
-            if refined:
-                mu, scale = self.model.refine(x, own_seed, refined == "full")
-            else:
-                mu, log_variance = self.model.infer(x)
-                scale = tf.linalg.diag(tf.exp(0.5 * log_variance))
+            mu, scale = posterior(x, own_seed)
             drawn = [self.model.bound(x, mu, scale, tf.random.fold_in(z_seed, s)) for s in range(self.config.samples)]
             found.append(np.mean([[nll.numpy(), kl.numpy()] for nll, kl in drawn], 0, np.float64))
         nll, kl = np.concatenate(found, 1)
         return nll, kl
+
+    def one_pass(self, x: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Return the inference network's posterior of counts x [B, V]; arguments and result as for `Posterior`."""
+        mu, log_variance = self.model.infer(x)
+        return mu, tf.linalg.diag(tf.exp(0.5 * log_variance))
 
     @computes(catalogue.DOCUMENT_LIKELIHOOD)
     def likelihood(self) -> dict[str, Any]:
@@ -85,8 +89,8 @@ class DocumentScorer(Scorer[DocumentCorpus]):
         chosen_by = of_documents(validation, *self.bounds(validation))["perplexity_document"]
         nll, kl = self.bounds(test)
         scores = of_documents(test, nll, kl)
-        for ending, refined in (("_diagonal", "diagonal"), ("_refined", "full")):
-            own = of_documents(test, *self.bounds(test, refined))
+        for ending, full in (("_diagonal", False), ("_refined", True)):
+            own = of_documents(test, *self.bounds(test, functools.partial(self.model.refine, full=full)))
             scores |= {name + ending: value for name, value in own.items()}
         scores |= self.latent(test) | {"mutual_information_documents": len(kl)}
         return scores | by_length(test, kl) | {"validation_perplexity_document": chosen_by}
