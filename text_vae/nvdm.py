@@ -262,7 +262,10 @@ class NVDM(TextVAE):
         """
         topics, bias = (tf.convert_to_tensor(v) for v in (self.decoder.kernel, self.decoder.bias))
         count = self.mu.units
-        products = tf.reshape(tf.expand_dims(topics, 1) * topics, [count * count, -1])
+        row, column = np.triu_indices(count)  # a covariance is symmetric: half of it is computed
+        place = np.zeros([count, count], np.int32)
+        place[row, column] = place[column, row] = np.arange(len(row))
+        products = tf.gather(topics, row) * tf.gather(topics, column)
         words, seen = tf.reduce_sum(x, 1, keepdims=True), tf.matmul(x, topics, transpose_b=True)
         mu, identity = tf.zeros_like(seen), tf.eye(count) + tf.zeros_like(seen)[:, None]
         scale = identity
@@ -274,7 +277,7 @@ class NVDM(TextVAE):
             logits = tf.einsum("sbk,kv->sbv", z, topics) + bias
             p = tf.nn.softmax(logits)
             mean = tf.einsum("sbv,kv->sbk", p, topics)
-            square = tf.reshape(tf.matmul(tf.reduce_mean(p, 0), products, transpose_b=True), [-1, count, count])
+            square = tf.gather(tf.matmul(tf.reduce_mean(p, 0), products, transpose_b=True), place, axis=1)
             covariance = square - tf.einsum("sbi,sbj->bij", mean, mean) / REFINEMENT_DRAWS
             pull, curvature = (tf.reduce_mean(part, 0) for part in self.prior.pull(z))
             factor = tf.linalg.cholesky(curvature[:, :, None] * identity + words[:, :, None] * covariance)
