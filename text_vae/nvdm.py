@@ -21,7 +21,7 @@ from text_vae.written import Words
 MODE_STEPS = 4  # of Newton's method towards a mode that the inference network reads
 SHARES = (0.1, 0.3, 0.6, 1.0, 1.5)  # of a step of Newton's method; the best is taken
 # Of a posterior that is refined: Newton's steps, and samples of z for the expectations in each.
-REFINEMENTS, REFINEMENT_DRAWS = 8, 8
+REFINEMENTS, REFINEMENT_DRAWS = 5, 8
 
 
 class NVDM(TextVAE):
