@@ -21,7 +21,7 @@ from text_vae.written import Words
 MODE_STEPS = 4  # of Newton's method towards a mode that the inference network reads
 SHARES = (0.1, 0.3, 0.6, 1.0, 1.5)  # of a step of Newton's method; the best is taken
 # Of a posterior that is refined: Newton's steps, and samples of z for the expectations in each.
-REFINEMENTS, REFINEMENT_DRAWS = 5, 8
+REFINEMENTS, REFINEMENT_DRAWS = 8, 8
 
 
 class NVDM(TextVAE):
@@ -268,28 +268,27 @@ class NVDM(TextVAE):
         products = tf.gather(topics, row) * tf.gather(topics, column)
         words, seen = tf.reduce_sum(x, 1, keepdims=True), tf.matmul(x, topics, transpose_b=True)
         mu, identity = tf.zeros_like(seen), tf.eye(count) + tf.zeros_like(seen)[:, None]
-        scale = identity
-        half: Any = [REFINEMENT_DRAWS // 2, tf.shape(x)[0], count]
+        factor = identity  # of the inverse covariance of q
+        half: Any = [tf.shape(x)[0], count, REFINEMENT_DRAWS // 2]
         draws = tf.random.stateless_normal(half, seed)
-        draws = tf.concat([draws, -draws], 0)
+        draws = tf.concat([draws, -draws], 2)
         for _ in range(REFINEMENTS):
-            z = mu + tf.einsum("bij,sbj->sbi", scale, draws)
+            z = mu + tf.transpose(tf.linalg.triangular_solve(factor, draws, adjoint=True), [2, 0, 1])
             logits = tf.einsum("sbk,kv->sbv", z, topics) + bias
             p = tf.nn.softmax(logits)
             mean = tf.einsum("sbv,kv->sbk", p, topics)
             square = tf.gather(tf.matmul(tf.reduce_mean(p, 0), products, transpose_b=True), place, axis=1)
             covariance = square - tf.einsum("sbi,sbj->bij", mean, mean) / REFINEMENT_DRAWS
             pull, curvature = (tf.reduce_mean(part, 0) for part in self.prior.pull(z))
-            factor = tf.linalg.cholesky(curvature[:, :, None] * identity + words[:, :, None] * covariance)
+            precision = curvature[:, :, None] * identity + words[:, :, None] * covariance
             slope = seen - words * tf.reduce_mean(mean, 0) + pull
+            factor = tf.linalg.cholesky(precision)
             move = tf.linalg.cholesky_solve(factor, slope[:, :, None])[:, :, 0]
             gain = tf.reduce_sum(move * seen, 1)
             mu += self.best_share(z, move, gain, words, logits, tf.matmul(move, topics)) * move
-            if full:
-                scale = tf.linalg.triangular_solve(factor, identity, adjoint=True)
-            else:  # the diagonal of the inverse covariance
-                scale = tf.linalg.diag(tf.math.rsqrt(tf.reduce_sum(tf.square(factor), -1)))
-        return mu, scale
+            if not full:
+                factor = tf.sqrt(identity * precision)
+        return mu, tf.linalg.triangular_solve(factor, identity, adjoint=True)
 
     @tf.function(reduce_retracing=True, autograph=False)
     def bound(self, x: tf.Tensor, mu: tf.Tensor, scale: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
