@@ -19,10 +19,11 @@ def pytest_configure():
 
 
 @pytest.fixture(scope="session", autouse=True)
-def cache_of_tests(tmp_path_factory):
-    """Keep the tests out of the user's cache."""
+def cache_of_tests(tmp_path_factory, worker_id):
+    """Keep the tests out of the user's cache. The processes of pytest-xdist share one."""
+    own = tmp_path_factory.getbasetemp()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("INFOBIGBIGAN_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("INFOBIGBIGAN_CACHE", str((own if worker_id == "master" else own.parent) / "cache"))
         yield
 
 

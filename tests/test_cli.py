@@ -56,31 +56,20 @@ def answer(capsys):
 
 
 @pytest.fixture(scope="module")
-def train_whole(smallest, few_feature_updates):
-    """Folder -> (run, model) of a training by train.py, four epochs of two steps, that nothing interrupts."""
+def whole(smallest, few_feature_updates, eagerly, tmp_path_factory):
+    """(run, model) of an eager training by train.py, four epochs of two steps, that nothing interrupts."""
+    keras.utils.clear_session(free_memory=False)  # a checkpoint holds layer names, numbered from here
+    folder, built, build = tmp_path_factory.mktemp("runs"), [], Task.build
 
-    def make(folder):
-        keras.utils.clear_session(free_memory=False)  # a checkpoint holds layer names, numbered from here
-        built, build = [], Task.build
+    def remember(*arguments):
+        built.append(build(*arguments))
+        return built[-1]
 
-        def remember(*arguments):
-            built.append(build(*arguments))
-            return built[-1]
-
-        with few_feature_updates(), pytest.MonkeyPatch.context() as patch:
-            patch.setattr(Task, "build", remember)
-            flags = [*smallest("infobigbigan"), "--epochs", "4", "--runs-dir", str(folder), "--name", "whole"]
-            assert train.main(flags) == 0
-        return open_run("whole", str(folder), MODES), built[0]
-
-    return make
-
-
-@pytest.fixture(scope="module")
-def whole(train_whole, eagerly, tmp_path_factory):
-    """(run, model) of an eager `train_whole`."""
-    with eagerly():
-        return train_whole(tmp_path_factory.mktemp("runs"))
+    with eagerly(), few_feature_updates(), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Task, "build", remember)
+        flags = [*smallest("infobigbigan"), "--epochs", "4", "--runs-dir", str(folder), "--name", "whole"]
+        assert train.main(flags) == 0
+    return open_run("whole", str(folder), MODES), built[0]
 
 
 @pytest.fixture(scope="module")
@@ -659,29 +648,6 @@ def test_a_resumed_training_ends_in_the_same_bits(whole, eager, tmp_path, monkey
     assert same_bits(copied, whole[0])
     watch = capsys.readouterr().out.splitlines()[-1].removeprefix("watch it: ")
     assert shlex.split(watch) == ["tensorboard", "--logdir", str(copied.path / "tensorboard")]
-
-
-@pytest.mark.slow
-def test_a_killed_and_resumed_run_ends_in_the_same_bits(train_whole, tmp_path, monkeypatch):
-    """A process is killed after its second checkpoint; every function is traced, as outside the tests."""
-    run, folder = train_whole(tmp_path)[0], tmp_path / "killed"
-    create_run(str(tmp_path), "killed", run.row, run.config, run.facts)  # killed before its first checkpoint
-    flags = ["--resume", "killed", "--runs-dir", str(tmp_path)]
-    process = subprocess.Popen(
-        [sys.executable, "train.py", *flags], cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    while len(list(folder.glob("checkpoints/epoch-*"))) < 2 and process.poll() is None:
-        time.sleep(0.02)
-    process.kill()
-    assert process.wait() == -signal.SIGKILL
-    killed = open_run(folder, "", MODES)
-    assert killed.checkpoints()[0][0] in (2, 3)
-    (folder / "checkpoints/partial.weights.h5").write_bytes(b"the beginning of a checkpoint")
-    monkeypatch.setattr(Task, "evaluate", lambda *_: STUB)
-    keras.utils.clear_session(free_memory=False)  # numbers layers as a new process would
-    assert train.main(flags) == 0
-    assert [entry["epoch"] for entry in killed.history] == [1, 2, 3, 4]
-    assert same_bits(killed, run)
 
 
 def test_a_checkpoint_holds_weights_averages_step_and_both_optimizers(whole):

@@ -187,42 +187,6 @@ def test_nothing_is_asked_of_other_servers_and_a_second_browser_is_answered(view
     assert [url for url in first.asked if not url.startswith((address, "data:", "blob:"))] == []
 
 
-HUNDRED = """
-import gc
-import sys
-from pathlib import Path
-from gradio_client import Client
-from reporting.explorer import Opened, page, served
-from tasks.modes import MODES
-from training.runs import open_run
-import explore
-
-def held_after(requests):
-    for request in range(requests):
-        client.predict(1.0, request, api_name="/samples")
-        if request % 10 == 9:
-            gc.collect()  # requests leave cycles, which Python frees at times of its own
-    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096 / 2**20  # megabytes
-
-run = open_run(sys.argv[1], "", MODES)
-mode = MODES[run.mode]
-with served(page([Opened(run, mode.load(run), mode.summary, explore.loader(run))]), "127.0.0.1", None) as address:
-    # over http no certificates need be read for each request
-    client = Client(address, verbose=False, ssl_verify=False, download_files=False)
-    print("held", held_after(20), held_after(100))
-"""
-
-
-def test_a_hundred_requests_leave_the_memory_flat():
-    """In a process of its own: what other tests opened is freed at any time."""
-    pytest.importorskip("gradio_client")
-    done = subprocess.run([sys.executable, "-c", HUNDRED, IMAGES], cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    (held,) = (line.split()[1:] for line in done.stdout.splitlines() if line.startswith("held"))
-    before, after = map(float, held)
-    assert after - before < 20
-
-
 def test_without_gradio_one_line_says_what_to_install(tmp_path):
     code = "import sys; sys.modules['gradio'] = None; import explore; sys.exit(explore.main([]))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)

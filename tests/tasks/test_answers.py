@@ -192,7 +192,6 @@ def test_scoring_a_run_that_was_given_away_adds_no_file_to_it(runs, tmp_path, ca
     assert sorted(given.iterdir()) == before and not (given / CANDIDATES).exists()
 
 
-@pytest.mark.slow
 def test_a_resumed_training_ends_in_the_same_bits(runs, tmp_path, monkeypatch):
     """It continues after one epoch of two, and the words' vectors do not begin again."""
     shutil.copytree(runs["nasm"].path, tmp_path / "runs/a")

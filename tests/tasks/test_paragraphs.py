@@ -98,7 +98,6 @@ def test_the_scores_of_a_loaded_run_are_the_same(run, capsys):
     assert {"generated", "self_bleu"} <= after.keys() and after == {name: before[name] for name in after}
 
 
-@pytest.mark.slow
 def test_a_resumed_training_ends_in_the_same_bits(run, tmp_path, monkeypatch):
     monkeypatch.setattr(Task, "evaluate", lambda self, run, *_: run.scores)
     runs = tmp_path / "runs"

@@ -159,7 +159,6 @@ def test_the_validation_part_chooses(run, chosen_by_validation):
     chosen_by_validation(run)
 
 
-@pytest.mark.slow
 def test_a_resumed_training_ends_in_the_same_bits(run, tmp_path, monkeypatch):
     monkeypatch.setattr(Task, "evaluate", lambda self, run, *_: run.scores)
     runs = tmp_path / "runs"
@@ -226,17 +225,6 @@ def test_an_estimate_does_not_depend_on_its_batch(untrained, corpus, mode, optio
     together = sentences.reference(model, batch).numpy()
     place = batch["indices"].numpy().tolist().index(0)
     np.testing.assert_allclose(together[place], sentences.reference(model, alone)[0], rtol=1e-4)
-
-
-@pytest.mark.slow
-def test_the_built_in_corpus_from_end_to_end(compiled, tmp_path, monkeypatch):
-    """No network and no data set is needed; every function is traced, as outside the tests."""
-    monkeypatch.delenv("INFOBIGBIGAN_DATA", raising=False)
-    flags = "--mode twrvae --dataset docstrings --vocabulary-size 200 --max-length 12 --batch-size 256".split()
-    flags += "--epochs 1 --embedding 8 --units 8 --latent-dim 2 --samples 1".split()
-    assert train.main([*flags, "--runs-dir", str(tmp_path), "--name", "a"]) == 0
-    scores = json.loads((tmp_path / "a/metrics.json").read_text())
-    assert scores["perplexity"] < 200 and scores["perplexity_tokens"] > 1000
 
 
 def test_options_reach_the_models(run):

@@ -1,4 +1,4 @@
-"""A long training keeps its memory and its open files."""
+"""A long training keeps its memory and its open files, and the page its memory."""
 
 import os
 import signal
@@ -48,3 +48,42 @@ def test_memory_and_open_files_stay(documents_folder, tmp_path):
     )
     print(f"{len(found)} s: {first} to {last} kB, {first_files} to {last_files} open files")
     assert last <= GROWTH * first and last_files <= first_files
+
+
+HUNDRED = """
+import gc
+import sys
+from pathlib import Path
+from gradio_client import Client
+from reporting.explorer import Opened, page, served
+from tasks.modes import MODES
+from training.runs import open_run
+import explore
+
+def held_after(requests):
+    for request in range(requests):
+        client.predict(1.0, request, api_name="/samples")
+        if request % 10 == 9:
+            gc.collect()  # requests leave cycles, which Python frees at times of its own
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096 / 2**20  # megabytes
+
+run = open_run(sys.argv[1], "", MODES)
+mode = MODES[run.mode]
+with served(page([Opened(run, mode.load(run), mode.summary, explore.loader(run))]), "127.0.0.1", None) as address:
+    # over http no certificates need be read for each request
+    client = Client(address, verbose=False, ssl_verify=False, download_files=False)
+    print("held", held_after(20), held_after(100))
+"""
+
+
+@pytest.mark.torture
+def test_a_hundred_requests_leave_the_memory_flat():
+    """In a process of its own: what other tests opened is freed at any time."""
+    pytest.importorskip("gradio_client")
+    done = subprocess.run(
+        [sys.executable, "-c", HUNDRED, "pretrained/infobigbigan-mnist"], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    (held,) = (line.split()[1:] for line in done.stdout.splitlines() if line.startswith("held"))
+    before, after = map(float, held)
+    assert after - before < 20
