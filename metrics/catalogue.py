@@ -249,6 +249,8 @@ TOPICS = [
           "documents, in [-1, 1]."),
     Score("topic_diversity", "topic diversity", "max", "", False,
           "Share of distinct words among the 25 top words of all topics."),
+    Score("example_topics", "examples of topics", None, "", False,
+          "Ten topics at equal distances in the order of NPMI, from the highest to the lowest: NPMI and top words."),
 ]  # fmt: skip
 LISTED = [
     Score("topics", "topics", None, "", False, "The top words of every topic."),

@@ -27,7 +27,7 @@ from training.files import write_bytes, write_text
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 HEAD = "<!-- Written by `python reproduce.py report` from docs/report/*.md: change those. -->"
-CALLED = ("table", "heading", "cost", "figure", "value", "texts", "ref")
+CALLED = ("table", "heading", "cost", "figure", "value", "texts", "topics", "ref")
 
 
 class Report:
@@ -130,9 +130,7 @@ class Report:
         Raises:
             InputError: a name is unknown, or "worst" is asked of a score without a better direction.
         """
-        planned, found = self.read(study)
-        members = found.get(known(row, rows_of(planned), f"row of {study}"), [])
-        members = [entry for entry in members if seed in (None, entry["seed"])]
+        members = [entry for entry in self.members(study, row) if seed in (None, entry["seed"])]
         scores = {key for entry in members for key in entry["metrics"]}
         if not scores:
             return "(failed)" if members else "(not run yet)"
@@ -162,8 +160,7 @@ class Report:
             count: how many items are shown: the first ones, which nobody picked.
             width: the most characters of a text; a longer text is cut behind a word and ends in " ...".
         """
-        planned, found = self.read(study)
-        members = found.get(known(row, rows_of(planned), f"row of {study}"), [])
+        members = self.members(study, row)
         written = {kind: texts for entry in members[:1] for kind, texts in written_by(entry).items()}
         if not written:
             return f"*Not run yet: `python reproduce.py {study}`*"
@@ -171,6 +168,20 @@ class Report:
         items = [[item] if isinstance(item, str) else item for item in items]
         items = [[literal(textwrap.shorten(text, width, placeholder=" ...")) for text in item] for item in items]
         return "\n".join("- " + "\n  → ".join(item) for item in items)
+
+    def topics(self, study: str, row: str, *, caption: str, label: str) -> str:
+        """Return a numbered table of topics of NVDM and of LDA: the examples among the scores of a row's first run."""
+        above, shown = self.heading(caption=caption, label=label), f"*Not run yet: `python reproduce.py {study}`*"
+        if members := self.members(study, row):
+            examples = (members[0]["metrics"][f"example_topics{ending}"] for ending in ("", "_lda"))
+            lines = [[part for own in pair for part in own.split(": ")] for pair in zip(*examples, strict=True)]
+            shown = markdown(["NPMI", "NVDM", "NPMI", "LDA"], lines)
+        return f"{above}\n\n{shown}"
+
+    def members(self, study: str, row: str) -> list[dict]:
+        """Return the entries of a row, by seed; none if it has not run. Raise InputError if a name is unknown."""
+        planned, found = self.read(study)
+        return found.get(known(row, rows_of(planned), f"row of {study}"), [])
 
     def ref(self, label: str) -> str:
         """Return a link to a table or figure, which may come later. `linked` writes the link's text."""

@@ -44,7 +44,7 @@ DIVERSITY_WORDS = 25  # of each topic, as Dieng et al. 2020 count them
 SCORED_COUNTS = 2**27  # of a part: about 1 GB, at 8 bytes for each word of each document
 # Counts x [B, V] and a seed -> q(z | x) = N(mu, A A'): mu [B, topics], and A [B, topics, topics], which is triangular.
 Posterior = Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
-SHOWN, NEAREST = 10, 5  # words and documents that are listed, and how many neighbours each has
+SHOWN, NEAREST = 10, 5  # words, documents and topics that are listed, and how many neighbours each has
 
 
 class DocumentScorer(Scorer[DocumentCorpus]):
@@ -129,14 +129,17 @@ class DocumentScorer(Scorer[DocumentCorpus]):
         rows = nearest(self.vectors(test._replace(counts=test.counts[shown])), self.vectors(known), NEAREST)
         return dict(zip(names(test, shown), (names(known, row) for row in rows), strict=True))
 
-    def described(self, weights: np.ndarray, suffix: str) -> dict[str, float]:
-        """Return NPMI and diversity of topics of these word weights [K, V], with keys that end in `suffix`."""
+    def described(self, weights: np.ndarray, suffix: str) -> dict[str, Any]:
+        """Return NPMI, diversity and examples of topics of these word weights [K, V], with keys that end in `suffix`."""
         words, counts = self.data.words, self.data.train.counts
         top = [top_words(weights, words, counts, count) for count in (10, DIVERSITY_WORDS)]
         coherence = coherence_npmi(top[0], counts, words)
+        order = np.argsort(np.negative(coherence), kind="stable")
+        examples = order[np.linspace(0, len(order) - 1, min(len(order), SHOWN)).round().astype(int)]
         return {
             f"coherence_npmi{suffix}": float(np.mean(coherence)),
             f"topic_diversity{suffix}": topic_diversity(top[1]),
+            f"example_topics{suffix}": [f"{coherence[k]:.2f}: {' '.join(top[0][k])}" for k in examples],
         }
 
     def posteriors(self, part: Documents) -> np.ndarray:

@@ -139,6 +139,18 @@ def test_other_tables_and_rows_of_other_studies(write):
     assert "0 of 1 trainings so far; not run yet: one" in page
 
 
+def test_topics_of_two_models_stand_side_by_side(write, docs):
+    entries = [
+        entry("plain", 0, example_topics=["0.25: a b", "-0.50: c d"], example_topics_lda=["0.75: e f", "0.00: g h"])
+    ]
+    (docs / "results/done.json").write_text(json.dumps(entries))
+    page = write('{{ topics("done", "plain", label="t", caption="Ten.") }}')
+    assert "Table 1. Ten." in page and page.endswith("| 0.25 | a b | 0.75 | e f |\n| -0.50 | c d | 0.00 | g h |\n")
+    assert "Not run yet: `python reproduce.py done`" in write(
+        '{{ topics("done", "later", label="t", caption="Ten.") }}'
+    )
+
+
 def test_what_is_not_there_yet_is_said(write):
     page = write(
         '{{ table("undone", rows=["one"], label="t", caption="None.") }}',

@@ -12,7 +12,7 @@ import evaluate
 import train
 from data.errors import InputError
 from data.order import places
-from metrics.topics import top_words
+from metrics.topics import coherence_npmi, top_words
 from reporting import tensorboard
 from tasks import documents
 from tasks.base import Task
@@ -130,6 +130,17 @@ def test_the_validation_part_chooses_and_the_test_part_fits_nothing(run, corpus,
     stored = json.loads((run.path / "metrics.json").read_text())
     assert stored["validation_perplexity_document"] == pytest.approx(np.exp(per_word.mean()), rel=1e-5)
     assert run.history[-1]["validation/perplexity_document"] == pytest.approx(np.exp(per_word.mean()), rel=0.05)
+
+
+def test_examples_of_topics_are_at_equal_distances_in_their_order(scorer):
+    weights, data = np.random.default_rng(0).normal(size=(28, 12)), scorer.data
+    found = scorer.described(weights, "_x")
+    values = [float(own.split(": ")[0]) for own in found["example_topics_x"]]
+    assert len(values) == 10 and values == sorted(values, reverse=True)
+    assert all(len(own.split(": ")[1].split()) == 10 for own in found["example_topics_x"])
+    every = coherence_npmi(top_words(weights, data.words, data.train.counts), data.train.counts, data.words)
+    assert values[::9] == [round(max(every), 2), round(min(every), 2)]
+    assert values[1] == round(sorted(every, reverse=True)[3], 2)
 
 
 def test_options_reach_the_model(run):
