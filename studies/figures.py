@@ -22,6 +22,8 @@ from studies.plan import Study
 Draw = Callable[[Study, dict[str, list[dict]], Path], tuple[Figure, str] | None]
 
 ROW = 2600  # width in pixels of the kept pictures that fit side by side; they are shown at half their size
+APART = 5  # how many times as long as the shortest training the longest is, if their curves need a logarithmic axis
+NAME_HEIGHT = 0.065  # of a line's name, as a share of the axes
 CURVES = (  # the scores whose curves are drawn, in this order
     "fid",
     "linear_accuracy",
@@ -73,32 +75,54 @@ def common_steps(members: list[dict], name: str) -> tuple[list[int], np.ndarray]
 
 def curves(study: Study, rows: dict[str, list[dict]], folder: Path) -> tuple[Figure, str] | None:
     """Draw scores of the validation part during training: mean and range of a row's seeds."""
+    rows = {row: rows[row] for row in study.drawn or rows if row in rows}
     found = {key: {row: common_steps(members, f"validation/{key}") for row, members in rows.items()} for key in CURVES}
     shown = [key for key, of_rows in found.items() if any(steps for steps, _ in of_rows.values())]
     if not shown:
         return None
     stacked = 1 if len(shown) <= 3 else 2
     columns = -(-len(shown) // stacked)
-    figure = Figure(figsize=(4.2 * columns + 1.5, 3.8 * stacked), dpi=DPI, layout="constrained")
+    figure = Figure(figsize=(5.2 * columns, 3.8 * stacked), dpi=DPI, layout="constrained")
     for place, key in enumerate(shown, 1):
         axes = figure.add_subplot(stacked, columns, place)
         for row, (steps, values) in found[key].items():
             if steps:
                 axes.plot(steps, values.mean(0), label=f"{row} ({len(values)})", **strokes(rows)[row])
                 axes.fill_between(steps, values.min(0), values.max(0), color=colours(rows)[row], alpha=0.2, linewidth=0)
+        ends = [steps[-1] for steps, _ in found[key].values() if steps]
+        if max(ends) > APART * min(ends):  # on a linear axis the shortest training would be a stroke at its edge
+            axes.set_xscale("log")
+        else:
+            axes.locator_params("x", nbins=6)  # more labels would overlap
         if key == "fid":
             logarithmic(axes)
         if key == "active_units":  # the line of no active units must not lie on the edge
             axes.set_ylim(-0.5, max(1.5, axes.get_ylim()[1]))
         axes.set_title(score_of(key).axis, fontsize=10)
         axes.set_xlabel("updates")
-        axes.locator_params("x", nbins=6)  # more labels would overlap
         axes.grid(alpha=0.3)
-    lines = {line.get_label(): line for axes in figure.axes for line in axes.lines}  # some rows lack the KL
-    # Beside the axes: a dozen rows would hide their own curves.
-    figure.legend(handles=lines.values(), loc="outside right upper", fontsize=7, title="row (seeds)", title_fontsize=7)
-    caption = "Scores of the validation part during training: mean and range over the seeds."
-    return figure, caption
+        name_lines(axes)
+    return figure, "Scores of the validation part during training: mean and range over the seeds (their number)."
+
+
+def name_lines(axes: Axes) -> None:
+    """Write the label of each line at its end, in its colour. Names that would overlap are moved apart."""
+    within = axes.transData + axes.transAxes.inverted()
+    ends = [(tuple(within.transform(line.get_xydata())[-1]), line) for line in axes.lines]
+    place = -np.inf
+    for end, line in sorted(ends, key=lambda own: own[0][1]):
+        place = max(end[1], place + NAME_HEIGHT)
+        axes.annotate(
+            str(line.get_label()),
+            end,
+            (1.06, place),
+            xycoords="axes fraction",
+            textcoords="axes fraction",
+            fontsize=7,
+            color=line.get_color(),
+            va="center",
+            arrowprops={"arrowstyle": "-", "color": line.get_color(), "linewidth": 0.5, "alpha": 0.6},
+        )
 
 
 def kl_by_step(study: Study, rows: dict[str, list[dict]], folder: Path) -> tuple[Figure, str] | None:

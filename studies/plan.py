@@ -20,9 +20,10 @@ from training.runs import LOCAL
 FILE = Path(__file__).with_name("studies.yaml")
 REQUIRED = {"about": str, "dataset": str, "columns": list, "rows": dict}  # the keys of a study, and their types
 STUDY_KEYS = REQUIRED | {"seeds": list, "options": dict, "figures": list, "keep": list, "select": str}
-STUDY_KEYS |= {"finalists": dict, "include": dict}
+STUDY_KEYS |= {"finalists": dict, "include": dict, "drawn": list}
 ROW_KEYS = {"mode": str, "dataset": str, "seeds": list, "options": dict, "control": bool}
 FINALISTS_KEYS = {"count": int, "seeds": list}
+MOST_DRAWN = 6  # rows whose curves a reader tells apart
 LABEL_FREE = CONSISTENCY.keys  # the scores that may choose: of the validation part, and computed without labels
 SECONDS_PER_UPDATE = 0.12  # a guess, until the study has a finished training: two cores at 200 GFLOP/s
 LENGTHS = ("updates", "epochs")  # the options that another preset replaces
@@ -94,6 +95,7 @@ class Study:
         rows: name -> {mode, dataset, seeds, options, control}.
         columns: the keys of the scores in the study's tables.
         figures: names of functions in `studies.figures`.
+        drawn: the rows whose curves are drawn, at most MOST_DRAWN; if there are none, the curves of all rows are.
         keep: pictures of a run that are kept, for the first seed of every row.
         select: the key of the label-free score that chooses the finalists.
         finalists: {count, seeds}: how many rows are chosen, and the further seeds that they are trained with.
@@ -109,6 +111,7 @@ class Study:
     seeds: tuple[int, ...] = (0,)
     options: dict[str, Any] = dataclasses.field(default_factory=dict)
     figures: tuple[str, ...] = ()
+    drawn: Sequence[str] = ()
     keep: tuple[str, ...] = ()
     select: str | None = None
     finalists: dict[str, Any] | None = None
@@ -268,6 +271,17 @@ def check_included(name: str, other: str, rows: Any, studies: dict[str, Any]) ->
         )
 
 
+def check_drawn(name: str, drawn: list, rows: list[str]) -> None:
+    """Raise InputError if a study's curves would be of unknown or of too many rows; `rows` are all that it shows."""
+    for row in drawn:
+        if row not in rows:
+            raise InputError(f"{FILE.name}: {name}: drawn: {row!r} is not a row{nearest(row, rows)}")
+    if len(drawn or rows) > MOST_DRAWN:
+        raise InputError(
+            f"{FILE.name}: {name} would draw {len(drawn or rows)} rows: give {MOST_DRAWN} or fewer in `drawn`"
+        )
+
+
 def read_entries(file: Path) -> dict[str, dict]:
     """Return a study's results so far, by the names of the trainings. Raise InputError if the file is damaged."""
     try:
@@ -307,6 +321,8 @@ def read_study(name: str, seeds: int | None = None, preset: str | None = None) -
         include.append((read_study(other, seeds, preset), rows))
     if not described["rows"]:
         raise InputError(f"{FILE.name}: {name} has no rows: add one")
+    if "curves" in described.get("figures", []):
+        check_drawn(name, described.get("drawn", []), [*described["rows"], *(row for _, own in include for row in own)])
     for column in described["columns"]:
         if column not in SCORES:
             raise InputError(f"{FILE.name}: {name}: {column!r} is not a score{nearest(column, SCORES)}")

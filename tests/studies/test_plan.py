@@ -180,6 +180,16 @@ def test_another_preset_replaces_the_lengths_of_rows_too(write):
         ("  rows:", "  include: {other: [a]}\n  rows:", "tiny includes 'a', which is not a row of 'other'"),
         ("  rows:", "  include: {tiny: [base]}\n  rows:", "tiny includes rows of 'tiny', which itself includes rows"),
         ("  rows:", "  include: {other: []}\n  rows:", "'other' is not a study"),
+        (
+            "  rows:",
+            "  figures: [curves]\n  drawn: [bas]\n  rows:",
+            "tiny: drawn: 'bas' is not a row; did you mean base",
+        ),
+        (
+            "  rows:",
+            f"  figures: [curves]\n  drawn: [{'base, ' * 7}]\n  rows:",
+            "tiny would draw 7 rows: give 6 or fewer",
+        ),
     ],
 )
 def test_bad_files_are_one_clear_line(write, old, new, message):

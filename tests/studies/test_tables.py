@@ -104,7 +104,7 @@ def test_what_was_trained_otherwise_than_the_study_now_says_is_not_shown(tmp_pat
 def test_a_seed_that_broke_off_does_not_cut_the_curve_of_the_others(study):
     rows = {"a": [entry("a", 0, 1.0), entry("a", 1, 1.0, curves=[], error="loss/d is nan")]}
     figure, _ = curves(study, rows, None)
-    assert [text.get_text() for text in figure.legends[0].texts] == ["a (1)"]
+    assert [text.get_text() for text in figure.axes[0].texts] == ["a (1)"]
     assert figure.axes[0].lines[0].get_xdata().tolist() == [1, 2]
 
 
@@ -117,7 +117,12 @@ def test_curves_show_what_only_some_rows_have_and_name_every_row(study):
     figure, _ = curves(study, rows, None)
     titles = {axes.get_title(): len(axes.lines) for axes in figure.axes}
     assert titles == {"NLL + KL [nats]": 2, "KL [nats]": 2, "I(x; z) [nats]": 2, "active units": 2}
-    assert [text.get_text() for text in figure.legends[0].texts] == ["a (1)", "b (1)", "c (1)"]
+    assert [[text.get_text() for text in axes.texts] for axes in figure.axes[:2]] == [
+        ["a (1)", "b (1)"],
+        ["b (1)", "c (1)"],
+    ]
+    figure, _ = curves(dataclasses.replace(study, drawn=["b"]), rows, None)
+    assert [text.get_text() for axes in figure.axes for text in axes.texts] == ["b (1)"] * 4
     older = trained("b", "elbo_nll")  # a score that one seed of the only row lacks has no panel
     figure, _ = curves(study, {"a": rows["a"], "b": [*rows["b"], older]}, None)
     assert [axes.get_title() for axes in figure.axes] == ["NLL + KL [nats]"]
@@ -201,3 +206,15 @@ def test_learned_priors_stand_beside_the_shares_of_the_classes(study, entries):
     entries["a-1"]["config"]["code_prior"] = "learned"
     (line,) = prior_table(study, {"a": list(entries.values())}).lines
     assert line == ["a-1", "x: 0.450 (0.500); y: 0.350 (0.300); z: 0.200 (0.200)"]
+
+
+def test_names_of_lines_that_end_together_are_apart_and_long_trainings_have_a_logarithmic_axis(study):
+    def trained(row, last):
+        return entry(row, 0, 1.0) | {"curves": [{"step": n, "validation/fid": 2.0} for n in (1, last)]}
+
+    figure, _ = curves(study, {row: [trained(row, last)] for row, last in (("a", 2), ("b", 3), ("c", 3))}, None)
+    (axes,) = figure.axes
+    places = [text.xyann[1] for text in axes.texts]
+    assert all(np.diff(places) > 0.05) and axes.get_xscale() == "linear"
+    figure, _ = curves(study, {"a": [trained("a", 2)], "b": [trained("b", 100)]}, None)
+    assert figure.axes[0].get_xscale() == "log"
