@@ -107,11 +107,15 @@ def curves(study: Study, rows: dict[str, list[dict]], folder: Path) -> tuple[Fig
 
 def name_lines(axes: Axes) -> None:
     """Write the label of each line at its end, in its colour. Names that would overlap are moved apart."""
+    axes.autoscale_view()  # matplotlib puts it off, and ends would be where they are not drawn
     within = axes.transData + axes.transAxes.inverted()
-    ends = [(tuple(within.transform(line.get_xydata())[-1]), line) for line in axes.lines]
-    place = -np.inf
-    for end, line in sorted(ends, key=lambda own: own[0][1]):
-        place = max(end[1], place + NAME_HEIGHT)
+    ends = sorted(
+        ((tuple(within.transform(line.get_xydata())[-1]), line) for line in axes.lines), key=lambda e: e[0][1]
+    )
+    steps = NAME_HEIGHT * np.arange(len(ends))
+    places = np.maximum.accumulate([end[1] for end, _ in ends] - steps)
+    places = np.minimum(places, 1 - steps[-1]) + steps
+    for (end, line), place in zip(ends, places, strict=True):
         axes.annotate(
             str(line.get_label()),
             end,
