@@ -138,11 +138,18 @@ def median_and_worst(study, row, key):
     return shown(statistics.median(found)), shown(worst(key, found))
 
 
+def perplexity(row, ending=""):
+    return statistics.mean(values("topics", row, f"perplexity_document{ending}"))
+
+
 CODES = median_and_worst("comparison", "infobigbigan", "hungarian_accuracy")
 CLAIMS = [
     ("README.md", f"median (worst) | {CODES[0]} ({CODES[1]})"),
     ("README.md", f"hidden layer | {shown(statistics.mean(values('ablation', 'both', 'linear_accuracy_features')))}"),
-    ("README.md", f"50 topics | {statistics.mean(values('topics', 'ours_50', 'perplexity_document')):.0f}"),
+    ("README.md", f"200 topics | {'; '.join(f'{perplexity(row):.0f}' for row in ('ours_50', 'ours_200'))} |"),
+    ("docs/studies.md", f"(published: 836) | {perplexity('ours_50'):.0f}; {perplexity('ours_50', '_refined'):.0f} |"),
+    ("docs/studies.md", f"(published: 852) | {perplexity('ours_200'):.0f}; {perplexity('ours_200', '_refined'):.0f} |"),
+    ("docs/studies.md", f"769.5) | {perplexity('clean_ours_50'):.0f}; {perplexity('clean_ours_50', '_refined'):.0f} |"),
     (
         "README.md",
         f"KL | {statistics.mean(values('language', 'twrvae', 'iw_nll')):.1f}; "
