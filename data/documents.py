@@ -170,7 +170,7 @@ def load_documents(
             raise DataError(f"the {part} part of {dataset} has no document with a word in it: give more text")
         facts[part] = {
             "documents": count,
-            "words": int(after.counts.sum(dtype=np.float64)),
+            "words": int(after.counts.data.sum(dtype=np.float64)),  # SciPy's own sum may copy all counts
             "unknown": after.unknown,
             "left_out": shape_of(before.counts)[0] - count,
         }
