@@ -141,11 +141,11 @@ class BiGAN(Encodes, GAN):
         return pair.z
 
     def judge(self, pair: Pair, training: bool = False) -> Judgement:
-        image_features, s_x = self.image_discriminator(pair.x, training=training)
+        image_features, s_x, image_map = self.image_discriminator(pair.x, training=training)
         latent_features, s_z = self.latent_discriminator(self.latent_of(pair), training=training)
         joint = tf.concat([image_features, latent_features], 1)
         joint_features, s_xz = self.joint_discriminator(joint, training=training)
-        return Judgement(Scores(s_x, s_z, s_xz), image_features, joint_features)
+        return Judgement(Scores(s_x, s_z, s_xz), image_features, image_map, joint_features)
 
     def generator_losses(
         self, real: Judgement, fake: Judgement, real_pair: Pair, fake_pair: Pair

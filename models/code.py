@@ -108,10 +108,10 @@ class Code:
 
 
 class CodeHead(Composed, keras.Model):
-    """The head Q: a discriminator's features [B, inputs] -> parameters of q(c | x) [B, parameters].
+    """The head Q: what a discriminator computes, [B, inputs] -> parameters of q(c | x) [B, parameters].
 
     Args:
-        inputs: number of features.
+        inputs: number of its inputs.
         parameters: `parameters` of `Code`.
         width: width of the one hidden layer.
     """
@@ -139,7 +139,7 @@ class Coded(HasCode, GAN):
     Args:
         code: the code's prior.
         head: Q.
-        head_on: the head's input: "image", the features of F, or "joint", the features of J.
+        head_on: the head's input: "image", the features of F; "map", the last map of F; or "joint", the features of J.
         info_weight: lambda, the weight of the bound (Chen et al. 2016, eq. 6).
         options: the arguments of the other base class.
     """
@@ -181,7 +181,7 @@ class Coded(HasCode, GAN):
         code = Code(num_categories, num_continuous, learned=code_prior == "learned")
         parts = super().parts(image_shape, code_dim=code.dim, code_to=code_to, **options)
         trunk = parts["joint_discriminator" if head_on == "joint" else "image_discriminator"]
-        head = CodeHead(trunk.feature_dim, code.parameters)
+        head = CodeHead(trunk.map_dim if head_on == "map" else trunk.feature_dim, code.parameters)
         return parts | {"code": code, "head": head, "head_on": head_on, "info_weight": info_weight}
 
     @property
@@ -220,7 +220,9 @@ class Coded(HasCode, GAN):
 
     def recognize(self, judgement: Judgement) -> tf.Tensor:
         """Return the head's parameters of q(c | x), [B, code.parameters]."""
-        return self.head(judgement.joint_features if self.head_on == "joint" else judgement.image_features)
+        if self.head_on == "image":
+            return self.head(judgement.image_features)
+        return self.head(judgement.image_map if self.head_on == "map" else judgement.joint_features)
 
     def information_loss(self, judgement: Judgement, c: tf.Tensor | None) -> tf.Tensor:
         """Return -lambda L_I [B]: the negative of the weighted bound, for pairs generated with codes c [B, dim]."""

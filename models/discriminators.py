@@ -12,11 +12,11 @@ from models.layers import Composed, Dense, DiscriminatorBlock, ResidualDense, Se
 
 
 class ImageDiscriminator(Composed, keras.Model):
-    """F(x) -> (features [B, feature_dim], s_x [B]), both float32: BigGAN's residual down-blocks and one plain block.
+    """F(x) -> (features [B, feature_dim], s_x [B], map [B, map_dim]), float32: BigGAN's down-blocks and one plain block.
 
-    The features are the sums over all positions, widths[-1] numbers, as in BigGAN. With a `layout_dim`, the features
-    also contain the outputs of a dense layer over the whole map. J needs them to match z with an image, because the few
-    sums of a narrow F do not show where anything is.
+    The map is the output of the last block, as a vector. The features are its sums over all positions, widths[-1]
+    numbers, as in BigGAN. With a `layout_dim`, the features also contain the outputs of a dense layer over the whole
+    map. J needs them to match z with an image, because the few sums of a narrow F do not show where anything is.
 
     Without `scored`, F computes features for J alone, and returns None in place of s_x. The same holds for H.
 
@@ -42,7 +42,9 @@ class ImageDiscriminator(Composed, keras.Model):
         compute_dtype: str = "float32",
     ):
         super().__init__()
+        height, width, _ = image_shape
         self.feature_dim = widths[-1] + layout_dim
+        self.map_dim = (height >> len(widths)) * (width >> len(widths)) * widths[-1]
         self.blocks = [
             DiscriminatorBlock(channels, compute_dtype, down=True, first=i == 0) for i, channels in enumerate(widths)
         ]
@@ -55,15 +57,15 @@ class ImageDiscriminator(Composed, keras.Model):
         self.score = Dense(1) if scored else None
         self(tf.zeros([1, *image_shape]), training=True)
 
-    def call(self, x: tf.Tensor, training: bool = False) -> tuple[tf.Tensor, tf.Tensor | None]:
+    def call(self, x: tf.Tensor, training: bool = False) -> tuple[tf.Tensor, tf.Tensor | None, tf.Tensor]:
         for block, attend in zip(self.blocks, self.attend, strict=True):
             x = attend(x, training=training) if attend else x
             x = block(x, training=training)
         x = tf.cast(tf.nn.relu(x), tf.float32)
-        features = tf.reduce_sum(x, [1, 2])
+        features, whole = tf.reduce_sum(x, [1, 2]), flatten(x)
         if self.layout:
-            features = tf.concat([features, tf.nn.relu(self.layout(flatten(x), training=training))], 1)
-        return features, self.score(features, training=training)[:, 0] if self.score else None
+            features = tf.concat([features, tf.nn.relu(self.layout(whole, training=training))], 1)
+        return features, self.score(features, training=training)[:, 0] if self.score else None, whole
 
 
 class VectorDiscriminator(Composed, keras.Model):

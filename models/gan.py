@@ -42,6 +42,7 @@ class Judgement(NamedTuple):
 
     scores: Scores
     image_features: tf.Tensor  # [B, D_F], the last layer of F
+    image_map: tf.Tensor | None  # [B, D_M], the last map of F as a vector; None if F is plain
     joint_features: tf.Tensor | None = None  # [B, D_J], the last layer of J
 
 
@@ -233,8 +234,8 @@ class GAN(SharedModel):
 
         `training=True` takes the power iteration of the spectral norms; it is passed once per discriminator update.
         """
-        features, score = self.image_discriminator(pair.x, training=training)
-        return Judgement(Scores(x=score), features)
+        features, score, whole = self.image_discriminator(pair.x, training=training)
+        return Judgement(Scores(x=score), features, whole)
 
     def discriminator_losses(
         self, real: Judgement, fake: Judgement, real_pair: Pair, fake_pair: Pair

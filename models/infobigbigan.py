@@ -143,7 +143,8 @@ class InfoBigBiGAN(Coded, BigBiGAN):
 
         The head must be on F.
         """
-        return self.head(self.image_discriminator(x)[0])
+        features, _, image_map = self.image_discriminator(x)
+        return self.head(image_map if self.head_on == "map" else features)
 
     def encode_pair(self, x: tf.Tensor, seed: tf.Tensor, neighbours: tf.Tensor | None = None) -> Pair:
         """Return the real pairs of images x [B, H, W, C]. Second views are of `neighbours`, or else of x."""

@@ -65,9 +65,10 @@ class PlainGenerator(Composed, keras.Model):
 
 
 class PlainDiscriminator(Composed, keras.Model):
-    """F(x) -> (features [B, units], s_x [B]), both float32. Batch normalisation follows all layers but the first.
+    """F(x) -> (features [B, units], s_x [B], None), float32. In the third place `ImageDiscriminator` returns its map.
 
-    In training, real and generated images have statistics of their own. Of both, moving averages are stored for use.
+    Batch normalisation follows all layers but the first. In training, real and generated images have statistics of
+    their own. Of both, moving averages are stored for use.
 
     Args:
         image_shape: (H, W, C); H and W are multiples of 2 ** len(widths).
@@ -94,10 +95,10 @@ class PlainDiscriminator(Composed, keras.Model):
         self.score = keras.layers.Dense(1, dtype="float32")
         self(tf.zeros([1, *image_shape]))
 
-    def call(self, x: tf.Tensor, training: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
+    def call(self, x: tf.Tensor, training: bool = False) -> tuple[tf.Tensor, tf.Tensor, None]:
         x = tf.nn.leaky_relu(self.down[0](tf.cast(x, self.compute)), 0.1)
         for layer, norm in zip([*self.down[1:], self.dense], self.norms, strict=True):
             x = flatten(x) if layer is self.dense else x
             x = tf.nn.leaky_relu(norm(layer(x), training=training), 0.1)
         features = tf.cast(x, tf.float32)
-        return features, self.score(features)[:, 0]
+        return features, self.score(features)[:, 0], None

@@ -196,7 +196,9 @@ class InfoBigBiGANConfig(CodeConfig, BigBiGANConfig):
     d_updates: int = other_default(BigBiGANConfig, "d_updates", INFOBIGBIGAN["d_updates"])
     hidden_norm: bool = other_default(BigBiGANConfig, "hidden_norm", INFOBIGBIGAN["hidden_norm"])
     head_on: str = network_option(
-        INFOBIGBIGAN["head_on"], "the head reads the features of F or of J", choices=("image", "joint")
+        INFOBIGBIGAN["head_on"],
+        "the head reads the features of F, the whole last map of F, or the features of J",
+        choices=("image", "map", "joint"),
     )
     joint_code: str = network_option(
         INFOBIGBIGAN["joint_code"],

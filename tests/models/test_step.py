@@ -52,6 +52,10 @@ CONFIGURATIONS = {
     "info consistent E": ("infobigbigan", ENCODER | CONSISTENT | {"real_info_weight": 0.5, "d_updates": 2}),
     "info two views": ("infobigbigan", ENCODER | {"views": 2, "cutout": 3}),
     "info learned prior": ("infobigbigan", ENCODER | {"code_prior": "learned"}),
+    "info head on the map": (
+        "infobigbigan",
+        ENCODER | CONSISTENT | {"consistency_on": "head", "joint_code": "head", "head_on": "map"},
+    ),
     "info consistent head": ("infobigbigan", ENCODER | CONSISTENT | {"consistency_on": "head", "joint_code": "none"}),
 }
 WITH_ENCODER = [name for name, (mode, _) in CONFIGURATIONS.items() if "bigan" in mode]
