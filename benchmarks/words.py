@@ -42,7 +42,7 @@ def vocabulary_gradients(model: TWRVAE, batch: SentenceBatch, h: tf.Tensor, dtyp
     layer, tokens = model.decoder.vocabulary, batch["tokens"] - len(UNPREDICTED)
     with tf.GradientTape() as tape:
         tape.watch(h)
-        states, kernel, bias = (tf.cast(value, dtype) for value in (h, layer.kernel, layer.bias))
+        states, kernel, bias = (tf.cast(value, dtype) for value in layer.factors(h))
         loss = tf.reduce_sum(token_nll(states, kernel, bias, tokens, batch["lengths"]))
     return tape.gradient(loss, [h, layer.kernel, layer.bias])
 

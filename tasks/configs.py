@@ -362,6 +362,8 @@ class SentenceConfig(Config):
     dropout: float = network_option(
         LANGUAGE_MODEL["dropout"], "dropout rate on the words' vectors and before the vocabulary", low=0, high=0.95
     )
+    tied: bool = network_option(LANGUAGE_MODEL["tied"], "the words' vectors are the weights of the vocabulary too")
+    locked: bool = network_option(LANGUAGE_MODEL["locked"], "dropout takes the same units at all steps of a sentence")
     rate: float = training_option(LANGUAGE_MODEL["rate"], "learning rate at the start (Adam)", low=0)
     final_rate: float = training_option(
         LANGUAGE_MODEL["final_rate"], "learning rate at the end; it falls on a straight line", low=0

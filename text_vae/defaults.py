@@ -26,6 +26,8 @@ LANGUAGE_MODEL: Arguments = {
     "cell": "lstm",
     "units": 256,
     "dropout": 0.5,
+    "tied": False,
+    "locked": False,
     "rate": 5e-3,
     "final_rate": 0.0,
     "seed": 0,

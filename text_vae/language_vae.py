@@ -16,7 +16,7 @@ from losses.replicas import sampled
 from losses.variational import cyclical_weight, free_bits, gaussian_kl, gaussian_kl_between, linear_weight
 from text_vae import defaults
 from text_vae.base import ElboTerms, Own, TextVAE
-from text_vae.layers import WordDecoder, dropped, gaussian, last, recurrent
+from text_vae.layers import WordDecoder, gaussian, last, recurrent
 
 if TYPE_CHECKING:
     from tensorflow_probability.python.distributions import Distribution
@@ -48,17 +48,27 @@ class LanguageModel(TextVAE):
         cell: str,
         units: int,
         dropout: float,
+        tied: bool,
+        locked: bool,
         longest: int,
         **options: Any,
     ) -> Own:
         """Return a compiled model.
 
         Args:
-            words, embedding, cell, units, dropout, longest: see `WordDecoder`.
+            words, embedding, cell, units, dropout, tied, locked, longest: see `WordDecoder`.
             options: the other arguments of `TextVAE.with_adam`.
         """
         decoder = WordDecoder(
-            words=words, latent=0, embedding=embedding, cell=cell, units=units, dropout=dropout, longest=longest
+            words=words,
+            latent=0,
+            embedding=embedding,
+            cell=cell,
+            units=units,
+            dropout=dropout,
+            tied=tied,
+            locked=locked,
+            longest=longest,
         )
         return cls.with_adam(decoder=decoder, **options)
 
@@ -316,6 +326,8 @@ class RecurrentVAE(LanguageVAE):
         cell: str,
         units: int,
         dropout: float,
+        tied: bool,
+        locked: bool,
         longest: int,
         updates: int,
         beta: float = 1.0,
@@ -326,8 +338,8 @@ class RecurrentVAE(LanguageVAE):
         """Return a compiled model.
 
         Args:
-            words, embedding, longest: see `WordDecoder`.
-            cell, units, dropout: as for `WordDecoder`, for both the encoder and the decoder.
+            words, embedding, tied, longest: see `WordDecoder`.
+            cell, units, dropout, locked: as for `WordDecoder`, for both the encoder and the decoder.
             latent_dim: size of z.
             updates: number of steps of the training.
             beta, kl_warm_up, kl_cycles: see `kl_schedule`.
@@ -340,6 +352,8 @@ class RecurrentVAE(LanguageVAE):
             cell=cell,
             units=units,
             dropout=dropout,
+            tied=tied,
+            locked=locked,
             longest=longest,
         )
         return cls.with_adam(
@@ -357,8 +371,7 @@ class RecurrentVAE(LanguageVAE):
 
         `seed` is int32 [2], of dropout; None: no dropout.
         """
-        x = self.decoder.embedding(tokens)
-        return self.encoder(dropped(x, self.decoder.rate, seed))[0]
+        return self.encoder(self.decoder.vectors(tokens, seed))[0]
 
     def infer(self, batch: SentenceBatch, seed: tf.Tensor | None = None) -> Latent:
         h = last(self.read(batch["tokens"], seed), batch["lengths"])

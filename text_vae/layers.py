@@ -215,15 +215,51 @@ class GaussianNetwork(keras.layers.Layer):
         return self.mu(h), self.log_variance(h)
 
 
-def dropped(h: tf.Tensor, rate: float, seed: tf.Tensor | None) -> tf.Tensor:
-    """Return h after dropout, which is a function of `seed`, int32 [2]; None: h itself."""
+def dropped(h: tf.Tensor, rate: float, seed: tf.Tensor | None, locked: bool = False) -> tf.Tensor:
+    """Return h after dropout, which is a function of `seed`, int32 [2]; None: h itself.
+
+    With `locked`, all steps of h [B, T, D] lose the same units of a sentence (Gal & Ghahramani 2016).
+    """
     if seed is None or not rate:
         return h
-    if replicas() == 1:
+    if replicas() == 1 and not locked:
         return tf.nn.experimental.stateless_dropout(h, rate, seed)
-    whole = tf.concat([replicas() * tf.shape(h)[:1], tf.shape(h)[1:]], 0)
+    steps = [tf.constant([1])] if locked else [tf.shape(h)[1:-1]]
+    whole = tf.concat([replicas() * tf.shape(h)[:1], *steps, tf.shape(h)[-1:]], 0)
     kept = tf.nn.experimental.stateless_dropout(tf.ones(whole), rate, seed)
-    return h * own_rows(tf.ensure_shape(kept, [None, *h.shape[1:]]))
+    return h * own_rows(tf.ensure_shape(kept, [None, *([1] if locked else h.shape[1:-1]), h.shape[-1]]))
+
+
+class Vocabulary(keras.layers.Layer):
+    """The logits of a word, [..., words - 2], computed from states h [..., units]. PAD and BOS have no logit.
+
+    Args:
+        embedding: the layer of the words' vectors.
+        units: width of h.
+        tied: whether the words' vectors are the weights of the logits too (Press & Wolf 2017). A linear map first takes
+            h to the width of the vectors.
+    """
+
+    def __init__(self, embedding: keras.layers.Embedding, units: int, *, tied: bool):
+        super().__init__()
+        self.embedding = embedding if tied else None
+        predicted = embedding.input_dim - len(UNPREDICTED)
+        shape = (units, embedding.output_dim if tied else predicted)
+        self.kernel = self.add_weight(shape=shape, initializer="glorot_uniform", name="kernel")
+        self.bias = self.add_weight(shape=(predicted,), initializer="zeros", name="bias")
+        self.built = True
+
+    def factors(self, h: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """Return (h, kernel, bias), where h kernel + bias are the logits; the returned h may have another width."""
+        kernel, bias = tf.convert_to_tensor(self.kernel), tf.convert_to_tensor(self.bias)
+        if self.embedding is None:
+            return h, kernel, bias
+        vectors = tf.convert_to_tensor(self.embedding.embeddings)
+        return tf.tensordot(h, kernel, 1), tf.transpose(vectors[len(UNPREDICTED) :]), bias
+
+    def call(self, h: tf.Tensor) -> tf.Tensor:
+        h, kernel, bias = self.factors(h)
+        return tf.tensordot(h, kernel, 1) + bias
 
 
 class WordDecoder(keras.layers.Layer):
@@ -238,6 +274,8 @@ class WordDecoder(keras.layers.Layer):
         embedding: width of the word vectors.
         cell, units: see `recurrent`.
         dropout: dropout rate in training, for the word vectors and for the states before the vocabulary.
+        tied: see `Vocabulary`.
+        locked: see `dropped`.
         ends: number of EOS in a row that end a generated text; if it is above 1, the start counts as one EOS.
         longest: highest number of ids in a generated text.
     """
@@ -251,17 +289,19 @@ class WordDecoder(keras.layers.Layer):
         cell: str,
         units: int,
         dropout: float,
+        tied: bool,
+        locked: bool,
         ends: int = 1,
         longest: int = 100,
     ):
         super().__init__()
-        self.rate, self.ends, self.longest = dropout, ends, longest
+        self.rate, self.locked, self.ends, self.longest = dropout, locked, ends, longest
         self.embedding = keras.layers.Embedding(words, embedding)
         self.recurrent = recurrent(cell, units)
         # The bias is a row of the kernel: oneDNN aborts on a product over no dimension that a bias is added to.
         self.starts = [keras.layers.Dense(units, "tanh", use_bias=False) for _ in range(2 if cell == "lstm" else 1)]
-        self.vocabulary = keras.layers.Dense(words - len(UNPREDICTED))
-        self.vocabulary(self.states(tf.zeros([1, 1], tf.int32), tf.zeros([1, latent]))[0])
+        self.states(tf.zeros([1, 1], tf.int32), tf.zeros([1, latent]))  # builds the layers
+        self.vocabulary = Vocabulary(self.embedding, units, tied=tied)
         self.built = True
 
     def states(
@@ -276,10 +316,14 @@ class WordDecoder(keras.layers.Layer):
             seed: int32 [2], of dropout; None: no dropout.
         """
         seeds = [None, None] if seed is None else tf.unstack(tf.random.split(seed, 2))
-        x = dropped(self.embedding(tokens), self.rate, seeds[0])
+        x = self.vectors(tokens, seeds[0])
         every_step = tf.repeat(z[:, None], tf.shape(tokens)[1], axis=1)
         h, *end = self.recurrent(tf.concat([x, every_step], -1), initial_state=start or self.first_state(z))
-        return [dropped(h, self.rate, seeds[1]), *end]
+        return [dropped(h, self.rate, seeds[1], self.locked), *end]
+
+    def vectors(self, tokens: tf.Tensor, seed: tf.Tensor | None = None) -> tf.Tensor:
+        """Return the words' vectors of tokens int32 [B, T], [B, T, embedding], after dropout; arguments as for `states`."""
+        return dropped(self.embedding(tokens), self.rate, seed, self.locked)
 
     def first_state(self, z: tf.Tensor) -> list[tf.Tensor]:
         """Return the state before the first token, computed from z [B, latent]."""
@@ -291,7 +335,7 @@ class WordDecoder(keras.layers.Layer):
         tokens, lengths = batch["tokens"], batch["lengths"]
         read = tf.pad(tokens[:, :-1], [[0, 0], [1, 0]], constant_values=BOS)
         h, *_ = self.states(read, z, seed=seed)
-        return token_nll(h, self.vocabulary.kernel, self.vocabulary.bias, tokens - len(UNPREDICTED), lengths)
+        return token_nll(*self.vocabulary.factors(h), tokens - len(UNPREDICTED), lengths)
 
     def sample(self, z: tf.Tensor, seed: tf.Tensor, temperature: tf.Tensor | float, top_p: tf.Tensor | float) -> Any:
         """Return a generated text for each z, ragged int32 [B, (T)]: ids without the last EOS, at most `longest` of them.

@@ -134,6 +134,8 @@ class MLVAE(LanguageVAE):
         cell: str,
         units: int,
         dropout: float,
+        tied: bool,
+        locked: bool,
         encoder_widths: tuple[int, ...],
         plan: int,
         top_dim: int,
@@ -148,7 +150,7 @@ class MLVAE(LanguageVAE):
 
         Args:
             levels: 0, the flat VAE; 1, ml-VAE-S; 2, ml-VAE-D, an `MLVAED`.
-            words, embedding, cell, units, dropout: see `WordDecoder`; `dropout` is also the encoder's.
+            words, embedding, cell, units, dropout, tied, locked: see `WordDecoder`; `dropout` is also the encoder's.
             latent_dim: size of the z that is decoded.
             encoder_widths: channels of the encoder's convolutions.
             plan: size of a plan vector; not used by the flat VAE.
@@ -166,6 +168,8 @@ class MLVAE(LanguageVAE):
             "cell": cell,
             "units": units,
             "dropout": dropout,
+            "tied": tied,
+            "locked": locked,
         }
         if levels == 0:
             decoder = WordDecoder(latent=latent_dim, ends=2, longest=longest_paragraph, **sizes)

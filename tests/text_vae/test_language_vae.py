@@ -17,7 +17,8 @@ COUNTS = [0, 1, 3, 5, 2, 0, 0]
 def build(kind=RecurrentVAE, cell="lstm", dropout=0.0, longest=100, **options):
     keras.utils.set_random_seed(0)
     sizes = {"cell": cell, "units": 5, "latent": 0 if kind is LanguageModel else LATENT}
-    decoder = WordDecoder(words=WORDS, embedding=4, dropout=dropout, longest=longest, **sizes)
+    own = {name: options.pop(name, False) for name in ("tied", "locked")}
+    decoder = WordDecoder(words=WORDS, embedding=4, dropout=dropout, longest=longest, **own, **sizes)
     options = {"decoder": decoder, "kl_weight": lambda step: tf.ones([])} | options
     if kind is not LanguageModel:
         options |= sizes

@@ -11,6 +11,7 @@ SEED = tf.constant([1, 2])
 
 
 def decoder(cell="lstm", latent=LATENT, dropout=0.0, **options):
+    options = {"tied": False, "locked": False} | options
     return WordDecoder(words=WORDS, latent=latent, embedding=4, cell=cell, units=5, dropout=dropout, **options)
 
 
@@ -49,11 +50,12 @@ def test_the_lstm_is_that_of_keras(traced):
         np.testing.assert_allclose(own, other, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("cell", CELLS)
-@pytest.mark.parametrize("latent", [0, LATENT])
-def test_the_nll_of_a_sentence_is_that_of_its_words_one_by_one(cell, latent):
+@pytest.mark.parametrize(
+    "cell, latent, tied", [*((cell, LATENT, False) for cell in CELLS), ("lstm", 0, False), ("lstm", LATENT, True)]
+)
+def test_the_nll_of_a_sentence_is_that_of_its_words_one_by_one(cell, latent, tied):
     """The expected nll is that of a sentence alone, without padding, in single steps, as a sentence is generated."""
-    layer, whole = decoder(cell, latent), batch()
+    layer, whole = decoder(cell, latent, tied=tied), batch()
     nll = layer.nll(whole, z(latent))
     for row, length in enumerate(whole["lengths"].numpy()):
         own, token, state, expected = z(latent)[row : row + 1], tf.constant([[1]]), None, 0.0
@@ -74,8 +76,30 @@ def test_z_starts_the_state_and_joins_every_input():
     np.testing.assert_array_equal(layer.nll(batch(), z()), layer.nll(batch(), z() + 1))
 
 
-def test_every_weight_has_a_gradient():
-    layer = decoder(dropout=0.5)
+def test_tied_logits_are_products_with_the_words_vectors():
+    layer, h = decoder(tied=True).vocabulary, tf.random.stateless_normal([2, 3, 5], SEED)
+    layer.bias.assign(tf.range(WORDS - 2.0))
+    vectors, kernel = layer.embedding.embeddings.numpy(), layer.kernel.numpy()
+    expected = (h.numpy() @ kernel) @ vectors[2:].T + np.arange(WORDS - 2.0)
+    np.testing.assert_allclose(layer(h), expected, rtol=1e-4, atol=1e-6)
+    assert kernel.shape == (5, 4)
+
+
+def test_the_words_vectors_learn_as_weights_of_the_vocabulary_too():
+    """The word 8 is never read, so that only logits can teach its vector."""
+    gradients = {}
+    for tied in (False, True):
+        layer = decoder(tied=tied)
+        unread = {"tokens": tf.constant([[4, 8]]), "lengths": tf.constant([2])}
+        with tf.GradientTape() as tape:
+            nll = layer.nll(unread, z()[:1])
+        gradients[tied] = tf.convert_to_tensor(tape.gradient(nll, layer.embedding.embeddings)).numpy()
+    assert not gradients[False][8].any() and gradients[True][8].all()
+
+
+@pytest.mark.parametrize("tied", [False, True])
+def test_every_weight_has_a_gradient(tied):
+    layer = decoder(dropout=0.5, tied=tied, locked=tied)
     with tf.GradientTape() as tape:
         nll = layer.nll(batch(), z(), SEED)
     gradients = tape.gradient(nll, layer.trainable_variables)
@@ -90,6 +114,24 @@ def test_dropout_is_a_function_of_its_seed():
     h = tf.ones([100, 10])
     assert set(np.unique(dropped(h, 0.5, SEED))) == {0.0, 2.0}
     assert dropped(h, 0.5, None) is h and dropped(h, 0.0, SEED) is h
+
+
+def test_locked_dropout_takes_the_same_units_at_all_steps():
+    h = tf.ones([50, 7, 10])
+    kept, free = dropped(h, 0.5, SEED, locked=True).numpy(), dropped(h, 0.5, SEED).numpy()
+    assert (kept == kept[:, :1]).all() and not (free == free[:, :1]).all()
+    assert set(np.unique(kept)) == {0.0, 2.0} and not (kept[:, 0] == kept[:1, 0]).all()
+    np.testing.assert_allclose(kept.mean(), 1, atol=0.15)
+    assert dropped(h, 0.5, None, locked=True) is h
+
+
+def test_a_locked_decoder_drops_both_vectors_and_states():
+    layer = decoder(dropout=0.5, locked=True)
+    same = tf.fill([20, 6], 4)  # one word at all steps
+    vectors = layer.vectors(same, SEED).numpy()
+    assert (vectors == vectors[:, :1]).all() and not (vectors == vectors[:1]).all()
+    lost = layer.states(same, tf.ones([20, LATENT]), seed=SEED)[0].numpy() == 0
+    assert (lost == lost[:, :1]).all() and 0.2 < lost.mean() < 0.8
 
 
 def test_the_last_real_step():

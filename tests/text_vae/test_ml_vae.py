@@ -16,6 +16,7 @@ SEED = tf.constant([1, 2])
 def build(levels, dropout=0.0, rate=1e-2, kl_weight=lambda step: tf.ones([])):
     keras.utils.set_random_seed(0)
     words = {"words": WORDS, "embedding": 6, "cell": "lstm", "units": 7, "dropout": dropout}
+    words |= {"tied": True, "locked": True}
     if levels:
         sentence = WordDecoder(**words, latent=PLAN, longest=6)
         decoder = PlannedDecoder(sentence, latent=LATENT, plan=PLAN, sentences=4)
