@@ -397,6 +397,20 @@ class LanguageVAEConfig(LatentConfig):
     free_bits: float = training_option(
         RECURRENT_VAE["free_bits"], "nats of each dimension's KL that cost nothing", low=0
     )
+    sentence_bits: float = training_option(
+        RECURRENT_VAE["sentence_bits"], "nats of each sentence's KL that cost nothing", low=0
+    )
+    mu_deviation: float = network_option(
+        RECURRENT_VAE["mu_deviation"],
+        "standard deviation over a batch to which batch normalisation scales mu (BN-VAE); 0: no normalisation",
+        low=0,
+    )
+    reset_at: int = training_option(
+        RECURRENT_VAE["reset_at"],
+        "step at which the decoder begins anew; until then the KL has no weight, and growth and cycles count from there; "
+        "0: never",
+        low=0,
+    )
     kl_per_step: bool = training_option(
         RECURRENT_VAE["kl_per_step"], "divide the KL by the number of steps of the sentence"
     )
@@ -405,6 +419,8 @@ class LanguageVAEConfig(LatentConfig):
         super().__post_init__()
         if self.kl_warm_up and self.kl_cycles:
             raise InputError("--kl-warm-up and --kl-cycles: the weight of the KL grows once or in cycles: give one")
+        if self.free_bits and self.sentence_bits:
+            raise InputError("--free-bits and --sentence-bits: nats are free by dimension or by sentence: give one")
 
 
 @dataclasses.dataclass(frozen=True)

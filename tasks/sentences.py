@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from data import sentences
 from data.digests import short_sha256
+from data.errors import InputError
 from data.order import places
 from data.sentences import SentenceBatch, SentenceCorpus, load_sentences
 from data.sequences import Sequences
@@ -19,7 +20,7 @@ from metrics.generation import distinct_n, self_bleu
 from metrics.likelihood import active_units, elbo, importance_weighted_nll, mutual_information, perplexity
 from reporting.tensorboard import Scalars, SentenceSummary, StepKL, open_writer
 from tasks.base import Scorer, Task, computes
-from tasks.configs import LatentConfig, SentenceConfig
+from tasks.configs import LanguageVAEConfig, LatentConfig, SentenceConfig
 from text_vae.language_vae import LanguageModel, LanguageVAE, RecurrentVAE
 from text_vae.twr_vae import TWRVAE
 from training.config import with_epochs
@@ -123,7 +124,14 @@ class SentenceTask(Task[SentenceCorpus]):
         self, config: SentenceConfig, left_open: frozenset[str] = frozenset()
     ) -> tuple[SentenceConfig, SentenceCorpus]:
         corpus = self.load(config)
-        return with_epochs(config, self.steps_per_epoch(config, corpus)), corpus
+        steps = self.steps_per_epoch(config, corpus)
+        config = with_epochs(config, steps)
+        assert config.epochs is not None
+        if isinstance(config, LanguageVAEConfig) and config.reset_at >= steps * config.epochs:
+            raise InputError(
+                f"--reset-at {config.reset_at}: the training has {steps * config.epochs} steps: give fewer, or more --epochs"
+            )
+        return config, corpus
 
     def facts(self, data: SentenceCorpus) -> dict[str, Any]:
         train = Sequences.of(data.train)
@@ -225,7 +233,8 @@ def inferred(model: LanguageVAE, batch: SentenceBatch) -> tuple[tf.Tensor, ...]:
 def reference(model: RecurrentVAE, batch: SentenceBatch) -> tf.Tensor:
     """Return the estimate of TWR-VAE's public code, [B]: mu is decoded, and the regularizer added at weight 1.
 
-    The floor of free bits is left out: it is a mean over the batch, and an estimate must not depend on its batch.
+    The floor of free bits is left out: an estimate is of the KL itself, and must not depend on its batch.
     """
     latent = model.infer(batch)
-    return model.decoder.nll(batch, latent.mu) + (latent.kl if model.free_bits else latent.regularizer)
+    bits = model.free_bits or model.sentence_bits
+    return model.decoder.nll(batch, latent.mu) + (latent.kl if bits else latent.regularizer)

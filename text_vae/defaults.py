@@ -38,6 +38,9 @@ RECURRENT_VAE: Arguments = LANGUAGE_VAE | {
     "kl_warm_up": 0,
     "kl_cycles": 0,
     "free_bits": 0.0,
+    "sentence_bits": 0.0,
+    "mu_deviation": 0.0,
+    "reset_at": 0,
     "kl_per_step": False,
 }
 TWR_VAE: Arguments = LANGUAGE_VAE | {"decoded": "normal", "kl_part": 1.0, "read_end": False}

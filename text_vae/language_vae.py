@@ -296,6 +296,12 @@ class RecurrentVAE(LanguageVAE):
             rate.
         latent: size of z.
         free_bits: nats below which lowering the KL of a dimension has no reward (Kingma et al. 2016).
+        sentence_bits: the same for the KL of a sentence, over all dimensions (Li et al. 2019).
+        mu_deviation: standard deviation of each dimension of mu over a batch, to which batch normalisation scales it,
+            and which is not trained (BN-VAE, Zhu et al. 2020); 0: mu is not normalised. The mean KL over a batch is
+            then at least latent * mu_deviation^2 / 2.
+        reset_at: step before which the decoder's weights are drawn anew, all but the words' vectors, which the encoder
+            reads too (Li et al. 2019); 0: never. The schedule of the KL's weight has to begin there.
         kl_per_step: whether the regularizer is divided by the number of steps of the sentence, including EOS. This is a
             control for TWR-VAE with `read_end`: the KL of z has the weight that the KL of the last posterior has there.
             The KLs of the other posteriors are absent. The trained objective is then not a bound.
@@ -305,16 +311,30 @@ class RecurrentVAE(LanguageVAE):
     defaults: ClassVar = defaults.RECURRENT_VAE
 
     def __init__(
-        self, *, cell: str, units: int, latent: int, free_bits: float = 0.0, kl_per_step: bool = False, **options: Any
+        self,
+        *,
+        cell: str,
+        units: int,
+        latent: int,
+        free_bits: float = 0.0,
+        sentence_bits: float = 0.0,
+        mu_deviation: float = 0.0,
+        reset_at: int = 0,
+        kl_per_step: bool = False,
+        **options: Any,
     ):
         super().__init__(**options)
-        self.free_bits, self.kl_per_step = free_bits, kl_per_step
+        self.free_bits, self.sentence_bits, self.kl_per_step = free_bits, sentence_bits, kl_per_step
+        self.mu_deviation, self.reset_at = mu_deviation, reset_at
         self.encoder = recurrent(cell, units)
+        # by Keras's own epsilon, 1e-3, a small mu would get a smaller deviation, and its KL no bound
+        self.mu_norm = keras.layers.BatchNormalization(scale=False, epsilon=1e-6) if mu_deviation else None
         self.mu = keras.layers.Dense(latent)
         self.log_variance = keras.layers.Dense(latent, kernel_initializer="zeros")  # sigma is the prior's at first
-        h = self.read(tf.zeros([1, 1], tf.int32))
-        self.mu(h)
+        h = self.read(tf.zeros([1, 1], tf.int32))[:, 0]
+        self.means(h)
         self.log_variance(h)
+        self.decoder_at_first = [weight.numpy() for weight in self.reset_weights] if reset_at else []
 
     @classmethod
     def assemble(
@@ -333,6 +353,7 @@ class RecurrentVAE(LanguageVAE):
         beta: float = 1.0,
         kl_warm_up: int = 0,
         kl_cycles: int = 0,
+        reset_at: int = 0,
         **options: Any,
     ) -> Own:
         """Return a compiled model.
@@ -342,7 +363,8 @@ class RecurrentVAE(LanguageVAE):
             cell, units, dropout, locked: as for `WordDecoder`, for both the encoder and the decoder.
             latent_dim: size of z.
             updates: number of steps of the training.
-            beta, kl_warm_up, kl_cycles: see `kl_schedule`.
+            beta, kl_warm_up, kl_cycles: see `kl_schedule`, which begins at `reset_at`.
+            reset_at: step before which the decoder's weights are drawn anew.
             options: the other arguments of `TextVAE.with_adam` and of the constructor.
         """
         decoder = WordDecoder(
@@ -362,9 +384,32 @@ class RecurrentVAE(LanguageVAE):
             units=units,
             latent=latent_dim,
             updates=updates,
-            kl_weight=kl_schedule(beta, kl_warm_up, kl_cycles, updates),
+            kl_weight=kl_schedule(beta, kl_warm_up, kl_cycles, updates, start=reset_at),
+            reset_at=reset_at,
             **options,
         )
+
+    @property
+    def reset_weights(self) -> list[keras.Variable]:
+        """The weights that `reset_at` draws anew."""
+        return [
+            weight for weight in self.decoder.trainable_variables if weight is not self.decoder.embedding.embeddings
+        ]
+
+    def train_step(self, batch: SentenceBatch) -> dict[str, Any]:
+        if self.reset_at:
+            tf.cond(self.step == self.reset_at, self.reset_decoder, lambda: None)
+        return super().train_step(batch)
+
+    def reset_decoder(self) -> None:
+        """Return the decoder to its first weights, all but the words' vectors."""
+        for weight, first in zip(self.reset_weights, self.decoder_at_first, strict=True):
+            weight.assign(first)
+
+    def means(self, h: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """Return mu for the encoder's states h [..., units]; the statistics of a batch normalise it in training."""
+        mu = self.mu(h)
+        return self.mu_deviation * self.mu_norm(mu, training=training) if self.mu_norm else mu
 
     def read(self, tokens: tf.Tensor, seed: tf.Tensor | None = None) -> tf.Tensor:
         """Return the encoder's h after each of the tokens int32 [B, T], [B, T, units].
@@ -375,13 +420,16 @@ class RecurrentVAE(LanguageVAE):
 
     def infer(self, batch: SentenceBatch, seed: tf.Tensor | None = None) -> Latent:
         h = last(self.read(batch["tokens"], seed), batch["lengths"])
-        mu, log_variance = self.mu(h), self.log_variance(h)
-        kl = free_bits(gaussian_kl(mu[..., None], log_variance[..., None]), self.free_bits)
+        mu, log_variance = self.means(h, training=seed is not None), self.log_variance(h)
+        kl = free_bits(gaussian_kl(tf.expand_dims(mu, -1), tf.expand_dims(log_variance, -1)), self.free_bits)
+        kl = tf.maximum(kl, self.sentence_bits)
         steps = tf.cast(batch["lengths"], tf.float32) if self.kl_per_step else 1.0
         return Latent(mu, log_variance, kl / steps)
 
 
-def kl_schedule(beta: float, warm_up: int, cycles: int, updates: int) -> Callable[[tf.Tensor], tf.Tensor]:
+def kl_schedule(
+    beta: float, warm_up: int, cycles: int, updates: int, start: int = 0
+) -> Callable[[tf.Tensor], tf.Tensor]:
     """Return the weight of the KL as a function of the step: with a warm-up, with cycles, or constant.
 
     Args:
@@ -390,7 +438,16 @@ def kl_schedule(beta: float, warm_up: int, cycles: int, updates: int) -> Callabl
         cycles: number of cycles in `updates` steps; 0: no cycles. In each cycle the weight rises linearly from 0 to
             `beta` in the first CYCLE_GROWTH of the cycle, and then stays.
         updates: number of steps of the training.
+        start: step from which all of this counts. Before it the weight is 0.
     """
-    if cycles:
-        return lambda step: beta * cyclical_weight(step, updates / cycles, CYCLE_GROWTH)
-    return lambda step: beta * linear_weight(step, warm_up)
+
+    def weight(step: tf.Tensor) -> tf.Tensor:
+        since = step - start
+        grown = (
+            cyclical_weight(since, (updates - start) / cycles, CYCLE_GROWTH)
+            if cycles
+            else linear_weight(since, warm_up)
+        )
+        return tf.where(since < 0, 0.0, beta * grown)
+
+    return weight

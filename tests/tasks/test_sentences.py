@@ -247,14 +247,21 @@ def test_the_weight_of_the_kl_over_a_training():
     assert weights(beta=0.5) == [0.5] * 6
     assert weights(kl_warm_up=20) == [0, 0.25, 0.5, 0.75, 1, 1]
     assert weights(kl_cycles=2, beta=2.0) == [0, 1, 2, 2, 0, 2]
+    assert weights(reset_at=10) == [0, 0, 1, 1, 1, 1]
+    assert weights(reset_at=5, kl_warm_up=20) == [0, 0, 0.25, 0.5, 0.75, 1]
+    assert weights(reset_at=20, kl_cycles=1) == [0, 0, 0, 0, 0, 1]
 
 
 def test_bad_input_is_one_line(tmp_path, capsys):
     file = tmp_path / "a.txt"
     file.write_bytes(b"fine\n" * 20 + b"caf\xe9\n")
+    good = tmp_path / "b.txt"
+    good.write_text("fine words\n" * 640)
     for flags, facts in (
         (["--dataset", str(file)], [str(file), "line 21"]),
         (["--kl-warm-up", "9", "--kl-cycles", "2"], ["--kl-warm-up", "--kl-cycles", "give one"]),
+        (["--free-bits", "1", "--sentence-bits", "2"], ["--free-bits", "--sentence-bits", "give one"]),
+        (["--dataset", str(good), "--epochs", "2", "--reset-at", "16"], ["--reset-at 16", "16 steps", "--epochs"]),
     ):
         assert train.main(["--mode", "vae", *flags]) == 2
         (line,) = capsys.readouterr().err.splitlines()

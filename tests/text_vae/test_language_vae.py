@@ -132,6 +132,56 @@ def test_the_regularizer_of_each_rival():
     assert np.all(expected > 3 * 0.69)
 
 
+def test_the_free_bits_of_a_sentence_are_over_all_dimensions():
+    kl = build().elbo_terms(batch(), SEED).kl.numpy()
+    between = float(kl.mean())
+    terms = build(sentence_bits=between).elbo_terms(batch(), SEED)
+    np.testing.assert_allclose(terms.regularizer, np.maximum(kl, between), rtol=1e-5)
+    np.testing.assert_allclose(terms.kl, kl, rtol=1e-5)
+    assert kl.min() < between < kl.max()
+
+
+def test_bn_vae_keeps_the_deviation_of_mu_in_training():
+    model, twice = build(mu_deviation=0.6), {name: tf.concat([part, part[::-1]], 0) for name, part in batch().items()}
+    latent = model.infer(twice, SEED)
+    np.testing.assert_allclose(np.std(latent.mu, 0), 0.6, rtol=0.02)
+    np.testing.assert_allclose(np.mean(latent.mu, 0), 0.0, atol=1e-5)
+    assert np.mean(latent.kl) > LATENT * 0.6**2 / 2 * 0.98
+    in_use = model.infer(twice).mu.numpy()  # by the moving averages, which a single batch has hardly moved
+    assert not np.allclose(in_use, latent.mu)
+    np.testing.assert_allclose(in_use[:2], model.infer(batch()).mu, rtol=1e-4)
+
+
+@pytest.mark.parametrize("traced", [False, True])
+def test_the_decoder_begins_anew_at_its_step_and_the_words_vectors_stay(traced):
+    model = build(reset_at=1, tied=True)
+    model.compile(keras.optimizers.SGD(0.0))
+    first = [weight.numpy() for weight in model.reset_weights]
+    for weight in model.trainable_variables:
+        weight.assign_add(tf.ones_like(weight))
+    moved = weights(model)
+    step = tf.function(model.train_step) if traced else model.train_step
+    step(batch())
+    np.testing.assert_array_equal(
+        np.concatenate([w.ravel() for w in weights(model)]), np.concatenate([w.ravel() for w in moved])
+    )
+    for _ in range(2):
+        step(batch())
+        for weight, own in zip(model.reset_weights, first, strict=True):
+            np.testing.assert_array_equal(weight.numpy(), own)
+    ids = {id(weight) for weight in model.reset_weights}
+    kept = [
+        (weight.numpy(), own)
+        for weight, own in zip(model.trainable_variables, moved, strict=True)
+        if id(weight) not in ids
+    ]
+    for now, before in kept:
+        np.testing.assert_array_equal(now, before)
+    assert (
+        len(first) == 7 and len(kept) == 8
+    )  # 3 of the LSTM, 2 starts, 2 of the vocabulary; vectors, 3 of the LSTM, 4 of q
+
+
 def test_a_posterior_that_is_the_prior_costs_nothing():
     model = build()
     for layer in (model.mu, model.log_variance):
