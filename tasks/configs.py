@@ -375,6 +375,9 @@ class LatentConfig(SentenceConfig):
     """A sentence model with z. Curves are on, so that a collapse is seen when it happens."""
 
     latent_dim: int = network_option(LANGUAGE_VAE["latent_dim"], "size of z", low=1)
+    word_dropout: float = training_option(
+        LANGUAGE_VAE["word_dropout"], "share of the words that the decoder reads as the unknown word", low=0, high=1
+    )
     curves: bool = evaluation_option(
         True, "measure the KL, the mutual information and the active units of the validation part during training"
     )
@@ -397,9 +400,7 @@ class LanguageVAEConfig(LatentConfig):
     free_bits: float = training_option(
         RECURRENT_VAE["free_bits"], "nats of each dimension's KL that cost nothing", low=0
     )
-    sentence_bits: float = training_option(
-        RECURRENT_VAE["sentence_bits"], "nats of each sentence's KL that cost nothing", low=0
-    )
+    text_bits: float = training_option(RECURRENT_VAE["text_bits"], "nats of each text's KL that cost nothing", low=0)
     mu_deviation: float = network_option(
         RECURRENT_VAE["mu_deviation"],
         "standard deviation over a batch to which batch normalisation scales mu (BN-VAE); 0: no normalisation",
@@ -419,8 +420,8 @@ class LanguageVAEConfig(LatentConfig):
         super().__post_init__()
         if self.kl_warm_up and self.kl_cycles:
             raise InputError("--kl-warm-up and --kl-cycles: the weight of the KL grows once or in cycles: give one")
-        if self.free_bits and self.sentence_bits:
-            raise InputError("--free-bits and --sentence-bits: nats are free by dimension or by sentence: give one")
+        if self.free_bits and self.text_bits:
+            raise InputError("--free-bits and --text-bits: nats are free by dimension or by text: give one")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -475,9 +476,21 @@ class MLVAEConfig(LatentConfig):
     plan: int = network_option(ML_VAE["plan"], "size of a plan vector", low=1)
     top_dim: int = network_option(ML_VAE["top_dim"], "size of z2", low=1)
     hidden: int = network_option(ML_VAE["hidden"], "width of the hidden layers between z1 and z2", low=1)
+    inferred_first: str = network_option(
+        ML_VAE["inferred_first"],
+        "which latent of ml-VAE-D is inferred from the paragraph; the other is inferred from it",
+        choices=("z1", "z2"),
+    )
+    bag_weight: float = training_option(
+        ML_VAE["bag_weight"],
+        "weight of the nll of each sentence's words, whatever their order, by its plan vector",
+        low=0,
+    )
+    text_bits: float = other_default(LanguageVAEConfig, "text_bits", ML_VAE["text_bits"])
     kl_warm_up: int = training_option(
         ML_VAE["kl_warm_up"], "steps in which the weight of the KL grows from 0 to 1", low=0
     )
+    reset_at: int = other_default(LanguageVAEConfig, "reset_at", ML_VAE["reset_at"])
     samples: int = evaluation_option(20, "samples of z for each paragraph", low=1)
 
     def __post_init__(self) -> None:
@@ -486,6 +499,8 @@ class MLVAEConfig(LatentConfig):
             raise InputError(
                 f"--min-sentences {self.min_sentences} is more than --max-sentences {self.max_sentences}: no paragraph fits"
             )
+        if self.bag_weight and not self.levels:
+            raise InputError("--bag-weight: the flat VAE has no plan vectors: use --levels 1 or 2, or --bag-weight 0")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -20,7 +20,7 @@ from metrics.generation import distinct_n, self_bleu
 from metrics.likelihood import active_units, elbo, importance_weighted_nll, mutual_information, perplexity
 from reporting.tensorboard import Scalars, SentenceSummary, StepKL, open_writer
 from tasks.base import Scorer, Task, computes
-from tasks.configs import LanguageVAEConfig, LatentConfig, SentenceConfig
+from tasks.configs import LatentConfig, SentenceConfig
 from text_vae.language_vae import LanguageModel, LanguageVAE, RecurrentVAE
 from text_vae.twr_vae import TWRVAE
 from training.config import with_epochs
@@ -127,10 +127,9 @@ class SentenceTask(Task[SentenceCorpus]):
         steps = self.steps_per_epoch(config, corpus)
         config = with_epochs(config, steps)
         assert config.epochs is not None
-        if isinstance(config, LanguageVAEConfig) and config.reset_at >= steps * config.epochs:
-            raise InputError(
-                f"--reset-at {config.reset_at}: the training has {steps * config.epochs} steps: give fewer, or more --epochs"
-            )
+        updates, reset_at = steps * config.epochs, getattr(config, "reset_at", 0)
+        if reset_at >= updates:
+            raise InputError(f"--reset-at {reset_at}: the training has {updates} steps: give fewer, or more --epochs")
         return config, corpus
 
     def facts(self, data: SentenceCorpus) -> dict[str, Any]:
@@ -236,5 +235,5 @@ def reference(model: RecurrentVAE, batch: SentenceBatch) -> tf.Tensor:
     The floor of free bits is left out: an estimate is of the KL itself, and must not depend on its batch.
     """
     latent = model.infer(batch)
-    bits = model.free_bits or model.sentence_bits
+    bits = model.free_bits or model.text_bits
     return model.decoder.nll(batch, latent.mu) + (latent.kl if bits else latent.regularizer)

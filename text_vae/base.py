@@ -22,6 +22,7 @@ class ElboTerms(NamedTuple):
     nll: tf.Tensor  # -log p(x | z) of one z drawn from the posterior, plus -log p(T) if the prior of z depends on T
     kl: tf.Tensor  # KL of the posterior of that z from its prior; E[nll + kl] over z is at least -log p(x)
     regularizer: tf.Tensor  # what training adds to nll, times a weight: the KL, or the term of a paper in its place
+    auxiliary: tf.Tensor | float = 0.0  # what training adds besides
 
 
 def full_weight(step: tf.Tensor) -> tf.Tensor:
@@ -30,7 +31,7 @@ def full_weight(step: tf.Tensor) -> tf.Tensor:
 
 
 class TextVAE(SharedModel):
-    """A text model. All of them share one training step, which minimises nll + weight * regularizer.
+    """A text model. All of them share one training step, which minimises nll + weight * regularizer + auxiliary.
 
     A subclass defines `elbo_terms`. A model whose paper trains its parts in turns overrides `update` too. The
     randomness of a step is a function of (seed, step).
@@ -139,7 +140,7 @@ class TextVAE(SharedModel):
     def train_step(self, batch: Any) -> dict[str, Any]:
         """Update the weights once, with one z for each text of a batch.
 
-        The loss is the mean over the batch of shares * (nll + weight * regularizer).
+        The loss is the mean over the batch of shares * (nll + weight * regularizer + auxiliary).
 
         Returns:
             The means of the reported numbers, by the names in `tracked_names`.
@@ -148,7 +149,7 @@ class TextVAE(SharedModel):
         seed: Any = tf.random.fold_in([self.seed, 0], self.step)  # the stubs declare the result an int
         with tf.GradientTape() as tape:
             terms = self.elbo_terms(batch, seed, training=True)
-            loss = tf.reduce_mean(self.shares(batch) * (terms.nll + weight * terms.regularizer))
+            loss = tf.reduce_mean(self.shares(batch) * (terms.nll + weight * terms.regularizer + terms.auxiliary))
         self.update(tape.gradient(loss, self.trainable_variables))
         self.step.assign_add(1)
         values = (loss, *map(tf.reduce_mean, (terms.nll, terms.regularizer, terms.kl)), weight)

@@ -32,13 +32,13 @@ LANGUAGE_MODEL: Arguments = {
     "final_rate": 0.0,
     "seed": 0,
 }
-LANGUAGE_VAE: Arguments = LANGUAGE_MODEL | {"latent_dim": 32}
+LANGUAGE_VAE: Arguments = LANGUAGE_MODEL | {"latent_dim": 32, "word_dropout": 0.0}
 RECURRENT_VAE: Arguments = LANGUAGE_VAE | {
     "beta": 1.0,
     "kl_warm_up": 0,
     "kl_cycles": 0,
     "free_bits": 0.0,
-    "sentence_bits": 0.0,
+    "text_bits": 0.0,
     "mu_deviation": 0.0,
     "reset_at": 0,
     "kl_per_step": False,
@@ -51,7 +51,11 @@ ML_VAE: Arguments = LANGUAGE_VAE | {
     "plan": 256,
     "top_dim": 32,
     "hidden": 128,
+    "inferred_first": "z1",
+    "bag_weight": 0.0,
+    "text_bits": 0.0,
     "kl_warm_up": 1500,
+    "reset_at": 0,
 }
 RANKER: Arguments = {
     "embedding": 50,

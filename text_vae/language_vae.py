@@ -183,9 +183,43 @@ class Latent(NamedTuple):
 
 
 class LanguageVAE(LanguageModel):
-    """A language model whose decoder receives z. A subclass defines the encoder: `infer`, and the layer `mu`."""
+    """A language model whose decoder receives z. A subclass defines the encoder: `infer`, and the layer `mu`.
+
+    Args:
+        text_bits: nats of a text's KL below which lowering it has no reward: free bits, judged by text (as in Li et al.
+            2019).
+        reset_at: step before which the decoder's weights are drawn anew, all but the words' vectors, which the encoder
+            reads too (Li et al. 2019); 0: never. The schedule of the KL's weight has to begin there.
+        options: the arguments of `LanguageModel`.
+    """
 
     mu: keras.layers.Dense  # computes the mean of q(z | x)
+
+    def __init__(self, *, text_bits: float = 0.0, reset_at: int = 0, **options: Any):
+        super().__init__(**options)
+        self.text_bits, self.reset_at = text_bits, reset_at
+        self.decoder_at_first = [weight.numpy() for weight in self.reset_weights] if reset_at else []
+
+    @property
+    def latent(self) -> int:
+        """The size of the z that is decoded."""
+        return self.mu.units
+
+    @property
+    def reset_weights(self) -> list[keras.Variable]:
+        """The weights that `reset_at` draws anew."""
+        vectors = self.decoder.embedding.embeddings
+        return [weight for weight in self.decoder.trainable_variables if weight is not vectors]
+
+    def train_step(self, batch: SentenceBatch) -> dict[str, Any]:
+        if self.reset_at:
+            tf.cond(self.step == self.reset_at, self.reset_decoder, lambda: None)
+        return super().train_step(batch)
+
+    def reset_decoder(self) -> None:
+        """Return the decoder to its first weights, all but the words' vectors."""
+        for weight, first in zip(self.reset_weights, self.decoder_at_first, strict=True):
+            weight.assign(first)
 
     def infer(self, batch: SentenceBatch, seed: tf.Tensor | None = None) -> Latent:
         """Return the encoder's output for a batch; `seed` is int32 [2], of dropout; None: no dropout."""
@@ -222,7 +256,7 @@ class LanguageVAE(LanguageModel):
         return log_ratio - latent.length_nats - self.decoder.nll(batch, z)
 
     def prior_samples(self, n: Any, seed: tf.Tensor) -> tf.Tensor:
-        return tf.random.stateless_normal([n, self.mu.units], seed)
+        return tf.random.stateless_normal([n, self.latent], seed)
 
     def encode(self, texts: Sequence[str]) -> np.ndarray:
         """Return the posterior means of texts, float32 [N, latent]."""
@@ -234,9 +268,13 @@ class LanguageVAE(LanguageModel):
         Args:
             sentences: int32 ids each, without EOS.
         """
-        mu = np.empty([len(sentences), self.mu.units], np.float32)
+        mu = np.empty([len(sentences), self.latent], np.float32)
         for batch in evaluation_batches(sentences, ENCODED):
-            mu[batch["indices"]] = self.infer(batch).mu
+            mu[batch["indices"]] = self.z_of(self.infer(batch).mu)
+        return mu
+
+    def z_of(self, mu: tf.Tensor) -> tf.Tensor:
+        """Return the z that is decoded, given the mean of what the encoder infers, [B, latent]: here that mean."""
         return mu
 
     def signatures(self) -> dict[str, Any]:
@@ -245,11 +283,11 @@ class LanguageVAE(LanguageModel):
 
         @tf.function(input_signature=[tokens], autograph=False)
         def encode(tokens: tf.Tensor) -> dict[str, tf.Tensor]:
-            return {"mu": self.infer(written.batch(tokens)).mu}
+            return {"mu": self.z_of(self.infer(written.batch(tokens)).mu)}
 
         @tf.function(input_signature=[tokens], autograph=False)
         def reconstruct(tokens: tf.Tensor) -> dict[str, tf.Tensor]:
-            mu = self.infer(written.batch(tokens)).mu
+            mu = self.z_of(self.infer(written.batch(tokens)).mu)
             return {"texts": written.texts(self.decoder.sample(mu, tf.constant([0, 2]), 0.0, 1.0))}
 
         return super().signatures() | {"encode": encode, "reconstruct": reconstruct}
@@ -296,12 +334,9 @@ class RecurrentVAE(LanguageVAE):
             rate.
         latent: size of z.
         free_bits: nats below which lowering the KL of a dimension has no reward (Kingma et al. 2016).
-        sentence_bits: the same for the KL of a sentence, over all dimensions (Li et al. 2019).
         mu_deviation: standard deviation of each dimension of mu over a batch, to which batch normalisation scales it,
             and which is not trained (BN-VAE, Zhu et al. 2020); 0: mu is not normalised. The mean KL over a batch is
             then at least latent * mu_deviation^2 / 2.
-        reset_at: step before which the decoder's weights are drawn anew, all but the words' vectors, which the encoder
-            reads too (Li et al. 2019); 0: never. The schedule of the KL's weight has to begin there.
         kl_per_step: whether the regularizer is divided by the number of steps of the sentence, including EOS. This is a
             control for TWR-VAE with `read_end`: the KL of z has the weight that the KL of the last posterior has there.
             The KLs of the other posteriors are absent. The trained objective is then not a bound.
@@ -317,15 +352,12 @@ class RecurrentVAE(LanguageVAE):
         units: int,
         latent: int,
         free_bits: float = 0.0,
-        sentence_bits: float = 0.0,
         mu_deviation: float = 0.0,
-        reset_at: int = 0,
         kl_per_step: bool = False,
         **options: Any,
     ):
         super().__init__(**options)
-        self.free_bits, self.sentence_bits, self.kl_per_step = free_bits, sentence_bits, kl_per_step
-        self.mu_deviation, self.reset_at = mu_deviation, reset_at
+        self.free_bits, self.mu_deviation, self.kl_per_step = free_bits, mu_deviation, kl_per_step
         self.encoder = recurrent(cell, units)
         # by Keras's own epsilon, 1e-3, a small mu would get a smaller deviation, and its KL no bound
         self.mu_norm = keras.layers.BatchNormalization(scale=False, epsilon=1e-6) if mu_deviation else None
@@ -334,7 +366,6 @@ class RecurrentVAE(LanguageVAE):
         h = self.read(tf.zeros([1, 1], tf.int32))[:, 0]
         self.means(h)
         self.log_variance(h)
-        self.decoder_at_first = [weight.numpy() for weight in self.reset_weights] if reset_at else []
 
     @classmethod
     def assemble(
@@ -350,6 +381,7 @@ class RecurrentVAE(LanguageVAE):
         locked: bool,
         longest: int,
         updates: int,
+        word_dropout: float = 0.0,
         beta: float = 1.0,
         kl_warm_up: int = 0,
         kl_cycles: int = 0,
@@ -359,12 +391,12 @@ class RecurrentVAE(LanguageVAE):
         """Return a compiled model.
 
         Args:
-            words, embedding, tied, longest: see `WordDecoder`.
+            words, embedding, tied, word_dropout, longest: see `WordDecoder`.
             cell, units, dropout, locked: as for `WordDecoder`, for both the encoder and the decoder.
             latent_dim: size of z.
             updates: number of steps of the training.
             beta, kl_warm_up, kl_cycles: see `kl_schedule`, which begins at `reset_at`.
-            reset_at: step before which the decoder's weights are drawn anew.
+            reset_at: see `LanguageVAE`.
             options: the other arguments of `TextVAE.with_adam` and of the constructor.
         """
         decoder = WordDecoder(
@@ -376,6 +408,7 @@ class RecurrentVAE(LanguageVAE):
             dropout=dropout,
             tied=tied,
             locked=locked,
+            word_dropout=word_dropout,
             longest=longest,
         )
         return cls.with_adam(
@@ -388,23 +421,6 @@ class RecurrentVAE(LanguageVAE):
             reset_at=reset_at,
             **options,
         )
-
-    @property
-    def reset_weights(self) -> list[keras.Variable]:
-        """The weights that `reset_at` draws anew."""
-        return [
-            weight for weight in self.decoder.trainable_variables if weight is not self.decoder.embedding.embeddings
-        ]
-
-    def train_step(self, batch: SentenceBatch) -> dict[str, Any]:
-        if self.reset_at:
-            tf.cond(self.step == self.reset_at, self.reset_decoder, lambda: None)
-        return super().train_step(batch)
-
-    def reset_decoder(self) -> None:
-        """Return the decoder to its first weights, all but the words' vectors."""
-        for weight, first in zip(self.reset_weights, self.decoder_at_first, strict=True):
-            weight.assign(first)
 
     def means(self, h: tf.Tensor, training: bool = False) -> tf.Tensor:
         """Return mu for the encoder's states h [..., units]; the statistics of a batch normalise it in training."""
@@ -422,9 +438,8 @@ class RecurrentVAE(LanguageVAE):
         h = last(self.read(batch["tokens"], seed), batch["lengths"])
         mu, log_variance = self.means(h, training=seed is not None), self.log_variance(h)
         kl = free_bits(gaussian_kl(tf.expand_dims(mu, -1), tf.expand_dims(log_variance, -1)), self.free_bits)
-        kl = tf.maximum(kl, self.sentence_bits)
         steps = tf.cast(batch["lengths"], tf.float32) if self.kl_per_step else 1.0
-        return Latent(mu, log_variance, kl / steps)
+        return Latent(mu, log_variance, tf.maximum(kl, self.text_bits) / steps)
 
 
 def kl_schedule(

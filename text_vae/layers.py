@@ -14,7 +14,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from data.sentences import SentenceBatch
-from data.vocabulary import BOS, EOS, UNPREDICTED
+from data.vocabulary import BOS, EOS, UNK, UNPREDICTED
 from losses.replicas import own_rows, replicas
 from losses.variational import full_gaussian_kl, gaussian_kl, token_nll
 
@@ -230,6 +230,18 @@ def dropped(h: tf.Tensor, rate: float, seed: tf.Tensor | None, locked: bool = Fa
     return h * own_rows(tf.ensure_shape(kept, [None, *([1] if locked else h.shape[1:-1]), h.shape[-1]]))
 
 
+def unread(tokens: tf.Tensor, rate: float, seed: tf.Tensor | None) -> tf.Tensor:
+    """Return tokens int32 [B, T] of which a random share `rate` is UNK (word dropout, Bowman et al. 2016); BOS stays.
+
+    They are a function of `seed`, int32 [2]; None: the tokens themselves.
+    """
+    if seed is None or not rate:
+        return tokens
+    count, steps = tf.unstack(tf.shape(tokens))
+    lost = own_rows(tf.random.stateless_uniform([replicas() * count, steps], seed)) < rate
+    return tf.where(lost & (tokens != BOS), UNK, tokens)
+
+
 class Vocabulary(keras.layers.Layer):
     """The logits of a word, [..., words - 2], computed from states h [..., units]. PAD and BOS have no logit.
 
@@ -276,6 +288,7 @@ class WordDecoder(keras.layers.Layer):
         dropout: dropout rate in training, for the word vectors and for the states before the vocabulary.
         tied: see `Vocabulary`.
         locked: see `dropped`.
+        word_dropout: share of the words that the decoder reads as UNK, in training.
         ends: number of EOS in a row that end a generated text; if it is above 1, the start counts as one EOS.
         longest: highest number of ids in a generated text.
     """
@@ -291,11 +304,13 @@ class WordDecoder(keras.layers.Layer):
         dropout: float,
         tied: bool,
         locked: bool,
+        word_dropout: float = 0.0,
         ends: int = 1,
         longest: int = 100,
     ):
         super().__init__()
-        self.rate, self.locked, self.ends, self.longest = dropout, locked, ends, longest
+        self.rate, self.locked, self.word_dropout = dropout, locked, word_dropout
+        self.ends, self.longest = ends, longest
         self.embedding = keras.layers.Embedding(words, embedding)
         self.recurrent = recurrent(cell, units)
         # The bias is a row of the kernel: oneDNN aborts on a product over no dimension that a bias is added to.
@@ -334,6 +349,8 @@ class WordDecoder(keras.layers.Layer):
         """Return -log p(x | z) of sentences that end with EOS, [B], in nats; z and `seed` as for `states`."""
         tokens, lengths = batch["tokens"], batch["lengths"]
         read = tf.pad(tokens[:, :-1], [[0, 0], [1, 0]], constant_values=BOS)
+        fold_in: Any = tf.random.fold_in  # the stubs declare its result an int
+        read = unread(read, self.word_dropout, None if seed is None else fold_in(seed, 0))
         h, *_ = self.states(read, z, seed=seed)
         return token_nll(*self.vocabulary.factors(h), tokens - len(UNPREDICTED), lengths)
 

@@ -260,7 +260,7 @@ def test_bad_input_is_one_line(tmp_path, capsys):
     for flags, facts in (
         (["--dataset", str(file)], [str(file), "line 21"]),
         (["--kl-warm-up", "9", "--kl-cycles", "2"], ["--kl-warm-up", "--kl-cycles", "give one"]),
-        (["--free-bits", "1", "--sentence-bits", "2"], ["--free-bits", "--sentence-bits", "give one"]),
+        (["--free-bits", "1", "--text-bits", "2"], ["--free-bits", "--text-bits", "give one"]),
         (["--dataset", str(good), "--epochs", "2", "--reset-at", "16"], ["--reset-at 16", "16 steps", "--epochs"]),
     ):
         assert train.main(["--mode", "vae", *flags]) == 2

@@ -135,7 +135,7 @@ def test_the_regularizer_of_each_rival():
 def test_the_free_bits_of_a_sentence_are_over_all_dimensions():
     kl = build().elbo_terms(batch(), SEED).kl.numpy()
     between = float(kl.mean())
-    terms = build(sentence_bits=between).elbo_terms(batch(), SEED)
+    terms = build(text_bits=between).elbo_terms(batch(), SEED)
     np.testing.assert_allclose(terms.regularizer, np.maximum(kl, between), rtol=1e-5)
     np.testing.assert_allclose(terms.kl, kl, rtol=1e-5)
     assert kl.min() < between < kl.max()

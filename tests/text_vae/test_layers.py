@@ -3,8 +3,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from data.vocabulary import EOS, UNK
-from text_vae.layers import CELLS, LSTM, WordDecoder, choose, dropped, last
+from data.vocabulary import BOS, EOS, UNK
+from text_vae.layers import CELLS, LSTM, WordDecoder, choose, dropped, last, unread
 
 WORDS, LATENT = 9, 3
 SEED = tf.constant([1, 2])
@@ -132,6 +132,24 @@ def test_a_locked_decoder_drops_both_vectors_and_states():
     assert (vectors == vectors[:, :1]).all() and not (vectors == vectors[:1]).all()
     lost = layer.states(same, tf.ones([20, LATENT]), seed=SEED)[0].numpy() == 0
     assert (lost == lost[:, :1]).all() and 0.2 < lost.mean() < 0.8
+
+
+def test_word_dropout_makes_words_unknown_and_keeps_the_start():
+    tokens = tf.concat([tf.fill([50, 1], BOS), tf.fill([50, 20], 7)], 1)
+    lost = unread(tokens, 0.3, SEED).numpy()
+    assert (lost[:, 0] == BOS).all() and set(np.unique(lost[:, 1:])) == {UNK, 7}
+    np.testing.assert_allclose((lost[:, 1:] == UNK).mean(), 0.3, atol=0.05)
+    assert unread(tokens, 0.3, None) is tokens and unread(tokens, 0.0, SEED) is tokens
+
+
+def test_a_decoder_that_reads_no_word_predicts_by_position_alone():
+    layer = decoder(word_dropout=1.0)
+    two = {name: {"tokens": tf.constant([[name, 5]]), "lengths": tf.constant([2])} for name in (4, 8)}
+    one = {name: {"tokens": tf.constant([[name]]), "lengths": tf.constant([1])} for name in (4, 8)}
+    seconds = [layer.nll(two[name], z()[:1], SEED) - layer.nll(one[name], z()[:1], SEED) for name in (4, 8)]
+    np.testing.assert_allclose(*seconds, rtol=1e-5)
+    plain = [layer.nll(two[name], z()[:1]) - layer.nll(one[name], z()[:1]) for name in (4, 8)]
+    assert not np.allclose(*plain)
 
 
 def test_the_last_real_step():

@@ -13,17 +13,18 @@ WORDS, LATENT, PLAN = 12, 3, 5
 SEED = tf.constant([1, 2])
 
 
-def build(levels, dropout=0.0, rate=1e-2, kl_weight=lambda step: tf.ones([])):
+def build(levels, dropout=0.0, rate=1e-2, kl_weight=lambda step: tf.ones([]), inferred_first="z1", **own):
     keras.utils.set_random_seed(0)
     words = {"words": WORDS, "embedding": 6, "cell": "lstm", "units": 7, "dropout": dropout}
     words |= {"tied": True, "locked": True}
     if levels:
         sentence = WordDecoder(**words, latent=PLAN, longest=6)
-        decoder = PlannedDecoder(sentence, latent=LATENT, plan=PLAN, sentences=4)
+        decoder = PlannedDecoder(sentence, latent=LATENT, plan=PLAN, sentences=4, bag="bag_weight" in own)
     else:
         decoder = WordDecoder(**words, latent=LATENT, ends=2, longest=24)
     options = {"decoder": decoder, "latent": LATENT, "widths": (8, 4), "dropout": dropout, "kl_weight": kl_weight}
-    model = MLVAED(**options, top=2, hidden=4) if levels == 2 else MLVAE(**options)
+    options |= own
+    model = MLVAED(**options, top=2, hidden=4, inferred_first=inferred_first) if levels == 2 else MLVAE(**options)
     model.compile(keras.optimizers.Adam(rate))
     return model
 
@@ -32,7 +33,7 @@ def unlike_the_prior(model):
     """Return the model with variances that depend on the text; in a new model the kernels of log sigma^2 are 0."""
     layers = [model.log_variance]
     if isinstance(model, MLVAED):
-        layers += [model.above.log_variance, model.below.log_variance]
+        layers += [model.inferred.log_variance, model.below.log_variance]
     for i, layer in enumerate(layers):
         layer.kernel.assign(0.5 * tf.random.stateless_normal(layer.kernel.shape, [i, 1]))
     return model
@@ -130,7 +131,7 @@ def test_both_levels_of_d_against_numpy():
     latent = model.infer(batch())
     draw = model.draw(latent, SEED)
     _, z2_seed = tf.unstack(tf.random.split(SEED, 2))
-    mu2, log_variance2 = (part.numpy() for part in model.above(draw.z1))
+    mu2, log_variance2 = (part.numpy() for part in model.inferred(draw.z1))
     z2 = Latent(mu2, log_variance2, 0.0).posterior.sample(seed=z2_seed).numpy()
     mu1, log_variance1 = (part.numpy() for part in model.below(z2))
     z1 = draw.z1.numpy()
@@ -160,7 +161,7 @@ def test_the_sampled_kl_of_d_has_the_right_mean():
         def __call__(self, h):
             return self.slope * h, tf.fill(tf.shape(h), self.log_variance)
 
-    object.__setattr__(model, "above", Linear(a, np.log(s).astype("float32")))
+    object.__setattr__(model, "inferred", Linear(a, np.log(s).astype("float32")))
     object.__setattr__(model, "below", Linear(b, 0.0))
     mu, variance, n = 0.7, 0.3, 200_000
     latent = Latent(tf.fill([n, 1], mu), tf.fill([n, 1], np.log(variance).astype("float32")), 0.0)
@@ -174,6 +175,86 @@ def test_the_sampled_kl_of_d_has_the_right_mean():
     np.testing.assert_allclose(np.mean(draw.log_ratio_z2), kl_z2, atol=0.01)
 
 
+def test_the_second_form_of_d_against_numpy():
+    """z2 is inferred from the paragraph, and z1 from z2. The encoder's output has the size of z2."""
+    model = unlike_the_prior(build(2, inferred_first="z2"))
+    latent = model.infer(batch())
+    draw = model.draw(latent, SEED)
+    z2_seed, z1_seed = tf.unstack(tf.random.split(SEED, 2))
+    z2 = latent.posterior.sample(seed=z2_seed).numpy()
+    mu1, log_variance1 = (part.numpy() for part in model.inferred(z2))
+    z1 = Latent(mu1, log_variance1, 0.0).posterior.sample(seed=z1_seed).numpy()
+    prior_mu1, prior_log_variance1 = (part.numpy() for part in model.below(z2))
+    mu2, log_variance2 = latent.mu.numpy(), latent.log_variance.numpy()
+    assert z2.shape == (5, 2) and z1.shape == (5, LATENT)
+    np.testing.assert_allclose(draw.z1, z1, rtol=1e-4)
+    ratio_1 = log_normal(z1, mu1, log_variance1) - log_normal(z1, prior_mu1, prior_log_variance1)
+    ratio_2 = log_normal(z2, mu2, log_variance2) - log_normal(z2, 0.0, np.zeros_like(z2))
+    np.testing.assert_allclose(draw.log_ratio_z1, ratio_1, rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(draw.log_ratio_z2, ratio_2, rtol=1e-3, atol=1e-4)
+    kl_z2 = 0.5 * np.sum(mu2**2 + np.exp(log_variance2) - 1 - log_variance2, -1)
+    np.testing.assert_allclose(draw.kl_z2, kl_z2, rtol=1e-3, atol=1e-4)
+    joined = [join(paragraph) for paragraph in paragraphs()]
+    np.testing.assert_allclose(model.encode_ids(joined), model.inferred(latent.mu)[0], rtol=1e-4, atol=1e-6)
+    assert model.prior_samples(7, SEED).shape == [7, LATENT] and len(model.reconstruct_ids(joined)) == 5
+
+
+def test_the_kl_of_the_second_form_can_be_that_of_z2_alone():
+    model = unlike_the_prior(build(2, inferred_first="z2"))
+    for own, other in zip(model.inferred.trainable_variables, model.below.trainable_variables, strict=True):
+        own.assign(other)
+    terms = model.elbo_terms(batch(), SEED)
+    np.testing.assert_allclose(terms.kl, model.infer(batch()).kl, rtol=1e-4, atol=1e-5)
+
+
+def test_the_bag_of_each_plan_against_numpy():
+    """Every word of a sentence has its logit; the end of a sentence has no part in the bag, nor has the empty sentence."""
+    model, z = build(1, bag_weight=0.5), tf.random.stateless_normal([5, LATENT], SEED)
+    plans, (kernel, bias) = model.decoder.plans(z, 4).numpy(), weights(model.decoder.bag.trainable_variables)
+    expected = np.zeros(5)
+    for i, paragraph in enumerate(paragraphs()):
+        for s, sentence in enumerate(paragraph):
+            logits = plans[i, s] @ kernel + bias
+            expected[i] -= np.sum((logits - np.log(np.sum(np.exp(logits))))[sentence - len(UNPREDICTED)])
+    np.testing.assert_allclose(model.decoder.bag_nll(batch(), z), expected, rtol=1e-4)
+
+
+def test_the_bag_is_a_part_of_the_loss_alone():
+    model = unlike_the_prior(build(2, bag_weight=0.5))
+    terms, plain = (model.elbo_terms(batch(), SEED, training=training) for training in (True, False))
+    np.testing.assert_array_equal(plain.auxiliary, 0.0)
+    z1 = model.draw(model.infer(batch()), tf.random.split(SEED, 3)[0]).z1
+    np.testing.assert_allclose(terms.auxiliary, 0.5 * model.decoder.bag_nll(batch(), z1), rtol=1e-5)
+    logs = {name: float(value) for name, value in model.train_step(batch()).items()}
+    assert logs["loss/total"] > logs["loss/nll"] + logs["loss/kl"] + 1
+
+
+@pytest.mark.parametrize("levels", [1, 2])
+def test_bits_of_a_paragraph_are_free(levels):
+    model, seed = unlike_the_prior(build(levels)), SEED
+    kl = model.elbo_terms(batch(), seed).kl.numpy()
+    between = float(kl.mean())
+    terms = unlike_the_prior(build(levels, text_bits=between)).elbo_terms(batch(), seed)
+    np.testing.assert_allclose(terms.regularizer, np.maximum(kl, between), rtol=1e-4)
+    np.testing.assert_allclose(terms.kl, kl, rtol=1e-4)
+    assert kl.min() < between < kl.max()
+
+
+def test_the_planned_decoder_begins_anew_too():
+    model = build(2, reset_at=1)
+    assert len(model.reset_weights) == len(model.decoder.trainable_variables) - 1
+    first = weights(model.reset_weights)
+    model.compile(keras.optimizers.SGD(0.0))
+    for weight in model.decoder.trainable_variables:
+        weight.assign_add(tf.ones_like(weight))
+    vectors = model.decoder.embedding.embeddings.numpy()
+    for _ in range(2):
+        model.train_step(batch())
+    for now, before in zip(weights(model.reset_weights), first, strict=True):
+        np.testing.assert_array_equal(now, before)
+    np.testing.assert_array_equal(model.decoder.embedding.embeddings, vectors)
+
+
 @pytest.mark.parametrize("levels", [0, 1, 2])
 def test_a_new_posterior_has_the_priors_width(levels):
     np.testing.assert_allclose(build(levels).infer(batch()).log_variance, 0.0, atol=1e-6)
@@ -184,7 +265,7 @@ def test_levels_differ_only_in_what_the_paper_adds():
     for name in ("convolutions", "mu", "log_variance"):
         sizes = [[v.shape for v in flatten(getattr(model, name))] for model in (flat, planned, deep)]
         assert sizes[0] == sizes[1] == sizes[2]
-    own = {v.path for v in deep.above.trainable_variables + deep.below.trainable_variables}
+    own = {v.path for v in deep.inferred.trainable_variables + deep.below.trainable_variables}
     assert len(deep.trainable_variables) - len(planned.trainable_variables) == len(own) == 12
     planner = planned.decoder.planner.trainable_variables + flatten(planned.decoder.starts)
     assert len(planned.trainable_variables) - len(flat.trainable_variables) == len(planner) == 7
