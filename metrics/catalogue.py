@@ -265,19 +265,26 @@ LISTED = [
 
 RANKINGS = [
     Score("map", "MAP", "max", "", True,
-          "Mean average precision over the test questions that have a right answer, by the rules of trec_eval."),
+          "Mean average precision over the test questions that have a right answer. Of equal scores all orders count."),
     Score("mrr", "MRR", "max", "", True, "Mean reciprocal rank of the first right answer over the same questions."),
 ]  # fmt: skip
 RANKERS = {  # the end of a key -> its label and its meaning
     "": ("", ""),
     "_counts": ("with counts",
                 "Logistic regression on the model's score and two overlap counts, fitted on the validation part."),
+    "_types": ("with counts and answer types",
+               "As with counts, with five more features: whether the candidate has the year, number, definition or place "
+               "that is asked for, and the logarithm of its length."),
+    "_position": ("order in the file", "Ranked by the place in the file, the first place first: a control."),
     "_bm25": ("BM25", "Ranked by BM25: a control."),
     "_only_counts": ("overlap counts alone", "Ranked by overlap counts alone: a control."),
+    "_only_types": ("counts and answer types alone",
+                    "Ranked by logistic regression on overlap counts and answer types, without a network: a control."),
     "_query_likelihood": ("query likelihood", "Ranked by unigram query likelihood: a control."),
     "_lsa": ("LSA", "Ranked by the cosine of LSA's topics: a control."),
     "_nvdm": ("NVDM", "Ranked by the cosine of NVDM's topics: a control."),
 }  # fmt: skip
+MODELS = ("", "_counts", "_types")  # the ends of the keys of a model's own rankings; the others are of controls
 QUESTIONS = [
     Score("questions", "questions", None, "", True, "Test questions that have a right answer."),
     Score("questions_clean", "questions, clean", None, "", True, "Test questions that have a right and a wrong answer."),
@@ -418,12 +425,12 @@ DOCUMENT_CONTROLS = Evaluation(
 RANKING = Evaluation(
     "ranking",
     "how well the candidates are ranked",
-    (*keys(rankings(["", "_counts"])), *keys(QUESTIONS), "kl", "validation_kl"),
+    (*keys(rankings(MODELS)), *keys(QUESTIONS), "kl", "validation_kl"),
 )
 RANKING_CONTROLS = Evaluation(
     "controls",
     DOCUMENT_CONTROLS.doc,
-    (*keys(rankings(ending for ending in RANKERS if ending not in ("", "_counts"))), *keys(QUESTIONS[:3])),
+    (*keys(rankings(ending for ending in RANKERS if ending not in MODELS)), *keys(QUESTIONS[:3])),
 )
 ATTENTION = Evaluation("attention", "a picture of the attention; nearest questions", ("nearest_questions",))
 

@@ -1,14 +1,16 @@
-"""Scores of how well a ranking places the right candidates of a question, computed as by trec_eval.
+"""Scores of how well a ranking places the right candidates of a question: the means over all orders of equal scores.
 
-Ties are broken as in trec_eval: among equal scores, the document id that is later in lexicographic order ranks first.
-The id of a candidate is its place among the candidates of its question, in the order of the data, padded with zeros.
-The later candidate therefore ranks first. Labels are 1 (right) or 0.
+If no two scores of a question are equal, the scores are those of trec_eval. trec_eval breaks ties by the names of the
+candidates. In an answer from one document these names follow the text, and the right sentence tends to come early. So the
+break of a tie would help or hurt a ranking that does not know the order. Here every order of tied candidates is equally
+likely, and the mean is exact (McSherry & Najork 2008). Labels are 1 (right) or 0.
 """
 
-from typing import TypedDict
+from typing import NamedTuple, TypedDict
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.special import comb
 
 
 class RankingScores(TypedDict):
@@ -19,14 +21,26 @@ class RankingScores(TypedDict):
     questions: int  # number of questions that the means are over
 
 
-def _ranked(scores: ArrayLike, labels: ArrayLike) -> np.ndarray:
-    """Return the labels as bool [C], best score first."""
+class Tie(NamedTuple):
+    """Candidates of equal score, and what ranks above them."""
+
+    above: int  # candidates with a better score
+    right_above: int  # how many of these are right
+    size: int
+    right: int  # of the tied candidates
+
+
+def _ties(scores: ArrayLike, labels: ArrayLike) -> list[Tie]:
+    """Return the candidates of each score, best score first."""
     scores, labels = np.asarray(scores), np.asarray(labels, bool)
     if scores.shape != labels.shape:
         raise ValueError(f"scores {scores.shape} and labels {labels.shape} differ in shape")
     if np.isnan(scores).any():
         raise ValueError(f"{np.isnan(scores).sum()} scores are NaN and have no rank")
-    return labels[np.argsort(scores, kind="stable")[::-1]]
+    _, places, sizes = np.unique(-scores, return_inverse=True, return_counts=True)
+    rights = np.bincount(places.ravel(), labels, len(sizes)).astype(int)
+    above, right_above = np.cumsum(sizes) - sizes, np.cumsum(rights) - rights
+    return [Tie(*map(int, numbers)) for numbers in zip(above, right_above, sizes, rights, strict=True)]
 
 
 def average_precision(scores: ArrayLike, labels: ArrayLike) -> float:
@@ -42,8 +56,14 @@ def average_precision(scores: ArrayLike, labels: ArrayLike) -> float:
     Raises:
         ValueError: scores and labels differ in shape, or a score is NaN.
     """
-    ranks = np.flatnonzero(_ranked(scores, labels)) + 1
-    return float(np.sum(np.arange(1, len(ranks) + 1) / ranks) / max(len(ranks), 1))
+    total, right = 0.0, 0
+    for tie in _ties(scores, labels):
+        place = np.arange(tie.size)  # of a right candidate among its equals
+        before = place * (tie.right - 1) / max(tie.size - 1, 1)  # the right ones among them, in the mean
+        precision = (tie.right_above + before + 1) / (tie.above + place + 1)
+        total += tie.right * float(np.mean(precision))
+        right += tie.right
+    return total / max(right, 1)
 
 
 def reciprocal_rank(scores: ArrayLike, labels: ArrayLike) -> float:
@@ -51,8 +71,12 @@ def reciprocal_rank(scores: ArrayLike, labels: ArrayLike) -> float:
 
     Arguments and errors are those of `average_precision`.
     """
-    ranks = np.flatnonzero(_ranked(scores, labels)) + 1
-    return float(1 / ranks[0]) if len(ranks) else 0.0
+    tie = next((tie for tie in _ties(scores, labels) if tie.right), None)
+    if tie is None:
+        return 0.0
+    place = np.arange(tie.size - tie.right + 1)  # of the first right one among its equals
+    p = comb(tie.size - 1 - place, tie.right - 1) / comb(tie.size, tie.right)
+    return float(np.sum(p / (tie.above + place + 1)))
 
 
 def map_mrr(groups: ArrayLike, scores: ArrayLike, labels: ArrayLike) -> RankingScores:

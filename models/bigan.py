@@ -8,17 +8,20 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from losses.adversarial import Scores, logistic_discriminator, logistic_generator
-from losses.replicas import sampled
+from losses.replicas import own_rows, replicas, sampled
 from models import defaults
 from models.capabilities import Encodes
 from models.discriminators import VectorDiscriminator
 from models.encoder import Encoder, Encoding
 from models.gan import GAN, Judgement, Pair, in_batches
+from models.views import random_view
 
 if TYPE_CHECKING:
     from tensorflow_probability.python.distributions import Distribution
 
 tfd = tfp.distributions
+
+IMAGE_DISCRIMINATOR, ENCODER = 3, 4  # the numbers of F and E, whose views differ; 1 and 2 are of InfoBigBiGAN's views
 
 
 class BiGAN(Encodes, GAN):
@@ -31,6 +34,9 @@ class BiGAN(Encodes, GAN):
     Args:
         encoder, latent_discriminator, joint_discriminator: E, H and J.
         ema_encoder: a network like E, which becomes its moving average.
+        view_share: probability with which F and E, each by itself, see a random view in place of an image, real or
+            generated. With different views of one image, z can keep only what views share. No view is certain, so that G
+            does not learn to distort (Karras et al. 2020, section 2.2). Not in the papers.
         options: the arguments of `GAN`, among them G and F.
     """
 
@@ -44,9 +50,11 @@ class BiGAN(Encodes, GAN):
         ema_encoder: keras.Model,
         latent_discriminator: keras.Model,
         joint_discriminator: keras.Model,
+        view_share: float = 0.0,
         **options: Any,
     ):
         super().__init__(**options)
+        self.view_share = view_share
         self.encoder, self.ema_encoder = encoder, ema_encoder
         self.latent_discriminator, self.joint_discriminator = latent_discriminator, joint_discriminator
 
@@ -128,12 +136,32 @@ class BiGAN(Encodes, GAN):
             return tfd.Independent(tfd.Deterministic(encoding.mu), 1)
         return tfd.MultivariateNormalDiag(encoding.mu, encoding.sigma)
 
+    def seen(self, x: tf.Tensor, seed: tf.Tensor, network: int) -> tf.Tensor:
+        """Return images x [B, H, W, C] as a network sees them in training: some are random views.
+
+        Args:
+            seed: int32 [2].
+            network: a number of its own for each network.
+        """
+        if not self.view_share:
+            return x
+        fold_in: Any = tf.random.fold_in  # the stubs declare its result an int
+        chosen_seed, view_seed = tf.unstack(tf.random.split(fold_in(seed, network), 2))
+        count: list = [replicas() * tf.shape(x)[0], 1, 1, 1]
+        chosen = own_rows(tf.random.stateless_uniform(count, chosen_seed)) < self.view_share
+        return tf.where(chosen, random_view(x, view_seed), x)
+
+    def generate_pair(self, n: int, seed: tf.Tensor) -> Pair:
+        pair = super().generate_pair(n, seed)
+        return pair._replace(x=self.seen(pair.x, seed, IMAGE_DISCRIMINATOR))
+
     def encode_pair(self, x: tf.Tensor, seed: tf.Tensor) -> Pair:
         """Return the real pair (x, z_hat), where z_hat = mu + sigma * eps is a sample of q(z | x).
 
         Gradients pass through the sample. The losses have no KL term.
         """
-        return Pair(x, sampled(self.posterior(self.encoder(x)), seed))
+        encoding = self.encoder(self.seen(x, seed, ENCODER))
+        return Pair(self.seen(x, seed, IMAGE_DISCRIMINATOR), sampled(self.posterior(encoding), seed))
 
     def latent_of(self, pair: Pair) -> tf.Tensor:
         """Return H's input for a batch of pairs: z [B, latent_dim]."""

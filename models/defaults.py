@@ -30,6 +30,7 @@ BIGAN: Arguments = GAN | {
     "feature_dim": 256,
     "hidden_norm": True,
     "deterministic_encoder": False,
+    "view_share": 0.0,
     "latent_width": 128,
     "latent_blocks": 2,
 }

@@ -31,6 +31,7 @@ import tensorflow as tf
 from losses.information import entropy, view_information
 from losses.replicas import batch_mean, sampled
 from models import defaults
+from models.bigan import ENCODER, IMAGE_DISCRIMINATOR
 from models.bigbigan import BigBiGAN
 from models.code import Code, Coded
 from models.encoder import Encoding
@@ -148,12 +149,13 @@ class InfoBigBiGAN(Coded, BigBiGAN):
 
     def encode_pair(self, x: tf.Tensor, seed: tf.Tensor, neighbours: tf.Tensor | None = None) -> Pair:
         """Return the real pairs of images x [B, H, W, C]. Second views are of `neighbours`, or else of x."""
-        encoding, views = self.encoder(x), None
+        encoding, views = self.encoder(self.seen(x, seed, ENCODER)), None
         if self.consistency_weight:
             seen = [x if neighbours is None else neighbours, x][: self.views]
             seeds: list[Any] = [tf.random.fold_in(seed, i) for i in (1, 2)]  # pyright: ignore[reportArgumentType]
             views = tf.concat([self.view(image, own) for image, own in zip(seen, seeds, strict=False)], 0)
-        return Pair(x, sampled(self.posterior(encoding), seed), self.estimate_code(x, encoding), views)
+        shown = self.seen(x, seed, IMAGE_DISCRIMINATOR)
+        return Pair(shown, sampled(self.posterior(encoding), seed), self.estimate_code(shown, encoding), views)
 
     def view(self, x: tf.Tensor, seed: Any) -> tf.Tensor:
         """Return a random view of every image, [B, H, W, C]; `seed` is int32 [2]."""

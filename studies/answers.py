@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 from scipy.stats import permutation_test
 
-from metrics.catalogue import RANKERS
+from metrics.catalogue import MODELS, RANKERS
 from metrics.ranking import RankingScores, average_precision, map_mrr
 
-CONTROLS = {ending: label for ending, (label, _) in RANKERS.items() if ending not in ("", "_counts")}
+CONTROLS = {ending: label for ending, (label, _) in RANKERS.items() if ending not in MODELS}
+WAYS = {f"scores{ending}": RANKERS[ending][0] for ending in MODELS}  # a model's kept scores, and their labels
 RESAMPLES = 9999  # random swaps of a permutation test
 WEIGHTS = (0.0, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)  # of the second score; both scores are divided by their deviation first
 H_ALONE = ("attention", "latent", "samples", "kl_weight")  # the options in which NASM and its control without h differ
@@ -23,9 +24,9 @@ ASKED, NEAREST = 5, 3  # how many questions are shown, and how many neighbours o
 
 
 def candidates_of(entry: dict, part: str) -> dict[str, np.ndarray]:
-    """Return groups, labels, scores and scores_counts of a run's candidates in a part, [N] each."""
+    """Return groups, labels and the scores of WAYS of a run's candidates in a part, [N] each."""
     with np.load(entry["candidates"]) as kept:
-        return {name: kept[f"{part}_{name}"] for name in ("groups", "labels", "scores", "scores_counts")}
+        return {name: kept[f"{part}_{name}"] for name in ("groups", "labels", *WAYS)}
 
 
 def average_precisions(entry: dict, scores: str, part: str) -> np.ndarray:
@@ -60,16 +61,15 @@ def comparison_lines(rows: dict[str, list[dict]]) -> list[list[str]]:
 
     lines = []
     for row, other in pairs_of(rows, is_control):
-        for part, scores in itertools.product(("validation", "test"), ("scores", "scores_counts")):
+        for part, scores in itertools.product(("validation", "test"), WAYS):
             both = [precisions(name, scores, part) for name in (row, other)]
             test = permutation_test(
                 both, lambda x, y, axis: np.mean(x - y, axis), permutation_type="samples", vectorized=True,
                 n_resamples=RESAMPLES, rng=np.random.default_rng(0),
             )  # fmt: skip
             seeds = " / ".join(str(len(rows[name])) for name in (row, other))
-            counts = "with counts" if scores == "scores_counts" else ""
             found = [f"{both[0].mean():.4f}", f"{both[1].mean():.4f}", f"{test.statistic:+.4f}", f"{test.pvalue:.3f}"]
-            lines.append([row, other, part, counts, seeds, *found])
+            lines.append([row, other, part, WAYS[scores], seeds, *found])
     return lines
 
 
@@ -114,10 +114,10 @@ def combined_lines(rows: dict[str, list[dict]]) -> list[list[str]]:
     added |= {f"{row} + {row}": list(itertools.combinations(members, 2)) for row, members in rows.items()}
     lines = []
     for both, pairs in added.items():
-        for scores in ("scores", "scores_counts"):
+        for scores, way in WAYS.items():
             found = [combined(*pair, scores) for pair in pairs]
             if found:
-                name = both + (", with counts" if scores == "scores_counts" else "")
+                name = both + (f", {way}" if way else "")
                 spread = [[result[key] for result in found] for key in ("map", "mrr", "validation_map")]
                 weights = " ".join(f"{result['weight']:g}" for result in found)
                 lines.append([name, str(len(found)), weights, *(f"{statistics.mean(values):.4f}" for values in spread)])

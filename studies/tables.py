@@ -293,7 +293,8 @@ def control_table(study: Study, rows: dict[str, list[dict]]) -> Table:
     """Return the table of the controls of answer selection."""
     header = ["data set", "ranking", "map", "mrr", "map_clean", "mrr_clean", "validation_map"]
     title = (
-        "Controls: rankings by words (BM25, overlap counts, unigram query likelihood), and by cosines of topics (LSA, "
+        "Controls: rankings by the order of the file, by words (BM25, overlap counts, unigram query likelihood), by overlap "
+        "counts and answer types, and by cosines of topics (LSA, "
         "NVDM)."
     )
     return Table(title, header, control_lines(ranked(rows)))

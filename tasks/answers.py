@@ -24,12 +24,14 @@ from data.wording import Wording
 from metrics import catalogue
 from metrics.ranking import map_mrr
 from metrics.retrieval import (
+    answer_types,
     bm25_scores,
     inverse_document_frequency,
     logistic_scores,
     nearest,
     overlap_counts,
     paired_cosines,
+    places,
     query_likelihood,
 )
 from metrics.topics import fit_lsa
@@ -127,6 +129,14 @@ class RankingScorer(Scorer[RankingData]):
         return [asked[group] for group in pairs.groups], [[stem(t) for t in text] for text in pairs.candidates]
 
     @cached_property
+    def types(self) -> dict[str, np.ndarray]:
+        """The `answer_types` of each part's candidates, [N, 5]."""
+        return {
+            name: answer_types([pairs.questions[group] for group in pairs.groups], pairs.candidates)
+            for name, pairs in self.parts.items()
+        }
+
+    @cached_property
     def counts(self) -> dict[str, np.ndarray]:
         """The two overlap counts of each part's candidates, [N, 2], with the idf of the training candidates."""
         idf = inverse_document_frequency(self.stems("train")[1])
@@ -150,38 +160,45 @@ class RankingScorer(Scorer[RankingData]):
 
     @computes(catalogue.RANKING)
     def ranking(self) -> dict[str, Any]:
-        """Rank by the model's score, alone and with overlap counts.
+        """Rank by the model's score, alone, with overlap counts, and with answer types too.
 
-        The weights of score and counts are fitted on the validation pairs. On the training
-        pairs the score would get too much weight, because the network was trained on their labels.
+        The weights of score, counts and types are fitted on the validation pairs. On the training pairs the score would
+        get too much weight, because the network was trained on their labels.
         """
         alone = {part: self.of(part) for part in RANKED}
-        features = {part: np.column_stack([alone[part], self.counts[part]]) for part in RANKED}
         labels = self.corpus.validation.labels
-        counted = {part: logistic_scores(features["validation"], labels, features[part]) for part in RANKED}
-        found = self.reported(alone, "") | self.reported(counted, "_counts")
+
+        def beside(*others: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+            columns = {part: np.column_stack([alone[part], *(other[part] for other in others)]) for part in RANKED}
+            return {part: logistic_scores(columns["validation"], labels, columns[part]) for part in RANKED}
+
+        counted, typed = beside(self.counts), beside(self.counts, self.types)
+        found = self.reported(alone, "") | self.reported(counted, "_counts") | self.reported(typed, "_types")
         found |= self.latent("test") | {
             f"validation_{name}": value for name, value in self.latent("validation").items()
         }
         if self.columns("test").shape[1] > 1:
             found["prior_weight"] = self.prior_weight
         for part in RANKED:
-            columns = columns_of(self.parts[part], alone[part], counted[part])
+            columns = columns_of(self.parts[part], alone[part], counted[part], typed[part])
             self.candidates |= {f"{part}_{name}": column for name, column in columns.items()}
         return found
 
     @computes(catalogue.RANKING_CONTROLS)
     def controls(self) -> dict[str, Any]:
-        """Rank by BM25, by counts, by query likelihood, and by topics."""
+        """Rank by place, BM25, counts, answer types, query likelihood, and topics."""
         validation = self.corpus.validation
         texts = [[stem(token) for token in text] for text in self.corpus.training_texts]
         likelihoods = [
             {part: query_likelihood(*self.stems(part), texts, weight) for part in RANKED} for weight in SMOOTHING
         ]
         labels = self.corpus.train.labels
+        typed = {part: np.column_stack([self.counts[part], self.types[part]]) for part in self.parts}
         rankings = {
+            "position": {part: -places(self.parts[part].groups) for part in RANKED},
             "bm25": {part: bm25_scores(*self.stems(part)) for part in RANKED},
             "only_counts": {part: logistic_scores(self.counts["train"], labels, self.counts[part]) for part in RANKED},
+            "only_types": {part: logistic_scores(typed["train"], labels, typed[part]) for part in RANKED},
             "query_likelihood": max(likelihoods, key=lambda s: self.ranked(validation, s["validation"])["map"]),
         }
         rankings |= self.topic_rankings()
@@ -306,13 +323,14 @@ def kl_of_h(model: NASM, batch: AnswerBatch) -> tf.Tensor:
     return model.elbo_terms(batch, tf.constant([0, 0])).kl
 
 
-def columns_of(pairs: Pairs, scores: np.ndarray, counted: np.ndarray) -> dict[str, np.ndarray]:
+def columns_of(pairs: Pairs, scores: np.ndarray, counted: np.ndarray, typed: np.ndarray) -> dict[str, np.ndarray]:
     """Return what ranks the candidates again: the question, label and scores of each, [N] each."""
     return {
         "groups": np.asarray(pairs.groups, np.int32),
         "labels": np.asarray(pairs.labels, np.int32),
         "scores": np.asarray(scores, np.float32),
         "scores_counts": np.asarray(counted, np.float32),
+        "scores_types": np.asarray(typed, np.float32),
     }
 
 

@@ -116,6 +116,12 @@ class BiGANConfig(BigGANConfig):
     )
     feature_dim: int = network_option(BIGAN["feature_dim"], "width of E's last hidden layer", low=1)
     deterministic_encoder: bool = network_option(BIGAN["deterministic_encoder"], "z_hat = mu in place of a sample")
+    view_share: float = training_option(
+        BIGAN["view_share"],
+        "probability with which F and E, each by itself, see a random view in place of an image",
+        low=0,
+        high=1,
+    )
     latent_width: int = network_option(BIGAN["latent_width"], "width of H and J", low=4)
     latent_blocks: int = network_option(BIGAN["latent_blocks"], "residual blocks of H and J", low=0)
 
@@ -551,6 +557,14 @@ class NASMConfig(RankerConfig):
     match: bool = network_option(NASM["match"], "mark the words of a candidate whose stem is in the question")
     samples: int = network_option(NASM["samples"], "samples of h for each question, in evaluation", low=1)
     kl_weight: float = training_option(NASM["kl_weight"], "weight of the KL", low=0)
+    bag_weight: float = training_option(
+        NASM["bag_weight"], "weight of the words of question and right candidate, which h then explains too", low=0
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.bag_weight and self.attention != "latent":
+            raise InputError(f"--bag-weight: with --attention {self.attention} there is no h to explain words: use 0")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -66,4 +66,11 @@ RANKER: Arguments = {
     "rate": 1e-3,
     "seed": 0,
 }
-NASM: Arguments = RANKER | {"attention": "latent", "latent": 50, "match": True, "samples": 20, "kl_weight": 1.0}
+NASM: Arguments = RANKER | {
+    "attention": "latent",
+    "latent": 50,
+    "match": True,
+    "samples": 20,
+    "kl_weight": 1.0,
+    "bag_weight": 0.0,
+}

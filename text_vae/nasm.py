@@ -37,6 +37,9 @@ class NASM(Ranker):
             Not in the paper. The paper's word vectors are trained on all of Wikipedia, so they represent rare words
             better than vectors that are trained on a small text.
         samples: number of samples of h from which `scores` predicts.
+        bag_weight: weight of what h explains besides the label: the words of the question, and of the candidate if it is
+            right, drawn independently from one softmax of h, as in NVDM. One label is explained best by an h that
+            ignores it; words give h something to say. Not in the paper. 0: h explains the label alone.
         words, embedding, options: as for `Ranker`.
     """
 
@@ -54,10 +57,11 @@ class NASM(Ranker):
         samples: int,
         words: int,
         embedding: int,
+        bag_weight: float = 0.0,
         **options: Any,
     ):
         super().__init__(words=words, embedding=embedding, **options)
-        self.attention, self.match, self.samples = attention, match, samples
+        self.attention, self.match, self.samples, self.bag_weight = attention, match, samples, bag_weight
         self.question_reader = Reader(inputs=embedding, units=units, layers=layers, dropout=dropout)
         self.answer_reader = Reader(inputs=embedding + match, units=units, layers=layers, dropout=dropout)
         self.similarity = keras.layers.Dense(units, use_bias=False)  # z_q' M
@@ -77,6 +81,9 @@ class NASM(Ranker):
             first = {"mu_kernel": "zeros", "log_variance": FIRST_LOG_VARIANCE}  # p(h | q) is the same for all q
             self.prior = GaussianNetwork(units, latent, latent, **first)
             self.inference = GaussianNetwork(2 * units + 1, latent, latent, **first)
+        if bag_weight:
+            self.bag = keras.layers.Dense(words)
+            self.bag.build([None, latent])
 
     @classmethod
     def assemble(cls: type[Own], *, kl_weight: float, **options: Any) -> Own:
@@ -128,7 +135,21 @@ class NASM(Ranker):
             h = gaussian(mu, log_variance).sample(seed=h_seed)
             kl = gaussian_kl_between(mu, log_variance, *self.prior(z_q))
         nll = tf.nn.sigmoid_cross_entropy_with_logits(y, self.logits(z_q, answer, h))
-        return ElboTerms(nll, kl, kl)
+        return ElboTerms(nll, kl, kl, self.bag_weight * self.bag_nll(batch, h) if self.bag_weight else 0.0)
+
+    def bag_nll(self, batch: AnswerBatch, h: tf.Tensor) -> tf.Tensor:
+        """Return -log p(words | h), [N], of the words of the question and of right candidates; h is [N, latent].
+
+        Words that occur twice count twice.
+        """
+        log_p = tf.nn.log_softmax(self.bag(h))
+
+        def nll(words: tf.Tensor, lengths: tf.Tensor) -> tf.Tensor:
+            real = tf.sequence_mask(lengths, tf.shape(words)[1], tf.float32)
+            return -tf.reduce_sum(real * tf.gather(log_p, words, batch_dims=1), 1)
+
+        asked, length = (tf.gather(batch[name], batch["groups"]) for name in ("questions", "question_lengths"))
+        return nll(asked, length) + batch["labels"] * nll(batch["candidates"], batch["candidate_lengths"])
 
     def draws(self, z_q: tf.Tensor, samples: int, seed: tf.Tensor) -> tf.Tensor:
         """Return the input of the attention for each question: samples of h from p(h | q), [S, Q, latent], or z_q.

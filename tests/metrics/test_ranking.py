@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score
@@ -11,17 +13,46 @@ def test_by_hand():
     assert reciprocal_rank(scores, labels) == pytest.approx(1 / 3)
 
 
-def test_of_equal_scores_the_later_candidate_ranks_first():
-    # trec_eval ranks id 4 (0.9), then ids 3, 1, 0 (0.5 each, so descending), then id 2 (0.1)
-    scores = [0.5, 0.5, 0.1, 0.5, 0.9]
-    assert average_precision(scores, [1, 0, 0, 0, 0]) == pytest.approx(1 / 4)
-    assert reciprocal_rank(scores, [0, 0, 0, 1, 0]) == pytest.approx(1 / 2)
-    assert average_precision(scores, [0, 1, 1, 0, 0]) == pytest.approx((1 / 3 + 2 / 5) / 2)
+def mean_over_orders(score, scores, labels):
+    """Return the mean of a score over all orders of the candidates, whose ties are then broken by their places."""
+    found = []
+    for order in itertools.permutations(range(len(scores))):
+        broken = np.array([scores[i] for i in order]) - 1e-9 * np.arange(len(order))
+        found.append(score(broken, [labels[i] for i in order]))
+    return np.mean(found)
 
 
-def test_a_constant_score_ranks_by_id_alone():
-    for place in range(12):  # 12 ids show the padding with zeros: unpadded, "9" comes after "11"
-        assert reciprocal_rank(np.zeros(12), np.arange(12) == place) == pytest.approx(1 / (12 - place))
+@pytest.mark.parametrize("score", [average_precision, reciprocal_rank])
+@pytest.mark.parametrize(
+    "scores, labels",
+    [
+        ([0.5, 0.5, 0.1, 0.5, 0.9], [1, 0, 0, 0, 0]),
+        ([0.5, 0.5, 0.1, 0.5, 0.9], [1, 0, 1, 1, 0]),
+        ([0.2, 0.2, 0.2, 0.2, 0.2, 0.2], [0, 1, 1, 0, 1, 0]),
+        ([0.9, 0.9, 0.5, 0.5, 0.5], [1, 1, 1, 1, 1]),
+        ([0.9, 0.9, 0.5, 0.5, 0.1, 0.1], [0, 0, 0, 1, 1, 1]),
+    ],
+)
+def test_of_equal_scores_every_order_is_equally_likely(score, scores, labels):
+    assert score(scores, labels) == pytest.approx(mean_over_orders(score, scores, labels))
+
+
+def test_a_constant_score_ranks_at_random():
+    harmonic = np.sum(1 / np.arange(1, 13))
+    for place in range(12):
+        assert reciprocal_rank(np.zeros(12), np.arange(12) == place) == pytest.approx(harmonic / 12)
+        assert average_precision(np.zeros(12), np.arange(12) == place) == pytest.approx(harmonic / 12)
+
+
+def test_the_order_of_the_candidates_changes_no_score():
+    random = np.random.default_rng(0)
+    groups, scores = random.integers(0, 9, 200), random.integers(0, 4, 200) / 4  # most scores are tied
+    labels = random.random(200) < 0.3
+    expected = map_mrr(groups, scores, labels)
+    for _ in range(20):
+        order = random.permutation(200)
+        found = map_mrr(groups[order], scores[order], labels[order])
+        assert found == {name: pytest.approx(value, abs=1e-12) for name, value in expected.items()}
 
 
 def test_agrees_with_scikit_learn_without_ties():
@@ -46,11 +77,6 @@ def test_map_mrr_averages_over_the_questions_with_a_right_candidate():
         "mrr": pytest.approx((1 + 1 / 2) / 2),
         "questions": 2,
     }
-
-
-def test_ties_inside_a_question_follow_the_order_of_the_data():
-    result = map_mrr([7, 3, 7, 7, 3], [0.5, 0.0, 0.5, 0.5, 0.0], [1, 0, 0, 0, 1])
-    assert result["mrr"] == pytest.approx((1 / 3 + 1) / 2)
 
 
 def test_unequal_shapes_nan_and_no_right_candidate_are_refused():

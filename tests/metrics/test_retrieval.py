@@ -2,12 +2,14 @@ import numpy as np
 import pytest
 
 from metrics.retrieval import (
+    answer_types,
     bm25_scores,
     inverse_document_frequency,
     logistic_scores,
     nearest,
     overlap_counts,
     paired_cosines,
+    places,
     query_likelihood,
 )
 
@@ -17,6 +19,28 @@ def test_overlap_counts_by_hand():
     assert idf("a") == pytest.approx(np.log(4 / 3) + 1) and idf("new") == pytest.approx(np.log(4) + 1)
     counts = overlap_counts([["a", "a", "b"], ["c"]], [["a", "b", "b"], ["a"]], idf)
     np.testing.assert_allclose(counts, [[2, idf("a") + idf("b")], [0, 0]])
+
+
+def test_answer_types_by_hand():
+    asked = {
+        "when was it built": [("it was built in 1889", 0), ("it is a tower", None), ("it has 18890 parts", None)],
+        "what year did it end": [("in 2008 it ended", 0)],
+        "how many people live there": [("about 3,200 do", 1), ("two million", 1), ("many people", None)],
+        "how did it end": [("at 3 it ended", None)],
+        "what is a prime": [("a prime is a number", 2), ("a prime has no divisor", None)],
+        "who was she": [("she was the queen", 2)],
+        "where is it": [("it lies in france", 3), ("it is a town", None)],
+    }
+    for question, candidates in asked.items():
+        texts = [candidate.split() for candidate, _ in candidates]
+        found = answer_types([question.split()] * len(texts), texts)
+        expected = [[float(column == form) for column in range(4)] for _, form in candidates]
+        np.testing.assert_array_equal(found[:, :4], expected)
+        np.testing.assert_allclose(found[:, 4], np.log([len(text) for text in texts]))
+
+
+def test_places_start_anew_with_each_question():
+    np.testing.assert_array_equal(places([0, 0, 0, 1, 3, 3]), [0, 1, 2, 0, 0, 1])
 
 
 def test_query_likelihood_by_hand():

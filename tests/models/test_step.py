@@ -50,6 +50,8 @@ CONFIGURATIONS = {
     "info head": ("infobigbigan", ENCODER | ALONE | CONTINUOUS | {"joint_code": "head", "d_updates": 2}),
     "info encoder": ("infobigbigan", ENCODER | ALONE | CONTINUOUS | {"joint_code": "encoder", "code_to": "all"}),
     "info consistent E": ("infobigbigan", ENCODER | CONSISTENT | {"real_info_weight": 0.5, "d_updates": 2}),
+    "info views for F and E": ("infobigbigan", ENCODER | {"view_share": 0.5}),
+    "bigan views for F and E": ("bigan", ENCODER | {"view_share": 0.5, "d_updates": 2}),
     "info two views": ("infobigbigan", ENCODER | {"views": 2, "cutout": 3}),
     "info learned prior": ("infobigbigan", ENCODER | {"code_prior": "learned"}),
     "info head on the map": (

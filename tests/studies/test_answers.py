@@ -28,7 +28,7 @@ def entry(folder, row, seed, noise, mode="nasm", attention=None, dataset="wikiqa
     groups = np.repeat(np.arange(QUESTIONS), EACH)
     labels = np.tile([1, 0, 0, 0], QUESTIONS)
     columns = {"groups": groups, "labels": labels, "scores": labels + noise * random.standard_normal(len(labels))}
-    columns["scores_counts"] = columns["scores"]
+    columns["scores_counts"] = columns["scores_types"] = columns["scores"]
     file = folder / f"{row}-{seed}-candidates.npz"
     write_arrays(file, **{f"{part}_{name}": columns[name] for part in ("validation", "test") for name in columns})
     config = {"attention": attention} if attention else {}
@@ -57,13 +57,17 @@ def test_average_precisions_are_those_of_the_scorer(rows):
 
 def test_a_row_is_compared_with_those_of_its_mode_and_data(rows):
     lines = comparison_lines(rows)
-    said = [[part, counts, "2 / 2"] for part in ("validation", "test") for counts in ("", "with counts")]
+    said = [
+        [part, counts, "2 / 2"]
+        for part in ("validation", "test")
+        for counts in ("", "with counts", "with counts and answer types")
+    ]
     assert [line[:5] for line in lines] == [["nasm", "lstm", *rest] for rest in said]
     ours, other, difference, p = map(float, lines[0][5:])
     assert difference == pytest.approx(ours - other, abs=2e-4) and ours > other and p < 0.01
 
 
-@pytest.mark.parametrize(("option", "compared"), [({"match": False}, 0), ({"dropout": 0.5}, 0), ({"latent": 20}, 4)])
+@pytest.mark.parametrize(("option", "compared"), [({"match": False}, 0), ({"dropout": 0.5}, 0), ({"latent": 20}, 6)])
 def test_a_row_is_compared_with_one_that_is_like_it_but_for_the_latent(rows, option, compared):
     other = [dict(run, row="other", config={"attention": "none", **option}) for run in rows["lstm"]]
     assert len(comparison_lines({"nasm": rows["nasm"], "other": other})) == compared
@@ -79,17 +83,19 @@ def test_together_two_runs_are_no_worse_on_what_chooses(rows):
     alone = np.mean(average_precisions(rows["lstm"][0], "scores", "validation"))
     assert found["weight"] > 0 and found["validation_map"] > alone
     together = [
-        name + counts for name in ("nasm + gqa", "lstm + lstm", "nasm + nasm") for counts in ("", ", with counts")
+        name + (f", {way}" if way else "")
+        for name in ("nasm + gqa", "lstm + lstm", "nasm + nasm")
+        for way in ("", "with counts", "with counts and answer types")
     ]
     assert [line[:2] for line in combined_lines(rows)] == [[name, "1"] for name in together]
     two = combined(*rows["lstm"], "scores")
-    assert combined_lines(rows)[2][2:4] == [f"{two['weight']:g}", f"{two['map']:.4f}"]
+    assert combined_lines(rows)[3][2:4] == [f"{two['weight']:g}", f"{two['map']:.4f}"]
 
 
 def test_the_tables(rows):
     assert control_lines(rows) == [["wikiqa", "BM25", "0.5000", "0.6000", "0.4000", "0.5000", "0.7000"]]
     assert combined_table(None, rows).lines == combined_lines(rows)
-    assert "These are 4 tests" in comparison_table(None, rows).title
+    assert "These are 6 tests" in comparison_table(None, rows).title
     assert (
         nearest_lines(rows)[1] == ["what is 1", "what was 1; what was 2; what was 3"] and len(nearest_lines(rows)) == 5
     )

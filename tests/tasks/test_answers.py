@@ -13,6 +13,7 @@ import train
 from data.answers import evaluation_batches
 from data.vocabulary import PAD
 from data.word_vectors import train_word_vectors
+from metrics.catalogue import MODELS, RANKERS
 from metrics.ranking import map_mrr
 from reporting import tensorboard
 from tasks import answers
@@ -65,7 +66,7 @@ def metrics_of(run):
 def test_a_training_ends_with_its_scores(runs, mode):
     scores = metrics_of(runs[mode])
     for prefix in ("", "validation_"):
-        for suffix in ("", "_counts", "_bm25", "_only_counts", "_query_likelihood", "_lsa", "_nvdm"):
+        for suffix in RANKERS:
             assert 0 < scores[f"{prefix}map{suffix}"] <= 1 and 0 < scores[f"{prefix}mrr{suffix}"] <= 1
     assert scores["map_only_counts"] > 0.9  # because the answers were made so
     assert scores["questions"] == scores["questions_clean"] == 20
@@ -92,7 +93,7 @@ def test_what_is_kept_ranks_as_the_run_did(runs, mode):
     scores, kept = metrics_of(runs[mode]), np.load(runs[mode].path / CANDIDATES)
     for part, prefix in (("validation", "validation_"), ("test", "")):
         groups, labels = kept[f"{part}_groups"], kept[f"{part}_labels"]
-        for suffix in ("", "_counts"):
+        for suffix in MODELS:
             again = map_mrr(groups, kept[f"{part}_scores{suffix}"], labels)
             assert again["map"] == pytest.approx(scores[f"{prefix}map{suffix}"])
 

@@ -28,6 +28,27 @@ def randomise(model):
             layer.kernel.assign(tf.random.stateless_normal(layer.kernel.shape, [i, j]))
 
 
+def test_the_words_that_h_explains_against_numpy(asked):
+    """The question's words count for every candidate, the candidate's own for right ones alone."""
+    model, h = build(bag_weight=0.5), np.random.default_rng(0).normal(size=(5, LATENT)).astype("float32")
+    model.bag.kernel.assign(tf.random.stateless_normal(model.bag.kernel.shape, SEED))
+    logits = dense(model.bag, h)
+    log_p = logits - np.log(np.sum(np.exp(logits), 1, keepdims=True))
+    expected = []
+    for i, group in enumerate(asked["groups"].numpy()):
+        words = list(asked["questions"].numpy()[group, : asked["question_lengths"][group]])
+        if asked["labels"][i]:
+            words += list(asked["candidates"].numpy()[i, : asked["candidate_lengths"][i]])
+        expected.append(-np.sum(log_p[i, words]))
+    np.testing.assert_allclose(model.bag_nll(asked, tf.constant(h)), expected, rtol=1e-4)
+    terms, plain = model.elbo_terms(asked, SEED), build().elbo_terms(asked, SEED)
+    np.testing.assert_allclose(terms.nll, plain.nll, rtol=1e-5)
+    assert np.all(terms.auxiliary > 0) and plain.auxiliary == 0
+    terms = model.elbo_terms(asked, tf.random.fold_in([0, 0], 0), training=True)
+    logs = model.train_step(asked)
+    np.testing.assert_allclose(logs["loss/total"], np.mean(terms.nll + terms.regularizer + terms.auxiliary), rtol=1e-4)
+
+
 def dense(layer, x):
     return x @ layer.kernel.numpy() + (layer.bias.numpy() if layer.use_bias else 0)
 
