@@ -532,6 +532,27 @@ def test_an_interruption_says_how_to_go_on(capsys, number, code):
     assert signal.getsignal(number) == before
 
 
+@pytest.mark.parametrize("sent", [True, False])
+def test_an_interruption_that_a_library_replaces_is_one_still(capsys, sent):
+    """TensorFlow's C++ raises a RuntimeError if another error is on its way. Without a signal it stays an error."""
+
+    def replaced(argv):
+        try:
+            if sent:
+                os.kill(os.getpid(), signal.SIGTERM)
+        except KeyboardInterrupt:
+            pass
+        raise RuntimeError("ORIGINAL InvalidArgumentError REPLACED BY KeyboardInterrupt: 15")
+
+    if not sent:
+        with pytest.raises(RuntimeError, match="REPLACED"):
+            run_program(replaced, [])
+        return
+    assert run_program(replaced, []) == 143
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "interrupted" in line
+
+
 class Destroyed:
     """An object whose end is interrupted by a signal."""
 

@@ -7,11 +7,11 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterable
-from types import FrameType
 from typing import Any, NoReturn, get_type_hints
 
 from data.errors import DataError, Diverged, InputError, nearest, one_line
 from training.config import GROUPS, Config, element_type, flag
+from training.signals import listening, unmasked
 
 DIVERGED = 3  # exit code of a training whose loss or weights became non-finite
 ADVICE = dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "make room")  # by the error of the file system
@@ -110,42 +110,38 @@ def run_program(
     - 2: bad input, a full disk, or a place that must not be written.
     - DIVERGED: the training became non-finite.
     - 130 or 143: SIGINT (Ctrl-C) or SIGTERM ended the program. The first of them raises KeyboardInterrupt in `main`, and
-      further ones are ignored, so that `main` can keep what would be lost. It is raised again if Python drops it.
+      further ones are ignored, so that `main` can keep what would be lost.
     - 141: the reader of the output, such as `head`, closed it early; nothing is printed.
 
     Args:
         go_on: how to continue after the cause is mended.
     """
     program = main.__module__ if main.__module__ != "__main__" else sys.argv[0]
-    before = {number: signal.signal(number, _interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
-    hook, sys.unraisablehook = sys.unraisablehook, _interrupt_again
-    try:
+    with listening():
         try:
-            main(sys.argv[1:] if argv is None else argv)
-        finally:
-            sys.stdout.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what the exit still flushes
-        return 141
-    except InputError as error:
-        message = one_line(error.message(flag)) if isinstance(error, DataError) else str(error)
-        print(f"{program}: {message}", file=sys.stderr)
-        return DIVERGED if isinstance(error, Diverged) else 2
-    except Exception as error:
-        code = error_number(error)
-        if code not in ADVICE:
-            raise
-        place, advice = getattr(error, "filename", None) or "the run", ADVICE[code]
-        print(f"{program}: {place}: {os.strerror(code)}: {advice}, then {go_on}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt as error:
-        print(f"{program}: interrupted; to go on, {go_on}", file=sys.stderr)
-        return 128 + (error.args[0] if error.args else signal.SIGINT)
-    finally:
-        sys.unraisablehook = hook
-        for number, handler in before.items():
-            signal.signal(number, handler)
-    return 0
+            with unmasked():
+                try:
+                    main(sys.argv[1:] if argv is None else argv)
+                finally:
+                    sys.stdout.flush()
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what the exit still flushes
+            return 141
+        except InputError as error:
+            message = one_line(error.message(flag)) if isinstance(error, DataError) else str(error)
+            print(f"{program}: {message}", file=sys.stderr)
+            return DIVERGED if isinstance(error, Diverged) else 2
+        except Exception as error:
+            code = error_number(error)
+            if code not in ADVICE:
+                raise
+            place, advice = getattr(error, "filename", None) or "the run", ADVICE[code]
+            print(f"{program}: {place}: {os.strerror(code)}: {advice}, then {go_on}", file=sys.stderr)
+            return 2
+        except KeyboardInterrupt as error:
+            print(f"{program}: interrupted; to go on, {go_on}", file=sys.stderr)
+            return 128 + (error.args[0] if error.args else signal.SIGINT)
+        return 0
 
 
 def error_number(error: Exception) -> int | None:
@@ -156,19 +152,3 @@ def error_number(error: Exception) -> int | None:
     if type(error).__module__.startswith("tensorflow"):
         return next((number for number in ADVICE if os.strerror(number) in str(error)), None)
     return error.errno if isinstance(error, OSError) else None
-
-
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    """Raise KeyboardInterrupt for a signal, and ignore further ones."""
-    for ending in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(ending, signal.SIG_IGN)
-    raise KeyboardInterrupt(number)
-
-
-def _interrupt_again(dropped: Any) -> None:
-    """Raise KeyboardInterrupt a moment later if a destructor was interrupted, whose exceptions Python drops."""
-    if not isinstance(dropped.exc_value, KeyboardInterrupt):
-        return sys.__unraisablehook__(dropped)
-    number = (*dropped.exc_value.args, signal.SIGINT)[0]
-    signal.signal(signal.SIGALRM, lambda *_: _interrupt(number, None))
-    signal.setitimer(signal.ITIMER_REAL, 0.01)

@@ -9,6 +9,7 @@ import keras
 from training.callbacks import EpochEnd, Keeper, NonFiniteGuard, ProgressBar
 from training.devices import is_chief, shared, together
 from training.runs import Run
+from training.signals import unmasked
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -64,7 +65,7 @@ def fit(
         span = {"initial_epoch": done, "epochs": run.epochs, "steps_per_epoch": steps_per_epoch}
         callbacks = [bar, NonFiniteGuard(run), end]
         try:
-            with together(strategy):
+            with together(strategy), unmasked():
                 model.fit(shared(batches, strategy), **span, verbose=0, shuffle=False, callbacks=callbacks)
         except KeyboardInterrupt:
             if chief:
