@@ -334,9 +334,9 @@ class RecurrentVAE(LanguageVAE):
             rate.
         latent: size of z.
         free_bits: nats below which lowering the KL of a dimension has no reward (Kingma et al. 2016).
-        mu_deviation: standard deviation of each dimension of mu over a batch, to which batch normalisation scales it,
-            and which is not trained (BN-VAE, Zhu et al. 2020); 0: mu is not normalised. The mean KL over a batch is
-            then at least latent * mu_deviation^2 / 2.
+        mu_deviation: standard deviation over a batch to which batch normalisation scales each dimension of mu (BN-VAE,
+            Zhu et al. 2020). It is not trained, so the mean KL over a batch is at least latent * mu_deviation^2 / 2.
+            0: mu is not normalised.
         kl_per_step: whether the regularizer is divided by the number of steps of the sentence, including EOS. This is a
             control for TWR-VAE with `read_end`: the KL of z has the weight that the KL of the last posterior has there.
             The KLs of the other posteriors are absent. The trained objective is then not a bound.

@@ -95,7 +95,7 @@ class PlannedDecoder(keras.layers.Layer):
         tokens, lengths, plans, paragraphs = self.planned(batch, z)
         words = tokens - len(UNPREDICTED)
         log_p = tf.gather(tf.nn.log_softmax(self.bag(plans)), tf.maximum(words, 0), batch_dims=1)  # PAD has no logit
-        word = tf.sequence_mask(lengths - 1, tf.shape(words)[1])  # EOS is none
+        word = tf.sequence_mask(lengths - 1, tf.shape(words)[1])  # without EOS
         nll = -tf.reduce_sum(tf.where(word, log_p, 0.0), 1)
         return tf.math.unsorted_segment_sum(nll, paragraphs, tf.size(batch["lengths"]))
 
@@ -136,8 +136,8 @@ class MLVAE(LanguageVAE):
         latent: size of z.
         widths: channels of the convolutions, each of which halves the number of positions.
         dropout: dropout rate of the word vectors, in training.
-        bag_weight: weight of `PlannedDecoder.bag_nll` in the loss, so that a plan vector has to say which words its
-            sentence has (Zhao et al. 2017, there for the z of a response); 0: the loss lacks it.
+        bag_weight: weight of `PlannedDecoder.bag_nll` in the loss; 0: the loss lacks it. By it a plan vector has to say
+            which words its sentence has. Zhao et al. 2017 do so for the z of a response.
         options: the arguments of `LanguageVAE`. The decoder is a `WordDecoder` over whole paragraphs (flat VAE) or a
             `PlannedDecoder` (ml-VAE-S), and shares its word vectors with the encoder.
     """
