@@ -375,8 +375,10 @@ def test_f_tells_where_a_stroke_is_only_by_its_layout(layout_dim):
     network = ImageDiscriminator((32, 32, 1), (8,), layout_dim=layout_dim)
     x = np.zeros((2, 32, 32, 1), np.float32)
     x[0, 14:17, 14] = x[1, 14:17, 16] = 1.0  # two strokes, one position of the last map apart, far from the borders
-    features, score = (values.numpy() for values in network(x))
-    assert features.shape == (2, 8 + layout_dim) and score.shape == (2,)
+    features, score, whole = (values.numpy() for values in network(x))
+    assert features.shape == (2, 8 + layout_dim) and score.shape == (2,) and whole.shape == (2, network.map_dim)
+    np.testing.assert_allclose(whole.reshape(2, -1, 8).sum(1), features[:, :8], rtol=1e-4, atol=1e-5)
+    assert not np.allclose(whole[0], whole[1], rtol=1e-3, atol=1e-4)
     np.testing.assert_allclose(features[0, :8], features[1, :8], rtol=1e-4, atol=1e-5)
     assert (layout_dim > 0) == (not np.allclose(features[0], features[1], rtol=1e-3, atol=1e-4))
 
