@@ -120,6 +120,18 @@ def _word_nll(h: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor, words: tf.Tensor
     return highest + tf.math.log(total) - right, gradient
 
 
+def bag_nll(log_p: tf.Tensor, words: tf.Tensor, lengths: tf.Tensor) -> tf.Tensor:
+    """Return -sum_t log p(word_t) of texts whose words are drawn independently, [N].
+
+    Args:
+        log_p: [N, V], the log probability of each word in a text.
+        words: int [N, T], in [0, V) at the first `length` places; what follows does not count.
+        lengths: int [N], the numbers of words.
+    """
+    real = tf.sequence_mask(lengths, tf.shape(words)[1])
+    return -tf.reduce_sum(tf.where(real, tf.gather(log_p, tf.where(real, words, 0), batch_dims=1), 0.0), 1)
+
+
 def multinomial_nll(logits: tf.Tensor, counts: tf.Tensor) -> tf.Tensor:
     """Return -sum_w count_w log softmax(logits)_w for bags of words [B, V], [B]: NVDM's nll (Miao et al. 2016).
 

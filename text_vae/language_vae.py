@@ -229,8 +229,22 @@ class LanguageVAE(LanguageModel):
         z_seed, *dropout_seeds = tf.unstack(tf.random.split(seed, 3))
         encoder_seed, decoder_seed = dropout_seeds if training else (None, None)
         latent = self.infer(batch, encoder_seed)
-        nll = self.decoder.nll(batch, sampled(latent.posterior, z_seed), decoder_seed)
-        return ElboTerms(nll + latent.length_nats, latent.kl, latent.regularizer)
+        z, kl, regularizer = self.drawn(latent, z_seed)
+        nll = self.decoder.nll(batch, z, decoder_seed) + latent.length_nats
+        return ElboTerms(nll, kl, regularizer, self.auxiliary(batch, z) if training else 0.0)
+
+    def drawn(self, latent: Latent, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """Return (z [B, latent], its KL [B], the regularizer [B]) of one z for each text.
+
+        Args:
+            latent: the output of `infer`.
+            seed: int32 [2].
+        """
+        return sampled(latent.posterior, seed), latent.kl, latent.regularizer
+
+    def auxiliary(self, batch: SentenceBatch, z: tf.Tensor) -> tf.Tensor | float:
+        """Return what training adds to the loss besides, [B]: here nothing. z is [B, latent]."""
+        return 0.0
 
     def log_weights(self, batch: SentenceBatch, samples: int, seed: tf.Tensor) -> tf.Tensor:
         """Return log p(x | z_s) + log p(z_s) - log q(z_s | x) for S samples z_s from q(z | x), [S, B].

@@ -20,9 +20,8 @@ import tensorflow as tf
 
 from data.sentences import SentenceBatch, join, printed
 from data.vocabulary import EOS, UNPREDICTED
-from losses.variational import gaussian_kl
+from losses.variational import bag_nll, gaussian_kl
 from text_vae import defaults
-from text_vae.base import ElboTerms
 from text_vae.language_vae import LanguageVAE, Latent, kl_schedule
 from text_vae.layers import GaussianNetwork, Vocabulary, WordDecoder, dropped, gaussian, recurrent
 
@@ -93,10 +92,7 @@ class PlannedDecoder(keras.layers.Layer):
         """Return -sum_s sum_w log p(w | plan_s) over the words w of all sentences s of each paragraph, [B], in nats."""
         assert self.bag is not None
         tokens, lengths, plans, paragraphs = self.planned(batch, z)
-        words = tokens - len(UNPREDICTED)
-        log_p = tf.gather(tf.nn.log_softmax(self.bag(plans)), tf.maximum(words, 0), batch_dims=1)  # PAD has no logit
-        word = tf.sequence_mask(lengths - 1, tf.shape(words)[1])  # without EOS
-        nll = -tf.reduce_sum(tf.where(word, log_p, 0.0), 1)
+        nll = bag_nll(tf.nn.log_softmax(self.bag(plans)), tokens - len(UNPREDICTED), lengths - 1)  # without EOS
         return tf.math.unsorted_segment_sum(nll, paragraphs, tf.size(batch["lengths"]))
 
     def sample(self, z: tf.Tensor, seed: tf.Tensor, temperature: tf.Tensor | float, top_p: tf.Tensor | float) -> Any:
@@ -261,17 +257,8 @@ class MLVAE(LanguageVAE):
         mu, log_variance = self.mu(h), self.log_variance(h)
         return Latent(mu, log_variance, tf.maximum(gaussian_kl(mu, log_variance), self.text_bits))
 
-    def elbo_terms(self, batch: SentenceBatch, seed: tf.Tensor, training: bool = False) -> ElboTerms:
-        z_seed, *dropout_seeds = tf.unstack(tf.random.split(seed, 3))
-        encoder_seed, decoder_seed = dropout_seeds if training else (None, None)
-        z, kl, regularizer = self.drawn(self.infer(batch, encoder_seed), z_seed)
-        terms = ElboTerms(self.decoder.nll(batch, z, decoder_seed), kl, regularizer)
-        bag = training and self.bag_weight
-        return terms._replace(auxiliary=self.bag_weight * self.decoder.bag_nll(batch, z)) if bag else terms
-
-    def drawn(self, latent: Latent, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        """Return (z [B, latent], its KL [B], the regularizer [B]) of one z for each paragraph; `seed` is int32 [2]."""
-        return latent.posterior.sample(seed=seed), latent.kl, latent.regularizer
+    def auxiliary(self, batch: SentenceBatch, z: tf.Tensor) -> tf.Tensor | float:
+        return self.bag_weight * self.decoder.bag_nll(batch, z) if self.bag_weight else 0.0
 
 
 def real_only(h: tf.Tensor, lengths: tf.Tensor) -> tf.Tensor:
@@ -345,7 +332,7 @@ class MLVAED(MLVAE):
     def drawn(self, latent: Latent, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         draw = self.draw(latent, seed)
         kl = draw.log_ratio_z1 + draw.kl_z2
-        return draw.z1, kl, tf.maximum(kl, self.text_bits) if self.text_bits else kl
+        return draw.z1, kl, tf.maximum(kl, self.text_bits) if self.text_bits else kl  # a sampled KL may be negative
 
     def z_of(self, mu: tf.Tensor) -> tf.Tensor:
         return mu if self.inferred_first == "z1" else self.inferred(mu)[0]

@@ -14,7 +14,7 @@ import keras
 import tensorflow as tf
 
 from data.answers import AnswerBatch
-from losses.variational import gaussian_kl_between
+from losses.variational import bag_nll, gaussian_kl_between
 from text_vae import defaults
 from text_vae.base import ElboTerms, Own
 from text_vae.layers import GaussianNetwork, gaussian
@@ -143,13 +143,9 @@ class NASM(Ranker):
         Words that occur twice count twice.
         """
         log_p = tf.nn.log_softmax(self.bag(h))
-
-        def nll(words: tf.Tensor, lengths: tf.Tensor) -> tf.Tensor:
-            real = tf.sequence_mask(lengths, tf.shape(words)[1], tf.float32)
-            return -tf.reduce_sum(real * tf.gather(log_p, words, batch_dims=1), 1)
-
         asked, length = (tf.gather(batch[name], batch["groups"]) for name in ("questions", "question_lengths"))
-        return nll(asked, length) + batch["labels"] * nll(batch["candidates"], batch["candidate_lengths"])
+        answered = bag_nll(log_p, batch["candidates"], batch["candidate_lengths"])
+        return bag_nll(log_p, asked, length) + batch["labels"] * answered
 
     def draws(self, z_q: tf.Tensor, samples: int, seed: tf.Tensor) -> tf.Tensor:
         """Return the input of the attention for each question: samples of h from p(h | q), [S, Q, latent], or z_q.
