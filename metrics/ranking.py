@@ -6,7 +6,7 @@ break of a tie would help or hurt a ranking that does not know the order. Here e
 likely, and the mean is exact (McSherry & Najork 2008). Labels are 1 (right) or 0.
 """
 
-from typing import NamedTuple, TypedDict
+from typing import TypedDict
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -21,26 +21,15 @@ class RankingScores(TypedDict):
     questions: int  # number of questions that the means are over
 
 
-class Tie(NamedTuple):
-    """Candidates of equal score, and what ranks above them."""
-
-    above: int  # candidates with a better score
-    right_above: int  # how many of these are right
-    size: int
-    right: int  # of the tied candidates
-
-
-def _ties(scores: ArrayLike, labels: ArrayLike) -> list[Tie]:
-    """Return the candidates of each score, best score first."""
+def _ties(scores: ArrayLike, labels: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    """Return how many candidates have each score, and how many of these are right, [S] each, best score first."""
     scores, labels = np.asarray(scores), np.asarray(labels, bool)
     if scores.shape != labels.shape:
         raise ValueError(f"scores {scores.shape} and labels {labels.shape} differ in shape")
     if np.isnan(scores).any():
         raise ValueError(f"{np.isnan(scores).sum()} scores are NaN and have no rank")
     _, places, sizes = np.unique(-scores, return_inverse=True, return_counts=True)
-    rights = np.bincount(places.ravel(), labels, len(sizes)).astype(int)
-    above, right_above = np.cumsum(sizes) - sizes, np.cumsum(rights) - rights
-    return [Tie(*map(int, numbers)) for numbers in zip(above, right_above, sizes, rights, strict=True)]
+    return sizes, np.bincount(places.ravel(), labels, len(sizes))
 
 
 def average_precision(scores: ArrayLike, labels: ArrayLike) -> float:
@@ -56,14 +45,15 @@ def average_precision(scores: ArrayLike, labels: ArrayLike) -> float:
     Raises:
         ValueError: scores and labels differ in shape, or a score is NaN.
     """
-    total, right = 0.0, 0
-    for tie in _ties(scores, labels):
-        place = np.arange(tie.size)  # of a right candidate among its equals
-        before = place * (tie.right - 1) / max(tie.size - 1, 1)  # the right ones among them, in the mean
-        precision = (tie.right_above + before + 1) / (tie.above + place + 1)
-        total += tie.right * float(np.mean(precision))
-        right += tie.right
-    return total / max(right, 1)
+    sizes, rights = _ties(scores, labels)
+    if not rights.any():
+        return 0.0
+    above, right_above = (np.repeat(np.cumsum(counts) - counts, sizes) for counts in (sizes, rights))
+    ranks = np.arange(1, len(above) + 1)
+    place = ranks - above - 1  # among the candidates of equal score
+    before = place * np.repeat((rights - 1) / np.maximum(sizes - 1, 1), sizes)  # the right ones of them, in the mean
+    precision = (right_above + before + 1) / ranks
+    return float(np.sum(np.repeat(rights / sizes, sizes) * precision) / np.sum(rights))
 
 
 def reciprocal_rank(scores: ArrayLike, labels: ArrayLike) -> float:
@@ -71,12 +61,14 @@ def reciprocal_rank(scores: ArrayLike, labels: ArrayLike) -> float:
 
     Arguments and errors are those of `average_precision`.
     """
-    tie = next((tie for tie in _ties(scores, labels) if tie.right), None)
-    if tie is None:
+    sizes, rights = _ties(scores, labels)
+    if not rights.any():
         return 0.0
-    place = np.arange(tie.size - tie.right + 1)  # of the first right one among its equals
-    p = comb(tie.size - 1 - place, tie.right - 1) / comb(tie.size, tie.right)
-    return float(np.sum(p / (tie.above + place + 1)))
+    first = np.argmax(rights > 0)  # the best score that a right candidate has
+    size, right, above = sizes[first], rights[first], np.sum(sizes[:first])
+    place = np.arange(size - right + 1)  # of the first right one among its equals
+    p = comb(size - 1 - place, right - 1) / comb(size, right)
+    return float(np.sum(p / (above + place + 1)))
 
 
 def map_mrr(groups: ArrayLike, scores: ArrayLike, labels: ArrayLike) -> RankingScores:

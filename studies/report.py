@@ -27,7 +27,7 @@ from training.files import write_bytes, write_text
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 HEAD = "<!-- Written by `python reproduce.py report` from docs/report/*.md: change those. -->"
-CALLED = ("table", "heading", "cost", "figure", "value", "texts", "topics", "ref")
+CALLED = ("table", "heading", "cost", "figure", "value", "seeds", "texts", "topics", "ref")
 
 
 class Report:
@@ -117,24 +117,24 @@ class Report:
         return f"{anchor(label)}{shown}\n\n{below}"
 
     def value(
-        self, study: str, row: str, score: str, statistic: str = "mean", *, seed: int | None = None, form: str = ""
+        self, study: str, row: str, score: str, statistic: str = "mean", *, over: str | None = None, form: str = ""
     ) -> str:
         """Return a number of a row's runs.
 
         Args:
             study, row, score: the names of a study and of one of its rows, and the key of a score.
             statistic: over the seeds: mean, median, min, max, worst, or spread, which is mean ± standard deviation.
-            seed: the only seed that counts; default: all seeds count.
+            over: the key of another score, by which the score of every run is divided.
             form: a format specification such as ".1%"; default: as in tables.
 
         Raises:
             InputError: a name is unknown, or "worst" is asked of a score without a better direction.
         """
-        members = [entry for entry in self.members(study, row) if seed in (None, entry["seed"])]
+        members = self.members(study, row)
         scores = {key for entry in members for key in entry["metrics"]}
         if not scores:
             return "(failed)" if members else "(not run yet)"
-        over: dict[str, Callable[[list[float]], float | str | None]] = {
+        statistics_of: dict[str, Callable[[list[float]], float | str | None]] = {
             "mean": statistics.mean,
             "median": statistics.median,
             "min": min,
@@ -142,13 +142,21 @@ class Report:
             "worst": lambda values: worst(score, values),
             "spread": mean_and_deviation,
         }
-        values = values_of(members, known(score, scores, f"score of {study}, {row}"))
-        value = over[known(statistic, over, "statistic")](values)
+        values, *divisors = (
+            values_of(members, known(key, scores, f"score of {study}, {row}")) for key in (score, over) if key
+        )
+        for divisor in divisors:
+            values = [value / own for value, own in zip(values, divisor, strict=True)]
+        value = statistics_of[known(statistic, statistics_of, "statistic")](values)
         if value is None:
             raise InputError(
                 f"{score!r} has no worst value, because neither direction of it is better: give min or max"
             )
         return value if isinstance(value, str) else format(value, form) if form else number(value)
+
+    def seeds(self, study: str, row: str) -> str:
+        """Return the number of a row's runs."""
+        return str(len(self.members(study, row)))
 
     def texts(self, study: str, row: str, kind: str, count: int = 3, *, width: int = sys.maxsize) -> str:
         """Return a list of texts that the first run of a row generated.

@@ -103,8 +103,12 @@ def values_of(members: list[dict], key: str) -> list[float]:
 
 
 def number(value: float) -> str:
-    """Return a number with three decimals, or with three significant digits if it is small."""
-    return f"{value:.3f}" if abs(value) >= 0.0995 or value == 0 else f"{value:.3g}"
+    """Return a number with at most three decimals and about four significant digits; two digits of a small number."""
+    size = abs(value)
+    if 0.0005 <= size < 0.0995:
+        return f"{value:#.2g}"
+    decimals = 0 if size >= 999.95 else 1 if size >= 9.995 else 2 if size >= 0.9995 else 3
+    return f"{value if size >= 0.0005 else 0:,.{decimals}f}"
 
 
 def shown(members: list[dict], key: str, cell: Callable[[list[float]], str]) -> str:

@@ -73,8 +73,8 @@ def test_the_page_of_a_study(tmp_path, study, entries):
     page = (tmp_path / "small.md").read_text()
     lines = page.splitlines()
     assert "What for?" in lines
-    assert "| a |  | 3 | 3.000 ± 2.646 | 0.700 ± 0.200 |" in lines  # mean and deviation
-    assert "| a | 2.000 / 6.000 | 0.700 / 0.500 |" in lines  # median / worst
+    assert "| a |  | 3 | 3.00 ± 2.65 | 0.700 ± 0.200 |" in lines  # mean and deviation
+    assert "| a | 2.00 / 6.00 | 0.700 / 0.500 |" in lines  # median / worst
     assert "| b | s_x False | 1 (1 failed) |  |  |" in lines  # a failed seed stays
     assert "| b-0 |  |  | loss/d is nan |" in lines
     assert "| c |  | 1 | 0.250 | 0.800 |" in lines  # a row of the other study
@@ -136,7 +136,20 @@ def test_codes_that_classes_share(study):
 
 
 @pytest.mark.parametrize(
-    ("value", "text"), [(0.98765, "0.988"), (12.3456, "12.346"), (0.00123, "0.00123"), (0, "0.000")]
+    ("value", "text"),
+    [
+        (0.98765, "0.988"),
+        (0.99951, "1.00"),
+        (-9.99, "-9.99"),
+        (9.996, "10.0"),
+        (12.3456, "12.3"),
+        (1234.5, "1,234"),
+        (0.0123, "0.012"),
+        (0.01004, "0.010"),
+        (0.00123, "0.0012"),
+        (-0.00005, "0.000"),
+        (0, "0.000"),
+    ],
 )
 def test_number(value, text):
     assert number(value) == text
@@ -146,9 +159,9 @@ def test_number(value, text):
     ("values", "text"),
     [
         ([0.975, 0.9761], "0.976 ± 0.001"),
-        ([104.0, 106.0], "105.000 ± 1.414"),
-        ([0.00525, 0.00546], "0.00536 ± 0.00015"),
-        ([1.2e-5, 1.4e-5], "1.3e-05 ± 1.4e-06"),
+        ([104.0, 106.0], "105.0 ± 1.4"),
+        ([0.00525, 0.00546], "0.0054 ± 0.0001"),
+        ([1.2e-5, 1.4e-5], "0.000 ± 0.000"),
         ([0.5], "0.500"),
         ([], ""),
     ],
@@ -167,7 +180,7 @@ def test_a_score_without_direction_has_no_worst_seed(study):
     rows = {"a": [entry("a", seed, 1.0, metrics={"kl": kl, "fid": kl}) for seed, kl in enumerate((1.0, 2.0, 6.0))]}
     table = order_table(dataclasses.replace(study, columns=("kl", "fid")), rows)
     assert table.header == ["row", "kl", "fid"]
-    assert table.lines == [["a", "2.000", "2.000 / 6.000"]]
+    assert table.lines == [["a", "2.00", "2.00 / 6.00"]]
 
 
 def test_markdown():
@@ -183,8 +196,8 @@ def test_the_page_says_whose_distances_are_by_which_feature_network_and_what_lac
         "FID and KID of all other runs",
         "FID and KID of a-2",
     ]
-    assert "| a |  | 3 | 3.000 ± 2.646 | 0.600 ± 0.141 (of 2) |" in lines
-    assert "| a | 2.000 / 6.000 | 0.600 / 0.500 (of 2) |" in lines
+    assert "| a |  | 3 | 3.00 ± 2.65 | 0.600 ± 0.141 (of 2) |" in lines
+    assert "| a | 2.00 / 6.00 | 0.600 / 0.500 (of 2) |" in lines
 
 
 def test_what_the_figures_of_texts_are_of():
