@@ -1,5 +1,6 @@
-"""The report's drawn figures: the flow of data in the models of images, of paragraphs and of sentences."""
+"""The report's drawn figures: the flow of data in the models."""
 
+import itertools
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -220,8 +221,116 @@ def sentence_model() -> Figure:
     return page.figure
 
 
+def document_model() -> Figure:
+    """Draw NVDM by our recipe: the network reads the mode of p(z | x), and one softmax draws all words."""
+    page = Drawing(15, 7.6)
+    x = page.box(1.3, 3.2, "counts $x$", width=2.0)
+    mode = page.box(4.5, 3.2, "mode of $p(z\\,|\\,x)$\nand its width", "encoder", 3.0, 1.3, size=10)
+    network = page.box(7.5, 3.2, "perceptron", "encoder", 2.0, 1.0, size=10)
+    posterior = page.box(9.7, 3.2, r"$\mu, \sigma$", width=1.2)
+    z = page.box(11.3, 3.2, "$z$", width=1.0)
+    decoder = page.box(13.4, 3.2, r"softmax$(Rz + b)$", "generator", 2.4, 1.0, size=10)
+    for left, right in itertools.pairwise((x, mode, network, posterior, z)):
+        page.arrow(left.at(1, 0), right.at(-1, 0), "encoder")
+    page.arrow(z.at(1, 0), decoder.at(-1, 0), "generator")
+    page.arrow(decoder.at(-0.4, -1), mode.at(0.3, -1), "generator", bend=-0.22, dashed=True)
+    page.say(7.3, 1.0, "Newton's steps use R and b", "generator")
+    for x_word, word in ((12.5, "$w_1$"), (13.4, "..."), (14.3, "$w_N$")):
+        page.arrow((x_word, decoder.at(0, -1)[1]), (x_word, 1.55), "generator")
+        page.say(x_word, 1.2, word, size=11)
+    page.say(13.4, 0.55, "independent given $z$", "generator")
+    kl = page.box(8.9, 5.6, r"$\mathrm{KL}(q(z\,|\,x)\,\|\,N(0, I))$", "loss", 4.0, 1.0)
+    nll = page.box(13.2, 5.6, r"$-\sum_w x_w \log p(w\,|\,z)$", "loss", 3.4, 1.0)
+    page.arrow(posterior.at(0, 1), (posterior.x, kl.at(0, -1)[1]), "loss")
+    page.arrow(decoder.at(0, 1), (decoder.x, nll.at(0, -1)[1]), "loss")
+    page.say(11.2, 5.6, "+", size=14)
+    page.say(11.2, 6.75, "minimised", size=10)
+    page.say(1.3, 6.75, "blue: infers the topics of a document", "encoder", align="left")
+    page.say(1.3, 6.25, "orange: generates the words", "generator", align="left")
+    return page.figure
+
+
+def answer_model() -> Figure:
+    """Draw NASM: a latent of the question steers the attention to the words of an answer."""
+    page = Drawing(15, 9.8)
+    cells = {}
+    for side, places, words in (
+        ("question", (1.0, 2.9, 4.8), ("$q_1$", "$q_2$", "$q_{|q|}$")),
+        ("answer", (10.0, 11.9, 13.8), ("$a_1$", "$a_2$", "$a_{|a|}$")),
+    ):
+        cells[side] = [page.box(x, 2.6, "LSTM", "discriminator", 1.4, size=10) for x in places]
+        for cell, word in zip(cells[side], words, strict=True):
+            page.arrow(page.box(cell.x, 0.9, word, width=1.2, size=10).at(0, 1), cell.at(0, -1), "discriminator")
+        page.arrow(cells[side][0].at(1, 0), cells[side][1].at(-1, 0), "discriminator")
+        page.arrow(cells[side][1].at(1, 0), cells[side][2].at(-1, 0), "discriminator", dashed=True)
+    z_q, h = page.box(4.8, 4.7, "$z_q$"), page.box(7.4, 4.7, "$h$")
+    attention = page.box(11.9, 4.7, r"attention $\alpha_i$", "discriminator", 5.2, 0.9, size=10)
+    z_a = page.box(11.9, 6.4, "$z_a$")
+    score = page.box(7.4, 6.9, r"$z_q^\top M z_a + b$", "discriminator", 3.0, 1.0)
+    y = page.box(7.4, 8.8, r"$p(y\,|\,q, a, h)$", width=2.6)
+    page.arrow(cells["question"][2].at(0, 1), z_q.at(0, -1), "discriminator")
+    for cell in cells["answer"]:
+        page.arrow(cell.at(0, 1), (cell.x, attention.at(0, -1)[1]), "discriminator")
+    page.arrow(z_q.at(1, 0), h.at(-1, 0), "generator")
+    page.say(6.1, 5.1, r"$p(h\,|\,q)$", "generator")
+    page.arrow(h.at(1, 0), attention.at(-1, 0), "generator")
+    page.say(8.6, 5.1, "steers", "generator")
+    page.arrow(attention.at(0, 1), z_a.at(0, -1), "discriminator")
+    page.arrow(z_a.at(-1, 0.3), score.at(1, -0.3), "discriminator")
+    page.arrow(z_q.at(0, 1), score.at(-1, -0.3), "discriminator", bend=-0.25)
+    page.arrow(score.at(0, 1), y.at(0, -1), "discriminator")
+    inference = page.box(7.4, 2.6, r"$q(h\,|\,q, a, y)$", "encoder", 2.4, 1.0, size=10)
+    label = page.box(7.4, 0.9, "label $y$", width=1.8, size=10)
+    page.arrow(label.at(0, 1), inference.at(0, -1), "encoder")
+    page.arrow(cells["question"][2].at(1, 0), inference.at(-1, 0), "encoder")
+    page.arrow(cells["answer"][2].at(-0.6, -1), inference.at(0.7, -1), "encoder", bend=-0.22)
+    page.arrow(inference.at(0, 1), h.at(0, -1), "encoder", dashed=True)
+    page.say(7.65, 3.65, "training only", "encoder", align="left")
+    page.box(12.2, 8.6, colour="loss", width=5.0, height=1.9)
+    page.say(9.95, 9.15, "minimised", size=10, align="left")
+    page.say(9.95, 8.6, r"$-\log p(y\,|\,q, a, h)$", align="left")
+    page.say(9.95, 8.05, r"$+\ \mathrm{KL}(q(h\,|\,q, a, y)\,\|\,p(h\,|\,q))$", align="left")
+    page.say(0.4, 9.3, "green: reads and scores a pair", "discriminator", align="left")
+    page.say(0.4, 8.8, "orange: what the question is about", "generator", align="left")
+    page.say(0.4, 8.3, "blue: infers it from the label too", "encoder", align="left")
+    return page.figure
+
+
+def generative_ranker() -> Figure:
+    """Draw the generative ranker: a prior over the candidates, and a decoder that explains the question."""
+    page = Drawing(15, 9.2)
+    words = (("$a_1$", "$a_2$", "$a_{|a|}$"), ("BOS", "$q_1$", "$q_{T-1}$"))
+    reader, decoder = (
+        [page.box(x, 2.6, "LSTM", colour, 1.4, size=10) for x in places]
+        for colour, places in (("encoder", (1.1, 3.0, 4.9)), ("generator", (9.9, 11.8, 13.7)))
+    )
+    for cells, read, colour in zip((reader, decoder), words, ("encoder", "generator"), strict=True):
+        for cell, word in zip(cells, read, strict=True):
+            page.arrow(page.box(cell.x, 0.9, word, width=1.3, size=10).at(0, 1), cell.at(0, -1), colour)
+        page.arrow(cells[0].at(1, 0), cells[1].at(-1, 0), colour)
+        page.arrow(cells[1].at(1, 0), cells[2].at(-1, 0), colour, dashed=True)
+    states = page.box(3.0, 4.5, "states of the answer", width=5.2, size=10)
+    attention = page.box(11.8, 4.5, "attention to the answer, once a word", "generator", 5.2, size=9)
+    out = page.box(11.8, 6.1, "a word of the vocabulary, or a copy", "generator", 5.2, size=9)
+    for cell, other in zip(reader, decoder, strict=True):
+        page.arrow(cell.at(0, 1), (cell.x, states.at(0, -1)[1]), "encoder")
+        page.arrow(other.at(0, 1), (other.x, attention.at(0, -1)[1]), "generator")
+        page.arrow((other.x, attention.at(0, 1)[1]), (other.x, out.at(0, -1)[1]), "generator")
+    page.arrow(states.at(1, 0), attention.at(-1, 0), "generator")
+    page.arrow(reader[2].at(1, 0), decoder[0].at(-1, 0), "generator")
+    page.say(7.4, 2.95, "starts it", "generator")
+    prior = page.box(3.0, 6.1, "softmax over the candidates", "generator", 5.2, size=9)
+    page.arrow(states.at(0, 1), prior.at(0, -1), "generator")
+    for box, x, loss in ((prior, 3.0, r"$-\log p(a)$"), (out, 11.8, r"$-\sum_t \log p(q_t\,|\,q_{<t}, a)$")):
+        minimised = page.box(x, 7.9, loss, "loss", 4.6, 1.0)
+        page.arrow(box.at(0, 1), minimised.at(0, -1), "loss")
+    page.say(7.4, 7.9, "+", size=14)
+    page.say(7.4, 8.8, "minimised for right answers", size=10)
+    return page.figure
+
+
 def draw_diagrams(folder: Path) -> None:
     """Write all diagrams into a folder, as PNG."""
     folder.mkdir(parents=True, exist_ok=True)
-    for draw in (image_models, paragraph_model, sentence_model):
+    for draw in (image_models, document_model, answer_model, generative_ranker, paragraph_model, sentence_model):
         save_figure(draw(), folder / f"{draw.__name__}.png")

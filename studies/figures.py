@@ -161,6 +161,23 @@ def criterion_against_accuracy(study: Study, rows: dict[str, list[dict]], folder
     return scatter(rows, (study.select,), "hungarian_accuracy")
 
 
+def nll_against_information(study: Study, rows: dict[str, list[dict]], folder: Path) -> tuple[Figure, str] | None:
+    """Draw every run as a point: NLL against what z tells of x. A row without a latent is a line, at its mean NLL."""
+    drawn = scatter(rows, ("mutual_information",), "iw_nll")
+    if drawn is None:
+        return None
+    figure, caption = drawn
+    for row, members in rows.items():
+        values = [e["metrics"]["iw_nll"] for e in members if "iw_nll" in e["metrics"]]
+        if values and not any("mutual_information" in e["metrics"] for e in members):
+            place = np.mean(values)
+            figure.axes[0].axhline(place, color=colours(rows)[row], linestyle=":")
+            figure.axes[0].annotate(
+                row, (1, place), xycoords=("axes fraction", "data"), fontsize=7, va="bottom", ha="right"
+            )
+    return figure, f"{caption} A dotted line is a row without a latent."
+
+
 def scatter(rows: dict[str, list[dict]], across: tuple[str, ...], up: str) -> tuple[Figure, str] | None:
     """Draw every run as a point of two scores, with a panel for each score on the horizontal axis.
 
@@ -211,6 +228,33 @@ def accuracy_by_seed(study: Study, rows: dict[str, list[dict]], folder: Path) ->
     return figure, "Accuracy of the classes that were found. A point is a seed, and the line is the median."
 
 
+def errors_by_digit(study: Study, rows: dict[str, list[dict]], folder: Path) -> tuple[Figure, str] | None:
+    """Draw how many test images of each class have a code of another class, in the mean over a row's seeds."""
+    found = {}
+    for row, members in rows.items():
+        errors = []
+        for metrics in (e["metrics"] for e in members if "confusion" in e["metrics"]):
+            table, code_to_class = (np.array(metrics[name]) for name in ("confusion", "code_to_class"))
+            right = (code_to_class[:, None] == np.arange(table.shape[1])) * table
+            errors.append(1 - right.sum(0) / table.sum(0))
+        if errors:
+            found[row] = np.mean(errors, 0)
+    if not found:
+        return None
+    shares = np.array(list(found.values()))
+    figure = Figure(figsize=(7.5, 0.42 * len(found) + 1.2), dpi=DPI, layout="constrained")
+    axes = figure.subplots()
+    axes.imshow(np.sqrt(shares), cmap="Reds", vmin=0, vmax=1, aspect="auto")  # so that small shares differ
+    for (i, k), share in np.ndenumerate(shares):
+        axes.annotate(
+            f"{share:.1%}", (k, i), ha="center", va="center", fontsize=8, color="white" if share > 0.5 else "black"
+        )
+    axes.set_yticks(range(len(found)), found)
+    axes.set_xticks(range(shares.shape[1]))
+    axes.set_xlabel("class")
+    return figure, "Test images whose code stands for another class, by class: the mean over the seeds."
+
+
 def side_by_side(kept: str) -> Draw:
     """Return a function that draws the pictures of a name that were kept of the rows' first seeds, side by side."""
 
@@ -243,7 +287,9 @@ FIGURES: dict[str, Draw] = {
     "kl_by_step": kl_by_step,
     "fid_against_accuracy": fid_against_accuracy,
     "criterion_against_accuracy": criterion_against_accuracy,
+    "nll_against_information": nll_against_information,
     "accuracy_by_seed": accuracy_by_seed,
+    "errors_by_digit": errors_by_digit,
     "samples": side_by_side("samples"),
     "reconstructions": side_by_side("reconstructions"),
     "confusion": side_by_side("confusion"),

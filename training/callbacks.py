@@ -175,7 +175,7 @@ class Keeper(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         model: Any = self.model
         done, values = epoch + 1, {name: float(value) for name, value in (logs or {}).items()}
-        cost = {"seconds": round(self.seconds, 2), "memory_gb": peak_memory_gb()}
+        cost = {"seconds": round(self.seconds, 4), "memory_gb": peak_memory_gb()}
         self.entries.append({"epoch": done, "step": int(model.step.numpy())} | cost | values)
         if is_kept(done, self.run.epochs):
             self.newest, self.state = done, []
