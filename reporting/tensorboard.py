@@ -5,6 +5,7 @@ directory.
 """
 
 import dataclasses
+import gc
 import string
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -175,8 +176,10 @@ class FinalSummary(keras.callbacks.Callback):
 
 
 def write_figure(tag: str, figure: Figure) -> None:
-    """Write a figure as an image of the default writer, at its default step."""
+    """Write a figure as an image of the default writer, at its default step, and free its memory."""
     tf.summary.image(tag, pixels(figure)[np.newaxis])  # one array: a list of bytes would become int32
+    del figure
+    gc.collect()  # a figure is full of cycles, for which Python hardly ever looks beside TensorFlow's many objects
 
 
 def write_table(tag: str, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:

@@ -1,8 +1,8 @@
 """The report: docs/report/*.md holds the prose, and every number, table and figure comes from docs/results.
 
 The sources are Markdown with Jinja expressions. An expression calls a method of `Report`, one of those in CALLED. The
-result is docs/report.md; `python -m studies.report` also writes report.html and report.pdf. Nothing here imports
-TensorFlow.
+result is docs/report.md; `python -m studies.report` also writes report.html and report.pdf. The Persian edition has its
+sources in docs/report.fa, and the same numbers. Nothing here imports TensorFlow.
 """
 
 import dataclasses
@@ -14,6 +14,7 @@ import traceback
 from collections.abc import Callable, Iterable
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, TemplateSyntaxError, UndefinedError
 
@@ -21,13 +22,48 @@ from data.errors import InputError, nearest
 from metrics.catalogue import worst
 from studies.diagrams import draw_diagrams
 from studies.plan import Study, read_entries, read_studies, read_study
-from studies.tables import TABLES, all_rows, headings, literal, markdown, mean_and_deviation, number, values_of
+from studies.tables import CHANGES, TABLES, all_rows, headings, literal, markdown, mean_and_deviation, number, values_of
 from training.cli import run_program
 from training.files import write_bytes, write_text
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
-HEAD = "<!-- Written by `python reproduce.py report` from docs/report/*.md: change those. -->"
+HEAD = "<!-- Written by `python reproduce.py report` from docs/{}/*.md: change those. -->"
+FEW = 5  # scores of a table that has room for a column of words
 CALLED = ("table", "heading", "cost", "figure", "value", "seeds", "texts", "topics", "ref")
+
+
+class Edition(NamedTuple):
+    """The report in a language.
+
+    name: of the folder of its sources, and of its files. table, figure: what the captions call them. digits: what
+    stands for each of "0123456789.,%" in numbers of the prose. around: what stands in report.md before and after the
+    text. font, package: the font of the PDF, and the package of Debian that has it; "": the font of every PDF.
+    """
+
+    name: str
+    table: str
+    figure: str
+    digits: str = "0123456789.,%"
+    around: tuple[str, str] = ("", "")
+    font: str = ""
+    package: str = ""
+
+    def numeral(self, text: str) -> str:
+        """Return a number in this edition's digits."""
+        return text.translate(str.maketrans("0123456789.,%", self.digits))
+
+
+ENGLISH = Edition("report", "Table", "Figure")
+PERSIAN = Edition(
+    "report.fa",
+    "جدول",
+    "شکل",
+    "۰۱۲۳۴۵۶۷۸۹٫٬٪",
+    ('<div dir="rtl">\n\n', "\n</div>\n"),
+    "Noto Naskh Arabic",
+    "fonts-noto-core",
+)
+EDITIONS = (ENGLISH, PERSIAN)
 
 
 class Report:
@@ -37,11 +73,12 @@ class Report:
     nothing has been run or drawn yet, the Markdown says so.
 
     Args:
-        docs: the folder of `report/` and `results/`.
+        docs: the folder of the sources and of `results/`.
+        edition: the language.
     """
 
-    def __init__(self, docs: Path):
-        self.docs = docs
+    def __init__(self, docs: Path, edition: Edition):
+        self.docs, self.edition = docs, edition
         self.labels: dict[str, str] = {}  # label -> "Table 3"
         self.read = cache(self.results_of)  # the sources call it hundreds of times
 
@@ -59,7 +96,8 @@ class Report:
 
         Args:
             columns: the keys of the scores to show, or key -> heading; default: all scores of the page, with the
-                headings of the catalogue. Columns that are not scores are always shown.
+                headings of the catalogue. Columns that are not scores are shown too; what a row changes is left out
+                beside more than FEW scores, since it would be a narrow column. The study's page has it.
             rows: names of rows of the study, or of rows that it includes; default: all.
             kind: one of `studies.tables.TABLES`.
             caption, label: the table's caption, and the label by which `ref` finds the table.
@@ -71,7 +109,8 @@ class Report:
         planned = dataclasses.replace(planned, columns=asked)
         draw = TABLES[known(kind, TABLES, "kind of table")]
         _, header, lines = draw(planned, {row: found[row] for row in rows if row in found})
-        kept = [i for i, name in enumerate(header) if not columns or name in asked or name not in scores]
+        left_out = {*(scores - set(asked) if columns else ()), *([CHANGES] if len(asked) > FEW else ())}
+        kept = [i for i, name in enumerate(header) if name not in left_out]
         header, lines = ([[cells[i] for i in kept] for cells in part] for part in ([header], lines))
 
         above, command = self.heading(caption=caption, label=label), f"`python reproduce.py {study}`"
@@ -87,7 +126,7 @@ class Report:
 
     def heading(self, *, caption: str, label: str) -> str:
         """Return the number and the caption of a table. The sources call it for a table that they hold themselves."""
-        return f"{anchor(label)}{self.caption('Table', caption, label)}"
+        return f"{anchor(label)}{self.caption(self.edition.table, caption, label)}"
 
     def cost(self, *, caption: str, label: str) -> str:
         """Return a numbered table of all studies: finished trainings, their minutes, the highest memory, commands."""
@@ -109,7 +148,7 @@ class Report:
             path: the file, relative to docs/.
             caption, label: the figure's caption, and the label by which `ref` finds the figure.
         """
-        below = self.caption("Figure", caption, label)
+        below = self.caption(self.edition.figure, caption, label)
         shown = f"![{self.labels[label]}]({path})"
         if not (self.docs / path).exists():
             study = next((name for name in read_studies() if name in Path(path).parts), None)
@@ -152,11 +191,11 @@ class Report:
             raise InputError(
                 f"{score!r} has no worst value, because neither direction of it is better: give min or max"
             )
-        return value if isinstance(value, str) else format(value, form) if form else number(value)
+        return self.edition.numeral(value if isinstance(value, str) else format(value, form) if form else number(value))
 
     def seeds(self, study: str, row: str) -> str:
         """Return the number of a row's runs."""
-        return str(len(self.members(study, row)))
+        return self.edition.numeral(str(len(self.members(study, row))))
 
     def texts(self, study: str, row: str, kind: str, count: int = 3, *, width: int = sys.maxsize) -> str:
         """Return a list of texts that the first run of a row generated.
@@ -210,7 +249,7 @@ class Report:
         if label in self.labels:
             raise InputError(f"the label {label!r} already stands for {self.labels[label]}: choose another")
         count = sum(name.startswith(kind) for name in self.labels.values())
-        self.labels[label] = f"{kind} {count + 1}"
+        self.labels[label] = f"{kind} {self.edition.numeral(str(count + 1))}"
         return f"{self.labels[label]}. {text}"
 
     def linked(self, text: str, file: str) -> str:
@@ -269,48 +308,60 @@ def rendered(environment: Environment, file: str) -> str:
         raise InputError(f"{file}, line {line}: {error}") from error
 
 
-def report_text(docs: Path) -> str:
-    """Return the report in GitHub's Markdown, with paths relative to `docs`."""
-    report = Report(docs)
-    environment = Environment(loader=FileSystemLoader(docs / "report"), undefined=StrictUndefined, trim_blocks=True)
+def report_text(docs: Path, edition: Edition = ENGLISH) -> str:
+    """Return an edition in GitHub's Markdown, with paths relative to `docs`."""
+    report, before, after = Report(docs, edition), *edition.around
+    environment = Environment(loader=FileSystemLoader(docs / edition.name), undefined=StrictUndefined, trim_blocks=True)
     environment.globals |= {name: getattr(report, name) for name in CALLED}
     texts = {file: rendered(environment, file) for file in sorted(environment.list_templates(extensions=["md"]))}
-    return "\n\n".join([HEAD, *(report.linked(text, file).strip() for file, text in texts.items())]) + "\n"
+    body = "\n\n".join(report.linked(text, file).strip() for file, text in texts.items())
+    return f"{HEAD.format(edition.name)}\n\n{before}{body}\n{after}"
 
 
 def build_report(docs: Path = DOCS) -> None:
-    """Draw the diagrams and write report.md."""
+    """Draw the diagrams and write the report.md of each edition."""
     draw_diagrams(docs / "results/diagrams")
-    write_text(docs / "report.md", report_text(docs))
-    print(docs / "report.md")
+    for edition in EDITIONS:
+        write_text(docs / f"{edition.name}.md", report_text(docs, edition))
+        print(docs / f"{edition.name}.md")
 
 
-def publish(docs: Path = DOCS) -> None:
-    """Write report.html, which needs no other file, and report.pdf, both from report.md."""
+def publish(docs: Path, edition: Edition) -> None:
+    """Write an edition's HTML, which needs no other file, and its PDF, both from its Markdown.
+
+    If the font of the PDF is missing, say so, and leave the PDF out.
+    """
     import pypandoc
     import typst
 
-    sources, text = docs / "report", (docs / "report.md").read_text().removeprefix(HEAD)
+    style, (before, after) = docs / "report", edition.around
+    text = (docs / f"{edition.name}.md").read_text().removeprefix(f"{HEAD.format(edition.name)}\n\n{before}")
 
     def convert(form: str, *options: str) -> str:
-        shared = ["--standalone", "--shift-heading-level-by=-1", "--toc", f"--lua-filter={sources / 'captions.lua'}"]
-        return pypandoc.convert_text(text, form, format="gfm", extra_args=[*shared, *options])
+        shared = ["--standalone", "--shift-heading-level-by=-1", f"--lua-filter={style / 'captions.lua'}"]
+        shared.append(f"--metadata-file={docs / edition.name / 'page.yaml'}")
+        return pypandoc.convert_text(text.removesuffix(after), form, format="gfm", extra_args=[*shared, *options])
 
-    style = [f"--css={sources / 'style.css'}", "--embed-resources", f"--resource-path={docs}", "--mathml"]
-    write_text(docs / "report.html", convert("html", *style))
-    page = [f"--include-in-header={sources / 'print.typ'}", "-Vpapersize=a4", "-Vfontsize=10pt"]
-    source = convert("typst", *page).encode()
-    typeset = typst.compile(source, root=docs)  # pyright: ignore[reportArgumentType]  # the stubs want `root` as bytes
-    write_bytes(docs / "report.pdf", typeset)
-    print(f"{docs / 'report.html'}, {docs / 'report.pdf'}")
+    page = ["--toc", f"--css={style / 'style.css'}", "--embed-resources", f"--resource-path={docs}", "--mathml"]
+    write_text(docs / f"{edition.name}.html", convert("html", *page))
+    print(docs / f"{edition.name}.html")
+    pdf = docs / f"{edition.name}.pdf"
+    if edition.font and edition.font not in typst.Fonts().families():
+        print(f"{pdf} is left out: it needs the font {edition.font} (apt install {edition.package})")
+        return
+    font = [f"-Vmainfont={edition.font}"] if edition.font else []
+    source = convert("typst", f"--include-in-header={style / 'print.typ'}", *font).encode()
+    write_bytes(pdf, typst.compile(source, root=docs))  # pyright: ignore[reportArgumentType]  # the stubs want bytes
+    print(pdf)
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Write the report in all its forms; return the exit code."""
+    """Write all editions in all their forms; return the exit code."""
 
     def write(argv: list[str]) -> None:
         build_report()
-        publish()
+        for edition in EDITIONS:
+            publish(DOCS, edition)
 
     return run_program(write, argv)
 

@@ -20,6 +20,7 @@ from studies.plan import FILE, Study, finished, read_entries
 from training.files import write_text
 from training.runs import CANDIDATES
 
+CHANGES = "what it changes"  # the heading of what a row changes
 SHARED = 0.1  # a class shares a code if it makes up more than this share of the code's images
 
 
@@ -132,7 +133,7 @@ def summary_table(study: Study, rows: dict[str, list[dict]]) -> Table:
     for row, members in rows.items():
         scores = [shown(members, key, mean_and_deviation) for key in study.columns]
         lines.append([row, described(study, row), seeds(members), *scores])
-    header = ["row", "what it changes", "seeds", *study.columns]
+    header = ["row", CHANGES, "seeds", *study.columns]
     return Table("Mean over the seeds ± standard deviation.", header, lines)
 
 

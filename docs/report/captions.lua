@@ -1,7 +1,8 @@
 -- For HTML and PDF: the paragraph above a table and the one below a picture become its caption, and <a id> its name.
+-- A table's columns are as wide as their cells need.
 
 local function take_name(block)
-  local first = block and block.t == "Para" and block.content[1]
+  local first = block and block.content and block.content[1]
   local id = first and first.t == "RawInline" and first.text:match('^<a id="(.-)">$')
   if id then
     block.content:remove(1) -- <a id>
@@ -10,8 +11,15 @@ local function take_name(block)
   return id
 end
 
+-- GitHub's names for headings are not those of pandoc in every script.
+function Header(heading)
+  heading.identifier = take_name(heading) or heading.identifier
+  return heading
+end
+
 -- Long names may break behind an underscore; print.typ lets them in PDF.
 function Table(tbl)
+  tbl.colspecs = tbl.colspecs:map(function(column) return { column[1], nil } end)
   return tbl:walk({
     Str = function(str)
       local parts = pandoc.Inlines({})
@@ -28,7 +36,7 @@ function Blocks(blocks)
   local i = 1
   while i <= #blocks do
     local block, after = blocks[i], blocks[i + 1]
-    local id = take_name(block)
+    local id = block.t == "Para" and take_name(block)
     if id and after and after.t == "Table" then
       after.identifier, after.caption.long = id, { pandoc.Plain(block.content) }
       out:insert(after)

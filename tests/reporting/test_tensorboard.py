@@ -2,12 +2,14 @@ import dataclasses
 import html
 import re
 import string
+import weakref
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import tensorflow as tf
 from google.protobuf import text_format
+from matplotlib.figure import Figure
 from PIL import Image
 from scipy.sparse import csr_array
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -23,6 +25,7 @@ from reporting.tensorboard import (
     TopicSummary,
     open_writer,
     verbatim,
+    write_figure,
     write_projector,
     write_scores,
     write_table,
@@ -254,3 +257,17 @@ def test_white_space_in_a_value_does_not_break_the_projector(tmp_path):
     write_projector(tmp_path, "mu", np.zeros([2, 2]), {"class": ["a\tb", "c\nd"], "words": ["*", "__init__"]})
     lines = (tmp_path / "projector/metadata.tsv").read_text().splitlines()
     assert lines == ["class\twords", "a b\t*", "c d\t__init__"]
+
+
+def test_a_written_figure_leaves_the_memory(tmp_path):
+    kept = []
+
+    def figure():
+        made = Figure()
+        made.subplots().plot([0, 1])
+        kept.append(weakref.ref(made.axes[0]))
+        return made
+
+    with tf.summary.create_file_writer(str(tmp_path)).as_default(0):
+        write_figure("a", figure())
+    assert kept[0]() is None

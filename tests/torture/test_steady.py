@@ -29,7 +29,7 @@ def held_by(pid: int) -> tuple[int, int]:
 def test_memory_and_open_files_stay(tmp_path):
     """An epoch takes half a second or more, so checkpoints, scores and pictures come often.
 
-    Each epoch leaves some 5 kB: its line of the history, and what TensorFlow keeps of its iterator and its summaries.
+    Each epoch leaves a few kilobytes: its line of the history, and what TensorFlow keeps of an iterator and a summary.
     """
     epochs = str(int(100 * MINUTES))
     command = [sys.executable, "train.py", *FLAGS, *ENCODER, "--epochs", epochs]
