@@ -170,7 +170,7 @@ def nll_against_information(study: Study, rows: dict[str, list[dict]], folder: P
     for row, members in rows.items():
         values = [e["metrics"]["iw_nll"] for e in members if "iw_nll" in e["metrics"]]
         if values and not any("mutual_information" in e["metrics"] for e in members):
-            place = np.mean(values)
+            place = float(np.mean(values))
             figure.axes[0].axhline(place, color=colours(rows)[row], linestyle=":")
             figure.axes[0].annotate(
                 row, (1, place), xycoords=("axes fraction", "data"), fontsize=7, va="bottom", ha="right"

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from studies.figures import curves
+from studies.figures import curves, errors_by_digit, nll_against_information
 from studies.plan import Study
 from studies.tables import (
     codes_table,
@@ -126,6 +126,24 @@ def test_curves_show_what_only_some_rows_have_and_name_every_row(study):
     older = trained("b", "elbo_nll")  # a score that one seed of the only row lacks has no panel
     figure, _ = curves(study, {"a": rows["a"], "b": [*rows["b"], older]}, None)
     assert [axes.get_title() for axes in figure.axes] == ["NLL + KL [nats]"]
+
+
+def test_errors_are_those_of_each_class(study):
+    figure, _ = errors_by_digit(study, {"a": [entry("a", 0, 1.0, 0.5)], "b": [entry("b", 0, 1.0)]}, None)
+    (axes,) = figure.axes
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["a"]
+    assert [text.get_text() for text in axes.texts] == ["2.2%", "37.5%", "40.0%"]  # 2 of 92, 30 of 80, 40 of 100
+    assert errors_by_digit(study, {"b": [entry("b", 0, 1.0)]}, None) is None
+
+
+def test_a_row_without_a_latent_is_a_line_beside_the_points(study):
+    vae = [entry("vae", seed, 1.0, metrics={"iw_nll": 100.0, "mutual_information": 1.0}) for seed in (0, 1)]
+    lm = [entry("lm", seed, 1.0, metrics={"iw_nll": nll}) for seed, nll in enumerate((98.0, 100.0))]
+    figure, _ = nll_against_information(study, {"vae": vae, "lm": lm}, None)
+    (axes,) = figure.axes
+    assert axes.collections[0].get_offsets().tolist() == [[1.0, 100.0]] * 2
+    assert list(axes.lines[0].get_ydata()) == [99.0, 99.0] and [text.get_text() for text in axes.texts] == ["lm"]
+    assert nll_against_information(study, {"lm": lm}, None) is None
 
 
 def test_codes_that_classes_share(study):
