@@ -22,7 +22,7 @@ smoke: $(python) # the main job for two epochs, in a folder that is removed
 	runs=$$(mktemp -d) && trap 'rm -rf "$$runs"' EXIT && \
 	$(python) train.py --mode infobigbigan --dataset digits --preset quick --epochs 2 --runs-dir "$$runs"
 
-report: $(python) # docs/report.md, docs/report.html and docs/report.pdf
+report: $(python) # docs/report.* and docs/report.fa.*: Markdown, HTML and PDF
 	$(python) -m studies.report
 
 notebook: $(python) # docs/quickstart.html, the notebook with its outputs
