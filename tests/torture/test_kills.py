@@ -120,7 +120,7 @@ class Training:
         return False
 
     def kill(self, kill: Kill) -> bool:
-        """Send the signal of `kill` at its moment, and wait for the end; return False if an evaluation ended before."""
+        """Send the signal of `kill` at its moment, and wait for the end; return False if all was done before."""
         if kill.when == "evaluation":
             last = f"{self.epochs}/{self.epochs}", f"{self.epochs} of {self.epochs}"
             self.wait(lambda: self.lines("scored ") if kill.lines else any(x in self.out.read_text() for x in last))
@@ -136,15 +136,16 @@ class Training:
         self.process.send_signal(kill.signal)
         self.process.send_signal(signal.SIGCONT)
         self.process.wait(PATIENCE)
-        return True
+        return "watch it: " not in self.out.read_text()  # the last line
 
 
 def check_killed(run: Run, training: Training, kill: Kill) -> None:
     """Check what a killed training left: whole checkpoints, and the newest whole epoch if the signal could be answered."""
     assert all(digest(file) in file.name for _, file in run.checkpoints())
     if training.process.returncode == -kill.signal:  # not answered
-        said = training.out.read_text()  # all modules are read before the first line, and all is kept before the last
-        assert kill.signal == signal.SIGKILL or not said or "watch it: " in said
+        assert (
+            kill.signal == signal.SIGKILL or not training.out.read_text()
+        )  # all modules are read before the first line
         return
     assert training.process.returncode == 128 + kill.signal
     (line,) = training.err.read_text().splitlines()
