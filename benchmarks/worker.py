@@ -22,7 +22,7 @@ from typing import Any
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 from tasks.modes import MODES  # noqa: E402
-from training.config import as_options, make_config  # noqa: E402
+from training.config import make_config  # noqa: E402
 
 SIZE = 2048  # rows and columns of the matrices
 
@@ -39,7 +39,9 @@ def main() -> None:
     asked = json.loads(sys.argv[1])
     row = MODES[asked["mode"]]
     task = row.make_task()
-    config, data = task.resolve(make_config(row.config, as_options(asked["options"])))
+    # JSON has no tuples; older commits lack the function that makes them
+    options = {name: tuple(value) if isinstance(value, list) else value for name, value in asked["options"].items()}
+    config, data = task.resolve(make_config(row.config, options))
     model = task.build(config, task.facts(data))
     batches = iter(task.batches(config, data, 0))
 
